@@ -1,0 +1,87 @@
+"""What may be set from outside: folders, ports, sizes. Read once, checked at once, passed as an argument.
+
+Nothing here can turn off encryption or audit: there is no such setting.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from cloister.base.errors import Invalid
+
+SOCKET_PATH_BYTES_MAX: Final = 107  # sun_path of unix(7), less its final zero
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Settings:
+    """One trust on one machine."""
+
+    state: Path  # everything that must be kept: database, secrets, founding
+    runtime: Path  # sockets and pid files; short, because of sun_path; emptied at every start
+    address: str  # where Envoy listens
+    port: int
+    host: str  # the name in the certificate and in printed addresses
+    slots: int  # sessions at once on this server
+    demo_patients: int
+    idle_lock_seconds: int
+    linger_seconds: int  # how long a session without a browser is kept
+
+    @property
+    def base_url(self) -> str:
+        return f"https://{self.host}" + ("" if self.port == 443 else f":{self.port}")
+
+    @property
+    def ca_file(self) -> Path:
+        return self.state / "public" / "ca.pem"
+
+    @property
+    def secrets_folder(self) -> Path:
+        return self.state / "secrets"
+
+    @property
+    def logs(self) -> Path:
+        return self.state / "logs"
+
+    def socket(self, name: str) -> Path:
+        return self.runtime / f"{name}.sock"
+
+    def slot(self, number: int) -> Path:
+        return self.runtime / "slots" / f"{number}.sock"
+
+
+def _number(environment: Mapping[str, str], name: str, default: int, low: int, high: int) -> int:
+    text = environment.get(name, "").strip() or str(default)
+    try:
+        value = int(text)
+    except ValueError:
+        value = low - 1
+    if not low <= value <= high:
+        raise Invalid(f"{name} is '{text[:40]}'.", hint=f"Set {name} to a whole number from {low} to {high}.")
+    return value
+
+
+def read_settings(environment: Mapping[str, str] | None = None) -> Settings:
+    """The settings of this environment; raises Invalid with the variable's name when one is wrong."""
+    env = os.environ if environment is None else environment
+    state = Path(env.get("CLOISTER_STATE", "").strip() or ".cloister").absolute()
+    short = hashlib.sha256(str(state).encode()).hexdigest()[:10]
+    default = Path("/run/cloister") / short if os.geteuid() == 0 else Path(f"/tmp/cloister-{os.geteuid()}-{short}")
+    runtime = Path(env.get("CLOISTER_RUNTIME", "").strip() or default).absolute()
+    if len(str(runtime / "slots" / "99999.sock").encode()) > SOCKET_PATH_BYTES_MAX:
+        raise Invalid(f"The runtime folder's path is too long for a socket: {runtime}.", hint="Set CLOISTER_RUNTIME to a short path, such as /tmp/cloister.")
+    return Settings(
+        state=state,
+        runtime=runtime,
+        address=env.get("CLOISTER_ADDRESS", "").strip() or "127.0.0.1",
+        port=_number(env, "CLOISTER_PORT", 8443, 1, 65535),
+        host=env.get("CLOISTER_HOST", "").strip() or "localhost",
+        slots=_number(env, "CLOISTER_SLOTS", 1024, 1, 20000),
+        demo_patients=_number(env, "CLOISTER_DEMO_PATIENTS", 200, 0, 1_000_000),
+        idle_lock_seconds=_number(env, "CLOISTER_IDLE_LOCK_SECONDS", 600, 5, 86_400),
+        linger_seconds=_number(env, "CLOISTER_LINGER_SECONDS", 3600, 5, 604_800),
+    )
