@@ -1,0 +1,32 @@
+"""Records: the sealed FHIR R4 store of one session, and the store gate. Only this door is imported from outside.
+
+Names are loaded when first asked for, because the store gate's process enters through
+`cloister.records.gate` and must not load validation, search or keys.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from cloister.records.chart import Chart
+    from cloister.records.records import Records
+    from cloister.records.stored import Hit, Outcome, Page, Reader, Stored, Written
+
+__all__ = ["Chart", "Hit", "Outcome", "Page", "Reader", "Records", "Stored", "Written"]
+
+
+def __getattr__(name: str) -> Any:
+    if name == "Chart":
+        from cloister.records.chart import Chart
+
+        return Chart
+    if name == "Records":
+        from cloister.records.records import Records
+
+        return Records
+    if name in __all__:
+        from cloister.records import stored
+
+        return getattr(stored, name)
+    raise AttributeError(name)
