@@ -1,0 +1,59 @@
+"""Headers: what clients may not say to us, and what every answer says to browsers.
+
+Stripped before anything looks at the request: our own, Envoy's, and every header in which a proxy would
+name the client (RFC 7239, RFC 9440); Envoy then writes the true address itself.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+from cloister.gateway.envoy.plan import Json, typed
+
+STRIPPED_PREFIXES: Final = ("x-cloister-", "x-envoy-", "x-forwarded-", "client-cert", "x-original-", "x-rewrite-")
+STRIPPED: Final = ("forwarded", "x-real-ip", "x-client-ip", "x-http-method-override", "x-http-method", "x-method-override")
+
+# wasm-unsafe-eval: the browser's Argon2id is WebAssembly, served by us under our own origin.
+CONTENT_SECURITY_POLICY: Final = "; ".join(
+    (
+        "default-src 'none'",
+        "script-src 'self' 'wasm-unsafe-eval'",
+        "style-src 'self' 'unsafe-inline'",
+        "img-src 'self' data:",
+        "font-src 'self'",
+        "connect-src 'self'",
+        "manifest-src 'self'",
+        "worker-src 'self'",
+        "form-action 'self'",
+        "base-uri 'none'",
+        "frame-ancestors 'none'",
+    )
+)
+FIXED: Final = {
+    "strict-transport-security": "max-age=31536000",
+    "x-content-type-options": "nosniff",
+    "x-frame-options": "DENY",
+    "referrer-policy": "same-origin",
+    "cross-origin-opener-policy": "same-origin",
+    "cross-origin-resource-policy": "same-origin",
+    "permissions-policy": "camera=(), microphone=(), geolocation=(), payment=(), usb=(), publickey-credentials-get=(self)",
+}
+# A page may say something stricter for itself; what says nothing is never kept by a shared computer's browser.
+DEFAULTS: Final = {"content-security-policy": CONTENT_SECURITY_POLICY, "cache-control": "no-store"}
+
+
+def _added(values: dict[str, str], action: str) -> list[Json]:
+    return [{"header": {"key": key, "value": value}, "append_action": action} for key, value in values.items()]
+
+
+RESPONSE_HEADERS: Final = _added(FIXED, "OVERWRITE_IF_EXISTS_OR_ADD") + _added(DEFAULTS, "ADD_IF_ABSENT")
+
+
+def stripping() -> Json:
+    removed: list[Json] = [{"remove": name} for name in STRIPPED]
+    removed += [{"remove_on_match": {"key_matcher": {"prefix": prefix, "ignore_case": True}}} for prefix in STRIPPED_PREFIXES]
+    return typed(
+        "envoy.http.early_header_mutation.header_mutation",
+        "envoy.extensions.http.early_header_mutation.header_mutation.v3.HeaderMutation",
+        mutations=removed,
+    )
