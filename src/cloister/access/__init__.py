@@ -1,0 +1,12 @@
+"""What a role may do to which kind of thing, and why not: one decision, with a reason. Holds no key.
+
+    policy = read_policy()                       # before the session is hardened
+    policy.decide(actor, Action.READ, Facts(kind="Observation", zones=zones))   # a Permit, or raises Denied
+"""
+
+from cloister.access.actor import ESTATE, PAGE, Action, Actor, Compartment, Facts, Permit, Purpose
+from cloister.access.kinds import Page
+from cloister.access.policy import Policy, read_policy
+from cloister.access.reason import Reason
+
+__all__ = ["ESTATE", "PAGE", "Action", "Actor", "Compartment", "Facts", "Page", "Permit", "Policy", "Purpose", "Reason", "read_policy"]
