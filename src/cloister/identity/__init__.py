@@ -1,5 +1,29 @@
-"""People and programs: who they are, how they prove it, which public keys are theirs. Knows no patient."""
+"""People and programs: who they are, how they prove it, which public keys are theirs. Knows no patient.
 
+    known = await store.known(pool, sign_in)                     # also for a name that nobody has
+    sign_in.passphrase_parameters(known, door_secret)            # the browser derives; the same shape for everybody
+    sign_in.prove(known, Kind.PASSPHRASE, verifier, door_secret)   # an Authenticator, or raises Denied
+"""
+
+from cloister.identity import challenge, enrolment, passkey, programs, sign_in, store
+from cloister.identity.person import Authenticator, Kind, Known, Person
 from cloister.identity.plan import HospitalPlan, PersonPlan, ProgramPlan, Role, TrustPlan, WardPlan
 
-__all__ = ["HospitalPlan", "PersonPlan", "ProgramPlan", "Role", "TrustPlan", "WardPlan"]
+__all__ = [
+    "Authenticator",
+    "HospitalPlan",
+    "Kind",
+    "Known",
+    "Person",
+    "PersonPlan",
+    "ProgramPlan",
+    "Role",
+    "TrustPlan",
+    "WardPlan",
+    "challenge",
+    "enrolment",
+    "passkey",
+    "programs",
+    "sign_in",
+    "store",
+]
