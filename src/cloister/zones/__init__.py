@@ -1,0 +1,31 @@
+"""Encryption zones: who may decrypt what, proved by keys. Pure and synchronous; no file, no network.
+
+Keys leave this room only as `Secret` or inside an opaque object. Spec: docs/spec/zones.md.
+"""
+
+from cloister.zones import algorithms, bundle, certificates, commits, compression, dossiers, envelope, epochs, grants, unlockers
+from cloister.zones.certificates import TrustRoots
+from cloister.zones.dossiers import DossierKey
+from cloister.zones.keyring import HeldZone, Keyring, TrustMaterial
+from cloister.zones.refusals import Forged, Refusal, Refused
+
+__all__ = [
+    "DossierKey",
+    "Forged",
+    "HeldZone",
+    "Keyring",
+    "Refusal",
+    "Refused",
+    "TrustMaterial",
+    "TrustRoots",
+    "algorithms",
+    "bundle",
+    "certificates",
+    "commits",
+    "compression",
+    "dossiers",
+    "envelope",
+    "epochs",
+    "grants",
+    "unlockers",
+]

@@ -1,0 +1,207 @@
+"""The primitives, each by one name: the built-in list of algorithms. Spec: docs/spec/zones.md 3.
+
+AES-256-GCM (SP 800-38D), HPKE base mode (RFC 9180) with MLKEM768-X25519 (0x647a), HKDF-SHA-256 and
+AES-256-GCM, Ed25519 (RFC 8032), HKDF-SHA-256 (RFC 5869), HMAC-SHA-256, Argon2id (RFC 9106).
+With certificates.py the only file that imports `cryptography`. No algorithm is ever read from an object.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+import os
+from collections.abc import Callable
+from functools import lru_cache
+from typing import Final, NoReturn
+
+from cryptography.exceptions import InvalidSignature, InvalidTag
+from cryptography.hazmat.primitives import hpke
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
+from cryptography.hazmat.primitives.asymmetric.mlkem import MLKEM768PrivateKey, MLKEM768PublicKey
+from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey, X25519PublicKey
+from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+from cryptography.hazmat.primitives.kdf.argon2 import Argon2id
+
+from cloister.base.errors import Invalid
+from cloister.zones.refusals import Forged, Refusal
+
+KEY_BYTES: Final = 32
+NONCE_BYTES: Final = 12
+TAG_BYTES: Final = 16
+MLKEM768_PUBLIC_BYTES: Final = 1184
+KEM_PUBLIC_BYTES: Final = MLKEM768_PUBLIC_BYTES + 32
+KEM_ENC_BYTES: Final = 1088 + 32
+SIGNATURE_BYTES: Final = 64
+ZERO_SALT: Final = bytes(32)  # RFC 5869 2.2: an absent salt is a string of zeros
+
+_SUITE: Final = hpke.Suite(hpke.KEM.MLKEM768_X25519, hpke.KDF.HKDF_SHA256, hpke.AEAD.AES_256_GCM)
+
+
+def random(n: int) -> bytes:
+    return os.urandom(n)
+
+
+def sha256(b: bytes) -> bytes:
+    return hashlib.sha256(b).digest()
+
+
+def hmac256(key: bytes, b: bytes) -> bytes:
+    return hmac.digest(key, b, "sha256")
+
+
+def same(a: bytes, b: bytes) -> bool:
+    """Compared in a time that does not depend on where they differ."""
+    return hmac.compare_digest(a, b)
+
+
+def hkdf(key: bytes, label: str, *, length: int = 32, salt: bytes = b"") -> bytes:
+    """RFC 5869 with SHA-256; `label` is the info. WebCrypto's deriveBits gives the same bytes."""
+    if not 0 < length <= 255 * 32:
+        raise Invalid("HKDF gives 1 to 8160 bytes.")
+    pseudorandom = hmac.digest(salt or ZERO_SALT, key, "sha256")
+    info = label.encode()
+    block = hmac.digest(pseudorandom, info + b"\x01", "sha256")
+    out = block
+    counter = 1
+    while len(out) < length:
+        counter += 1
+        block = hmac.digest(pseudorandom, block + info + bytes((counter,)), "sha256")
+        out += block
+    return out[:length]
+
+
+class Aead:
+    """AES-256-GCM under one key, kept while the key is in use: constructing it costs more than a seal.
+
+    Random 96-bit nonces: at most 2**32 seals under one key (SP 800-38D 8.3), which a dossier's key never nears.
+    """
+
+    __slots__ = ("_decrypt", "_encrypt")
+
+    def __init__(self, key: bytes) -> None:
+        if len(key) != KEY_BYTES:
+            raise Forged(Refusal.MALFORMED)
+        cipher = AESGCM(key)
+        self._encrypt: Callable[[bytes, bytes, bytes], bytes] = cipher.encrypt
+        self._decrypt: Callable[[bytes, bytes, bytes], bytes] = cipher.decrypt
+
+    def seal(self, plain: bytes, aad: bytes) -> bytes:
+        """nonce (12) | ciphertext | tag (16)."""
+        nonce = os.urandom(NONCE_BYTES)
+        return nonce + self._encrypt(nonce, plain, aad)
+
+    def open(self, sealed: bytes, aad: bytes) -> bytes:
+        try:
+            return self._decrypt(sealed[:NONCE_BYTES], sealed[NONCE_BYTES:], aad)
+        except (InvalidTag, ValueError):  # ValueError: a nonce cut short
+            raise Forged(Refusal.TAG) from None
+
+    def __reduce__(self) -> NoReturn:
+        raise TypeError("A key cannot be pickled.")
+
+
+def aead_seal(key: bytes, plain: bytes, aad: bytes) -> bytes:
+    return Aead(key).seal(plain, aad)
+
+
+def aead_open(key: bytes, sealed: bytes, aad: bytes) -> bytes:
+    return Aead(key).open(sealed, aad)
+
+
+class KemPrivate:
+    """The private half of an HPKE key pair, from its 32-byte seed (draft-ietf-hpke-pq: SHAKE256(seed, 96)).
+
+    `cryptography` cannot serialise hybrid private keys, so the seed is what is kept.
+    """
+
+    __slots__ = ("_key", "public")
+
+    def __init__(self, seed: bytes) -> None:
+        if len(seed) != KEY_BYTES:
+            raise Forged(Refusal.MALFORMED)
+        expanded = hashlib.shake_256(seed).digest(96)
+        lattice = MLKEM768PrivateKey.from_seed_bytes(expanded[:64])
+        curve = X25519PrivateKey.from_private_bytes(expanded[64:])
+        self._key = hpke.MLKEM768X25519PrivateKey(lattice, curve)
+        self.public: Final = lattice.public_key().public_bytes_raw() + curve.public_key().public_bytes_raw()
+
+    def open(self, sealed: bytes, info: bytes) -> bytes:
+        """The plaintext of enc (1120) | ciphertext | tag; Forged(tag) for anything else."""
+        try:
+            return _SUITE.decrypt(sealed, self._key, info)
+        except (InvalidTag, ValueError):
+            raise Forged(Refusal.TAG) from None
+
+    def __repr__(self) -> str:
+        return "KemPrivate(...)"
+
+    def __reduce__(self) -> NoReturn:
+        raise TypeError("A key cannot be pickled.")
+
+
+def kem_public(seed: bytes) -> bytes:
+    """ML-KEM-768 public key (1184) | X25519 public key (32)."""
+    return KemPrivate(seed).public
+
+
+def kem_seal(public: bytes, plain: bytes, info: bytes) -> bytes:
+    """HPKE single-shot, base mode: enc (1120) | ciphertext | tag (16). All context is in `info`; there is no AAD."""
+    if len(public) != KEM_PUBLIC_BYTES:
+        raise Forged(Refusal.MALFORMED)
+    try:
+        lattice = MLKEM768PublicKey.from_public_bytes(public[:MLKEM768_PUBLIC_BYTES])
+        curve = X25519PublicKey.from_public_bytes(public[MLKEM768_PUBLIC_BYTES:])
+        return _SUITE.encrypt(plain, hpke.MLKEM768X25519PublicKey(lattice, curve), info)
+    except ValueError:  # FIPS 203 7.2: a modulus check failed; RFC 7748 6.1: an all-zero secret
+        raise Forged(Refusal.MALFORMED) from None
+
+
+def kem_open(seed: bytes, sealed: bytes, info: bytes) -> bytes:
+    return KemPrivate(seed).open(sealed, info)
+
+
+class SignPrivate:
+    """An Ed25519 private key from its 32-byte seed, kept while it is in use."""
+
+    __slots__ = ("_key", "public")
+
+    def __init__(self, seed: bytes) -> None:
+        if len(seed) != KEY_BYTES:
+            raise Forged(Refusal.MALFORMED)
+        self._key = Ed25519PrivateKey.from_private_bytes(seed)
+        self.public: Final = self._key.public_key().public_bytes_raw()
+
+    def sign(self, msg: bytes) -> bytes:
+        return self._key.sign(msg)
+
+    def __repr__(self) -> str:
+        return "SignPrivate(...)"
+
+    def __reduce__(self) -> NoReturn:
+        raise TypeError("A key cannot be pickled.")
+
+
+def sign_public(seed: bytes) -> bytes:
+    return SignPrivate(seed).public
+
+
+def sign(seed: bytes, msg: bytes) -> bytes:
+    return SignPrivate(seed).sign(msg)
+
+
+@lru_cache(maxsize=4096)
+def _verifier(public: bytes) -> Ed25519PublicKey:
+    return Ed25519PublicKey.from_public_bytes(public)
+
+
+def verify(public: bytes, msg: bytes, signature: bytes) -> None:
+    """Returns when `signature` is the holder's of `public` over `msg`; raises Forged(signature) otherwise."""
+    try:
+        _verifier(bytes(public)).verify(signature, msg)
+    except (InvalidSignature, ValueError):
+        raise Forged(Refusal.SIGNATURE) from None
+
+
+def argon2id(passphrase: bytes, salt: bytes, *, passes: int = 3, memory_kib: int = 65536, lanes: int = 4) -> bytes:
+    """RFC 9106, 32 bytes. The defaults are its second recommended set; floors are the caller's (unlockers.py)."""
+    return Argon2id(salt=salt, length=KEY_BYTES, iterations=passes, lanes=lanes, memory_cost=memory_kib).derive(passphrase)

@@ -1,0 +1,362 @@
+"""A person's opened keys for the time of one session. Spec: docs/spec/zones.md 13.
+
+Opening verifies everything: the person's own certificate, each grant with its officer's chain and office, the
+zone and epoch records. What does not verify is not used and stands in `refused`, by name. Keys stay inside.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any, Final, NoReturn
+
+from cloister.base.secret import Secret
+from cloister.zones import envelope
+from cloister.zones.bundle import Bundle
+from cloister.zones.certificates import Certificates, Certified, TrustRoots
+from cloister.zones.commits import Commit
+from cloister.zones.epochs import Epoch, EpochKeys, Zone, verified_epoch, verified_zone
+from cloister.zones.grants import RANK, Grant, Offices, Right, authorised_grant, check_moment
+from cloister.zones.packing import packed
+from cloister.zones.refusals import Forged, Refusal, Refused
+
+
+@dataclass(frozen=True, slots=True)
+class TrustMaterial:
+    """The rows as fetched: nothing of it is believed before it is verified."""
+
+    certificates: Iterable[bytes] = ()
+    mandates: Iterable[bytes] = ()
+    grants: Iterable[bytes] = ()
+    zones: Iterable[bytes] = ()
+    epochs: Iterable[bytes] = ()
+    revoked_certificates: Mapping[bytes, datetime] = field(default_factory=dict)  # hash -> since when
+    revoked_grants: Iterable[bytes] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class HeldZone:
+    """A zone that this person may open. `rights` is empty for officers who only pass keys on."""
+
+    zone: str
+    name: str
+    hospital: str
+    ward: str | None
+    rights: frozenset[str]
+    policy: dict[str, Any]
+    epoch: int
+    live_until: datetime
+
+
+@dataclass(slots=True)
+class _Opened:
+    """One zone, opened."""
+
+    held: HeldZone
+    grant: Grant
+    index_key: Secret
+    keys: dict[int, EpochKeys]
+    records: dict[int, bytes]
+    current: bool  # the grant's epoch is the zone's newest
+
+
+RIGHTS: Final = {
+    Right.HOLD: frozenset[str](),
+    Right.READ: frozenset({"read"}),
+    Right.WRITE: frozenset({"read", "write"}),
+}
+
+
+class Keyring:
+    """What one session can open. `close()` forgets all keys; afterwards every use is Refused(closed)."""
+
+    def __init__(self, bundle: Bundle, trust: TrustRoots, certificate: Certified, certificates: Certificates, offices: Offices) -> None:
+        self._bundle: Bundle | None = bundle
+        self._trust = trust
+        self._certificates = certificates
+        self._offices = offices
+        self._opened: dict[str, _Opened] = {}
+        self._heads: dict[str, tuple[int, bytes]] = {}
+        self._signer: envelope.Signer | None = envelope.person_signer(certificate.hash, bundle.signing)
+        self.certificate: Final = certificate
+        self.refused: Final[list[tuple[str, Refusal]]] = []
+
+    @classmethod
+    def open(cls, *, bundle: Bundle, trust: TrustRoots, material: TrustMaterial, now: datetime) -> Keyring:
+        """Verifies all of it. Raises only when the person's own certificate does not hold."""
+        certificates = Certificates(trust, material.certificates, material.revoked_certificates)
+        own = _own_certificates(bundle, certificates, now)
+        offices = Offices(trust, certificates, material.mandates)
+        keyring = cls(bundle, trust, max(own, key=lambda one: one.not_after), certificates, offices)
+        keyring.refused.extend((hashed.hex(), reason) for hashed, reason in offices.refused)
+        hashes = {one.hash for one in own}
+        zones, epochs = _by_zone(material.zones, "seq"), _by_zone(material.epochs, "epoch")
+        for grant in keyring._newest(material.grants, now):
+            try:
+                if grant.certificate not in hashes:
+                    raise Refused(Refusal.GRANT_CERTIFICATE_MISMATCH)
+                if grant.hash in set(material.revoked_grants):
+                    raise Refused(Refusal.GRANT_REVOKED)
+                check_moment(grant, now)
+                keyring._open_zone(grant, bundle, zones.get(grant.zone, []), epochs.get(grant.zone, []))
+            except (Forged, Refused) as refused:
+                keyring.refused.append((grant.hash.hex(), refused.refusal))
+        return keyring
+
+    @property
+    def person(self) -> str:
+        return self.certificate.person
+
+    @property
+    def trust_id(self) -> str:
+        return self._trust.trust_id
+
+    @property
+    def zones(self) -> list[HeldZone]:
+        return [one.held for one in self._opened.values()]
+
+    def can(self, zone: str, right: str) -> bool:
+        """Whether a grant allows "read" or "write" in this zone; a policy must permit it as well."""
+        opened = self._opened.get(zone)
+        if opened is None or right not in opened.held.rights:
+            return False
+        return opened.current or right != Right.WRITE
+
+    def index_key(self, zone: str) -> bytes:
+        return self._zone(zone).index_key.reveal()
+
+    def epoch(self, zone: str) -> int:
+        return self._zone(zone).grant.epoch
+
+    def wrap(self, zone: str, dossier: str, key_no: int, dossier_key: Secret) -> bytes:
+        """The dossier's key for everybody who holds the zone at its present epoch: nonce | ciphertext | tag, 60 bytes."""
+        opened = self._zone(zone)
+        if not opened.current:  # writers refuse an epoch that was replaced
+            raise Refused(Refusal.EPOCH_MISSING)
+        if RANK[opened.grant.right] < RANK[Right.WRITE]:
+            raise Refused(Refusal.RIGHT_MISSING)
+        epoch = opened.grant.epoch
+        return opened.keys[epoch].wrap.seal(dossier_key.reveal(), self._bound("wrap", zone, epoch, dossier, key_no))
+
+    def unwrap(self, zone: str, epoch: int, dossier: str, key_no: int, wrapped: bytes) -> Secret:
+        opened = self._zone(zone)
+        if opened.grant.right is Right.HOLD:
+            raise Refused(Refusal.RIGHT_MISSING)
+        keys = self._epoch_keys(opened, epoch)
+        return Secret(keys.wrap.open(wrapped, self._bound("wrap", zone, epoch, dossier, key_no)))
+
+    def shard_seal(self, zone: str, part_no: int, plain: bytes) -> bytes:
+        """A part of the zone's identity shard: epoch (4 bytes) | nonce | ciphertext | tag."""
+        opened = self._zone(zone)
+        if not self.can(zone, Right.WRITE):
+            raise Refused(Refusal.RIGHT_MISSING)
+        epoch = opened.grant.epoch
+        return epoch.to_bytes(4, "big") + opened.keys[epoch].shard.seal(plain, self._bound("shard", zone, epoch, "", part_no))
+
+    def shard_open(self, zone: str, part_no: int, sealed: bytes) -> bytes:
+        opened = self._zone(zone)
+        if opened.grant.right is Right.HOLD:
+            raise Refused(Refusal.RIGHT_MISSING)
+        if len(sealed) < 4:
+            raise Forged(Refusal.TAG)
+        epoch = int.from_bytes(sealed[:4], "big")
+        return self._epoch_keys(opened, epoch).shard.open(sealed[4:], self._bound("shard", zone, epoch, "", part_no))
+
+    def sign(self, label: str, body: dict[str, Any]) -> bytes:
+        """The body in a signed envelope, as this person."""
+        if self._signer is None:
+            raise Refused(Refusal.CLOSED)
+        return self._signer.sign(label, body)
+
+    def add_certificates(self, ders: Iterable[bytes]) -> None:
+        """Learn certificates of authors; each is verified when it is first asked for."""
+        self._certificates.add(ders)
+
+    def author(self, certificate_hash: bytes) -> Certified:
+        """Whose certificate this is, if it leads to the root; verified once, then remembered."""
+        return self._certificates.chained(certificate_hash)
+
+    def author_at(self, certificate_hash: bytes, moment: datetime) -> Certified:
+        """The same, and valid at that moment: what a colleague wrote stays readable after they have left."""
+        return self._certificates.valid(certificate_hash, moment)
+
+    def remember(self, commit: Commit) -> None:
+        """Keep a dossier's head; a head older than one seen in this session is Forged(rolled-back)."""
+        seq, hashed = self._heads.get(commit.dossier, (0, b""))
+        if commit.seq < seq:
+            raise Forged(Refusal.ROLLED_BACK)
+        if commit.seq == seq and commit.hash != hashed or commit.seq == seq + 1 and seq and commit.previous != hashed:
+            raise Forged(Refusal.CHAIN_BROKEN)
+        self._heads[commit.dossier] = (commit.seq, commit.hash)
+
+    def close_ended(self, now: datetime) -> list[str]:
+        """Forget the zones whose grants have ended by now; says which."""
+        ended = [zone for zone, one in self._opened.items() if now > one.grant.live_until]
+        for zone in ended:
+            del self._opened[zone]
+        return ended
+
+    def close(self) -> None:
+        """Forget every key. Python cannot overwrite what it freed: the session's process ends with its memory."""
+        self._opened.clear()
+        self._bundle = None
+        self._signer = None
+
+    def _zone(self, zone: str) -> _Opened:
+        if self._bundle is None:
+            raise Refused(Refusal.CLOSED)
+        opened = self._opened.get(zone)
+        if opened is None:
+            raise Refused(Refusal.ZONE_NOT_HELD)
+        return opened
+
+    def _bound(self, what: str, zone: str, epoch: int, dossier: str, number: int) -> bytes:
+        return packed(f"cloister/{what}/v1", self._trust.trust_id, zone, epoch, dossier, number)
+
+    def _newest(self, blobs: Iterable[bytes], now: datetime) -> list[Grant]:
+        """Each zone's newest grant to this person. Older ones are never fallen back to: the newest may have been a revocation's trace."""
+        newest: dict[str, Grant] = {}
+        for blob in blobs:
+            try:
+                grant = authorised_grant(blob, self._offices, now)
+                if grant.person != self.person:
+                    raise Refused(Refusal.GRANT_OTHER_PERSON)
+            except (Forged, Refused) as refused:
+                self.refused.append((envelope.digest(blob).hex(), refused.refusal))
+                continue
+            other = newest.setdefault(grant.zone, grant)
+            if other.hash == grant.hash:
+                continue
+            older, newer = sorted((other, grant), key=lambda one: one.seq)
+            same_place = older.seq == newer.seq or (newer.seq == older.seq + 1 and newer.previous != older.hash)
+            reason = Refusal.CHAIN_BROKEN if same_place else Refusal.GRANT_REPLAYED
+            self.refused.append((older.hash.hex(), reason))
+            newest[grant.zone] = newer
+        return list(newest.values())
+
+    def _open_zone(self, grant: Grant, bundle: Bundle, zones: list[bytes], epochs: list[bytes]) -> None:
+        zone = self._zone_record(grant.zone, zones)
+        records = {int(envelope.peek_body(blob)["epoch"]): blob for blob in epochs}
+        if grant.epoch not in records:
+            raise Refused(Refusal.EPOCH_MISSING)
+        record = self._epoch_record(grant.zone, grant.epoch, records)
+        keys = EpochKeys(grant.zone, grant.epoch, grant.open_key(bundle.kem))
+        if keys.commitment != record.commitment:
+            raise Forged(Refusal.COMMITMENT)
+        held = HeldZone(
+            zone=zone.zone,
+            name=zone.name,
+            hospital=zone.hospital,
+            ward=zone.ward,
+            rights=RIGHTS[grant.right],
+            policy=zone.policy,
+            epoch=grant.epoch,
+            live_until=grant.live_until,
+        )
+        index_key = keys.open_index_key(record.index)
+        current = not any(number > grant.epoch and self._stands(grant.zone, number, records) for number in records)
+        self._opened[grant.zone] = _Opened(held, grant, index_key, {grant.epoch: keys}, records, current)
+
+    def _stands(self, zone: str, number: int, records: dict[int, bytes]) -> bool:
+        """A forged record of a later epoch must not stop the zone from being written."""
+        try:
+            self._epoch_record(zone, number, records)
+        except (Forged, Refused):
+            return False
+        return True
+
+    def _zone_record(self, zone: str, blobs: list[bytes]) -> Zone:
+        best: Zone | None = None
+        reason = Refusal.ZONE_MISSING
+        for blob in blobs:
+            try:
+                found = verified_zone(blob, self._signing_key(blob), self._trust.trust_id)
+                self._offices.access_key(envelope.peek_signer(blob), zone=found.zone, now=found.made)
+            except (Forged, Refused) as refused:
+                reason = refused.refusal
+                continue
+            if found.zone == zone and (best is None or found.seq > best.seq):
+                best = found
+        if best is None:
+            raise Refused(reason)
+        return best
+
+    def _epoch_record(self, zone: str, number: int, records: dict[int, bytes]) -> Epoch:
+        blob = records.get(number)
+        if blob is None:
+            raise Refused(Refusal.EPOCH_MISSING)
+        found = verified_epoch(blob, self._signing_key(blob), self._trust.trust_id)
+        self._offices.access_key(envelope.peek_signer(blob), zone=found.zone, now=found.made)
+        if found.zone != zone or found.epoch != number:
+            raise Forged(Refusal.SWAPPED)
+        return found
+
+    def _signing_key(self, blob: bytes) -> bytes:
+        signer = envelope.peek_signer(blob)
+        if signer == envelope.ROOT_ACCESS:
+            return self._trust.access_root_public
+        return self._certificates.chained(envelope.certificate_hash(signer)).sign_public
+
+    def _epoch_keys(self, opened: _Opened, epoch: int) -> EpochKeys:
+        """The keys of an epoch, walking back from the grant's; never below its floor."""
+        keys = opened.keys.get(epoch)
+        if keys is not None:
+            return keys
+        zone = opened.grant.zone
+        if epoch < opened.grant.floor:
+            raise Refused(Refusal.EPOCH_FLOOR)
+        if epoch > opened.grant.epoch:
+            raise Refused(Refusal.EPOCH_MISSING)
+        number = min(one for one in opened.keys if one > epoch)
+        while number > epoch:
+            link = self._epoch_record(zone, number, opened.records).previous
+            if link is None:
+                raise Refused(Refusal.EPOCH_FLOOR)
+            older = EpochKeys(zone, number - 1, opened.keys[number].open_previous(link))
+            if older.commitment != self._epoch_record(zone, number - 1, opened.records).commitment:
+                raise Forged(Refusal.COMMITMENT)
+            number -= 1
+            opened.keys[number] = older
+        return opened.keys[epoch]
+
+    def __repr__(self) -> str:
+        return f"Keyring({self.person!r}, {len(self._opened)} zones)"
+
+    def __reduce__(self) -> NoReturn:
+        raise TypeError("A keyring cannot be pickled.")
+
+
+def _own_certificates(bundle: Bundle, certificates: Certificates, now: datetime) -> list[Certified]:
+    """The person's certificates for exactly these keys that hold now; raises the last reason when none does."""
+    own: list[Certified] = []
+    last: Forged | Refused = Refused(Refusal.CERTIFICATE_MISSING)
+    for hashed in certificates.naming(bundle.sign_public):
+        try:
+            found = certificates.valid(hashed, now)
+            if found.person != bundle.person or not _same_keys(found, bundle):
+                raise Refused(Refusal.CERTIFICATE_OTHER_KEYS)
+            own.append(found)
+        except (Forged, Refused) as refused:
+            last = refused
+    if not own:
+        raise last
+    return own
+
+
+def _same_keys(found: Certified, bundle: Bundle) -> bool:
+    return found.sign_public == bundle.sign_public and found.kem_digest == envelope.digest(bundle.kem_public)
+
+
+def _by_zone(blobs: Iterable[bytes], number: str) -> dict[str, list[bytes]]:
+    """Sorted by the zone they claim; unreadable ones fall out here, and are missed by name later."""
+    found: dict[str, list[bytes]] = {}
+    for blob in blobs:
+        try:
+            body = envelope.peek_body(blob)
+        except Forged:
+            continue
+        zone = body.get("zone")
+        if isinstance(zone, str) and isinstance(body.get(number), int):
+            found.setdefault(zone, []).append(blob)
+    return found
