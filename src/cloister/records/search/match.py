@@ -1,0 +1,68 @@
+"""Whether an index entry satisfies a query, and in which order those that do are given.
+
+Spec: http://hl7.org/fhir/R4/search.html#modifiers, #sort, #include.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from operator import itemgetter
+from typing import Any
+
+from cloister.records.search.entry import IndexEntry
+from cloister.records.search.query import Chain, Include, Kind, Query, SortKey, unmarked
+
+
+def matches(query: Query, entry: IndexEntry, *, targets: Mapping[Chain, frozenset[str]] | None = None) -> bool:
+    """True if the entry satisfies every term. `targets` holds, for each chain, the references ('Patient/1') whose own
+    resource matches; without it a query with chains matches nothing, so that a forgotten chain cannot widen a result."""
+    if entry.type != query.type or (query.ids is not None and entry.id not in query.ids):
+        return False
+    for term in query.terms:
+        if not term.test(entry):
+            return False
+    for chain in query.chains:
+        found = targets.get(chain) if targets else None
+        if not found or found.isdisjoint(chain.parameter.values(entry.values)):
+            return False
+    return True
+
+
+def sorted_entries(query: Query, entries: Iterable[IndexEntry]) -> list[IndexEntry]:
+    """The entries in the order of `_sort`, those without a value last; without `_sort` the most recently updated first."""
+    ordered = sorted(entries, key=lambda entry: (-entry.updated, entry.id))
+    for key in reversed(query.sort):  # sorts are stable, so the first key is applied last
+        keyed = [(sort_value(key, entry), entry) for entry in ordered]
+        have = [pair for pair in keyed if pair[0] is not None]
+        have.sort(key=itemgetter(0), reverse=key.descending)
+        ordered = [entry for _, entry in have] + [entry for value, entry in keyed if value is None]
+    return ordered
+
+
+def sort_value(key: SortKey, entry: IndexEntry) -> Any:
+    """The lowest value when ascending, the highest when descending (search.html#sort); None when there is none."""
+    if key.parameter is None:
+        return entry.id if key.name == "_id" else entry.updated
+    groups = {Kind.DATE: 2, Kind.NUMBER: 2, Kind.QUANTITY: 3}.get(key.parameter.kind)
+    if groups is None:
+        found: list[Any] = list(unmarked(key.parameter.values(entry.values)))
+    else:
+        found = [value for place in key.parameter.places for value in entry.values.get(place, ())[::groups]]
+    if not found:
+        return None
+    return max(found) if key.descending else min(found)
+
+
+def included_by(include: Include, entry: IndexEntry) -> list[str]:
+    """The references ('Type/id') that `_include` adds for this entry."""
+    if include.reverse or entry.type != include.parameter.type:
+        return []
+    start = f"{include.target}/" if include.target else ""
+    return [text for text in unmarked(include.parameter.values(entry.values)) if text.startswith(start) and text.count("/") == 1]
+
+
+def pointed_at(include: Include, entry: IndexEntry, references: frozenset[str]) -> bool:
+    """True if `_revinclude` adds this entry, because it points at one of the references."""
+    if not include.reverse or entry.type != include.parameter.type:
+        return False
+    return not references.isdisjoint(include.parameter.values(entry.values))

@@ -1,0 +1,257 @@
+"""The parameters of a search request, as a Query. Spec: http://hl7.org/fhir/R4/search.html.
+
+What is unknown is refused under `Prefer: handling=strict` and otherwise left out and named; what is known and not
+offered is always refused, because leaving it out would silently answer another question.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Final
+from urllib.parse import parse_qsl, unquote
+
+from cloister.base.errors import Invalid, NotFound, Unsupported
+from cloister.records.definitions import is_type
+from cloister.records.search.compile import parameter, parameters
+from cloister.records.search.entry import IndexEntry
+from cloister.records.search.query import COUNT_DEFAULT, COUNT_MAX, Chain, Include, Kind, Parameter, Query, SortKey, Term
+from cloister.records.search.terms import PREFIX, Asked, date_within, split, term, unescape
+
+PARAMETERS_MAX: Final = 100
+VALUE_CHARACTERS_MAX: Final = 100_000
+CHAIN_TYPES_MAX: Final = 8
+REFUSED: Final = frozenset({"_has", "_text", "_content", "_filter", "_query", "_list", "_containedType", "_type"})
+FORMAT: Final = frozenset({"_format", "_pretty"})  # the HTTP face looks at these
+TOTALS: Final = frozenset({"none", "estimate", "accurate"})
+SUMMARIES: Final = frozenset({"true", "text", "data", "count", "false"})
+
+
+@dataclass(slots=True)
+class Draft:
+    """A query being read: fields as in Query."""
+
+    type: str
+    asked: Asked
+    strict: bool
+    terms: list[Term] = field(default_factory=list)
+    chains: list[Chain] = field(default_factory=list)
+    sort: list[SortKey] = field(default_factory=list)
+    count: int = COUNT_DEFAULT
+    includes: list[Include] = field(default_factory=list)
+    total: str = "accurate"
+    summary: str = "false"
+    elements: tuple[str, ...] = ()
+    ids: frozenset[str] | None = None
+    ignored: list[str] = field(default_factory=list)
+    applied: list[tuple[str, str]] = field(default_factory=list)
+
+    def unknown(self, name: str) -> None:
+        if self.strict:
+            raise Invalid(
+                f"{self.type} has no search parameter '{name[:64]}'.",
+                hint="Correct it, or send 'Prefer: handling=lenient' to have it left out.",
+                reason="unknown-parameter",
+                expression=name[:64],
+            )
+        self.ignored.append(name[:64])
+
+
+def parse(type: str, pairs: Iterable[tuple[str, str]], *, strict: bool = False, base: str = "", now: datetime | None = None) -> Query:
+    """The query that these name-value pairs ask for. `base` is our own FHIR base address: references that begin with it are ours.
+
+    Raises NotFound for what is no resource type, Invalid and Unsupported with the parameter's name as expression.
+    """
+    if not is_type(type):
+        raise NotFound(f"There is no resource type '{type[:64]}' in FHIR R4.", hint="Mind upper and lower case: Patient, Observation.")
+    draft = Draft(type, Asked(base, now), strict)
+    for number, (name, text) in enumerate(pairs):
+        if number >= PARAMETERS_MAX or len(text) > VALUE_CHARACTERS_MAX:
+            raise Invalid("This search is too long.", hint=f"At most {PARAMETERS_MAX} parameters; split long lists of values.")
+        if name not in FORMAT:
+            before = len(draft.ignored)
+            _read(draft, name, text)
+            if len(draft.ignored) == before:
+                draft.applied.append((name, text))
+    return Query(
+        type=type,
+        terms=tuple(draft.terms),
+        chains=tuple(draft.chains),
+        sort=tuple(draft.sort),
+        count=draft.count,
+        includes=tuple(draft.includes),
+        total=draft.total,
+        summary=draft.summary,
+        elements=draft.elements,
+        ids=draft.ids,
+        ignored=tuple(draft.ignored),
+        applied=tuple(draft.applied),
+    )
+
+
+def parse_url(url: str, *, strict: bool = True, base: str = "", now: datetime | None = None) -> Query:
+    """A query written as 'Patient?identifier=x': a conditional reference, If-None-Exist with its type, a batch entry."""
+    path, _, text = url.removeprefix(base).lstrip("/").partition("?")
+    return parse(unquote(path), pairs_of(text), strict=strict, base=base, now=now)
+
+
+def pairs_of(text: str) -> list[tuple[str, str]]:
+    """The name-value pairs of a query string or form; raises Invalid when there are too many."""
+    try:
+        return parse_qsl(text, keep_blank_values=True, max_num_fields=PARAMETERS_MAX, errors="strict")
+    except ValueError:  # UnicodeDecodeError is one too
+        hint = f"Percent-encode it as UTF-8; at most {PARAMETERS_MAX} parameters."
+        raise Invalid("The query string cannot be read.", hint=hint) from None
+
+
+def _read(draft: Draft, name: str, text: str) -> None:
+    code, _, modifier = name.partition(":")
+    if code in RESULT:
+        RESULT[code](draft, name, text)
+    elif code in REFUSED or code.startswith("_has"):
+        raise Unsupported(f"Searching by '{code}' is not offered.", hint="See the CapabilityStatement for what is.", expression=code)
+    elif "." in name:
+        _chain(draft, name, text)
+    else:
+        known = parameter(draft.type, code)
+        if known is None:
+            draft.unknown(name)
+        else:
+            draft.terms.append(term(known, name, modifier, text, draft.asked))
+
+
+# --- chains -------------------------------------------------------------------------------------------------------
+
+
+def _chain(draft: Draft, name: str, text: str) -> None:
+    link, _, rest = name.partition(".")
+    code, _, type = link.partition(":")
+    known = parameter(draft.type, code)
+    if known is None or known.kind is not Kind.REFERENCE:
+        draft.unknown(name)
+        return
+    if "." in rest:
+        raise Unsupported("A chain of more than one step is not offered.", hint="Search in two steps.", expression=name)
+    types = (type,) if type else (known.only.rstrip("/"),) if known.only else known.targets
+    inner = rest.partition(":")[0]
+    able = [one for one in types if is_type(one) and (inner == "_id" or inner in parameters(one))]
+    if not able:
+        draft.unknown(name)
+        return
+    if len(able) > CHAIN_TYPES_MAX:
+        raise Invalid(f"'{name}' may mean too many types.", hint=f"Name the type: {code}:Patient.{rest}", expression=name)
+    queries = tuple(parse(one, [(rest, text)], strict=True, base=draft.asked.base, now=draft.asked.now) for one in able)
+    draft.chains.append(Chain(name, known, queries))
+
+
+# --- parameters about the resource as a whole, and about the result -----------------------------------------------
+
+
+def _id(draft: Draft, name: str, text: str) -> None:
+    if name != "_id":
+        raise Unsupported("'_id' takes no modifier.", expression=name)
+    ids = frozenset(unescape(piece).strip() for piece in split(text, ",") if piece.strip())
+    draft.ids = ids if draft.ids is None else draft.ids & ids
+
+
+def _last_updated(draft: Draft, name: str, text: str) -> None:
+    if name != "_lastUpdated":
+        raise Unsupported("'_lastUpdated' takes no modifier.", expression=name)
+    alternatives = tuple(split(text, ","))
+    tests = []
+    for piece in alternatives:
+        match = PREFIX.fullmatch(piece.strip())
+        try:
+            tests.append(date_within((match[1] if match else None) or "eq", match[2] if match else piece, draft.asked.now))
+        except Invalid as wrong:
+            raise Invalid(f"The parameter '_lastUpdated': {wrong.text}", hint=wrong.hint, expression=name) from None
+
+    def test(entry: IndexEntry) -> bool:
+        low = entry.updated // 1000 * 1000  # lastUpdated is shown in milliseconds, so it is compared in them
+        return any(within(low, low + 1000) for within in tests)
+
+    draft.terms.append(Term(name, None, "", alternatives, None, (), test))
+
+
+def _count(draft: Draft, name: str, text: str) -> None:
+    if not text.isascii() or not text.isdigit() or len(text) > 9:
+        raise Invalid("'_count' takes a whole number.", hint=f"From 0 to {COUNT_MAX}.", expression=name)
+    if int(text) == 0:
+        draft.summary = "count"  # search.html#count: _count=0 is the same as _summary=count
+    draft.count = min(max(int(text), 1), COUNT_MAX)
+
+
+def _sort(draft: Draft, name: str, text: str) -> None:
+    for piece in split(text, ","):
+        code = piece.strip().lstrip("-")
+        descending = piece.strip().startswith("-")
+        known = parameter(draft.type, code)
+        if code in ("_id", "_lastUpdated"):
+            draft.sort.append(SortKey(None, code, descending))
+        elif known is not None and known.places:
+            draft.sort.append(SortKey(known, code, descending))
+        elif code:
+            draft.unknown(f"_sort={code}")
+
+
+def _include(draft: Draft, name: str, text: str) -> None:
+    code, _, modifier = name.partition(":")
+    if modifier not in ("", "iterate", "recurse"):
+        raise Unsupported(f"The modifier ':{modifier}' is not offered on '{code}'.", hint="Use :iterate or none.", expression=name)
+    reverse = code == "_revinclude"
+    for piece in split(text, ","):
+        source, _, rest = piece.strip().partition(":")
+        link, _, target = rest.partition(":")
+        if source == "*" and not reverse:
+            source, link = draft.type, "*"
+        found = [known for known in _links(source, link) if not reverse or _may_point(known, draft.type)]
+        if not found or (target and not is_type(target)):
+            draft.unknown(f"{name}={piece}")
+        draft.includes += [Include(known, target, reverse, modifier != "") for known in found]
+
+
+def _links(source: str, code: str) -> list[Parameter]:
+    if not is_type(source):
+        return []
+    wanted = parameters(source).values() if code == "*" else [one for one in (parameter(source, code),) if one is not None]
+    return [one for one in wanted if one.kind is Kind.REFERENCE and one.places]
+
+
+def _may_point(known: Parameter, type: str) -> bool:
+    return known.only == f"{type}/" if known.only else not known.targets or type in known.targets
+
+
+def _total(draft: Draft, name: str, text: str) -> None:
+    if text not in TOTALS:
+        raise Invalid("'_total' takes none, estimate or accurate.", expression=name)
+    draft.total = text
+
+
+def _summary(draft: Draft, name: str, text: str) -> None:
+    if text not in SUMMARIES:
+        raise Invalid("'_summary' takes true, text, data, count or false.", expression=name)
+    draft.summary = text
+
+
+def _elements(draft: Draft, name: str, text: str) -> None:
+    draft.elements += tuple(piece.strip().removeprefix(f"{draft.type}.") for piece in text.split(",") if piece.strip())
+
+
+def _contained(draft: Draft, name: str, text: str) -> None:
+    if text != "false":
+        raise Unsupported("Searching contained resources is not offered.", expression=name)
+
+
+RESULT: Final = {
+    "_id": _id,
+    "_lastUpdated": _last_updated,
+    "_count": _count,
+    "_sort": _sort,
+    "_include": _include,
+    "_revinclude": _include,
+    "_total": _total,
+    "_summary": _summary,
+    "_elements": _elements,
+    "_contained": _contained,
+}

@@ -1,0 +1,297 @@
+"""One search parameter with its modifier and values, compiled to a test of an index entry.
+
+Spec: http://hl7.org/fhir/R4/search.html#modifiers, #prefix, #token, #reference, #string, #uri, #date, #quantity, #number.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Final
+
+from cloister.base.errors import Invalid, Unsupported
+from cloister.records.definitions import is_type
+from cloister.records.search.entry import RECORD, UNIT, IndexEntry, Value
+from cloister.records.search.fold import EPOCH, MICROSECOND, asked_number, asked_span, fold
+from cloister.records.search.query import Kind, Parameter, Term, Test
+
+PREFIX: Final = re.compile(r"(eq|ne|gt|lt|ge|le|sa|eb|ap)?(.*)", re.DOTALL)
+MODIFIERS: Final[dict[Kind, frozenset[str]]] = {
+    Kind.TOKEN: frozenset({"", "not", "of-type"}),
+    Kind.STRING: frozenset({"", "exact", "contains"}),
+    Kind.REFERENCE: frozenset({"", "identifier"}),
+    Kind.URI: frozenset({"", "below", "above"}),
+    Kind.DATE: frozenset({""}),
+    Kind.NUMBER: frozenset({""}),
+    Kind.QUANTITY: frozenset({""}),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """Where a request came from, as far as values depend on it: our own base address, and the time."""
+
+    base: str = ""
+    now: datetime | None = None
+
+
+Accept = Callable[[str], bool]  # of one textual value
+
+
+def split(text: str, at: str) -> list[str]:
+    """Split at a separator that is not escaped with a backslash; the escapes stay (search.html#escaping)."""
+    pieces, piece, escaped = [], "", False
+    for character in text:
+        if character == at and not escaped:
+            pieces.append(piece)
+            piece = ""
+            continue
+        escaped = character == "\\" and not escaped
+        piece += character
+    return [*pieces, piece]
+
+
+def unescape(text: str) -> str:
+    return re.sub(r"\\([\\,|$])", r"\1", text)
+
+
+def term(parameter: Parameter, name: str, modifier: str, text: str, asked: Asked) -> Term:
+    """The compiled term; raises Invalid or Unsupported with the parameter's name as expression."""
+    alternatives = [piece for piece in split(text, ",") if piece.strip()]
+    if not alternatives:
+        raise Invalid(f"The parameter '{name}' has no value.", hint="Give it a value, or leave it out.", expression=name)
+    if not parameter.places:
+        raise Unsupported(f"Searching by '{name}' is not offered.", hint="See the CapabilityStatement for what is.", expression=name)
+    if modifier == "missing":
+        return _missing(parameter, name, alternatives)
+    typed = parameter.kind is Kind.REFERENCE and is_type(modifier)
+    if modifier not in MODIFIERS[parameter.kind] and not typed:
+        raise Unsupported(f"The modifier ':{modifier}' is not offered on '{name}'.", hint="See the CapabilityStatement.", expression=name)
+    try:
+        match parameter.kind:
+            case Kind.TOKEN:
+                return _token(parameter, name, modifier, alternatives)
+            case Kind.REFERENCE:
+                return _reference(parameter, name, modifier, alternatives, asked)
+            case Kind.STRING:
+                return _string(parameter, name, modifier, alternatives)
+            case Kind.URI:
+                return _uri(parameter, name, modifier, alternatives)
+            case _:
+                return _ordered(parameter, name, alternatives, asked)
+    except Invalid as wrong:
+        raise Invalid(f"The parameter '{name}': {wrong.text}", hint=wrong.hint, reason=wrong.reason, expression=name) from None
+
+
+def _any_of(parameter: Parameter, accepts: Sequence[Accept]) -> Test:
+    if len(accepts) == 1:
+        accept = accepts[0]
+        return lambda entry: any(accept(value) for value in parameter.values(entry.values) if isinstance(value, str))
+    return lambda entry: any(accept(value) for value in parameter.values(entry.values) if isinstance(value, str) for accept in accepts)
+
+
+def _one_of(parameter: Parameter, wanted: Sequence[str]) -> Test:
+    """The quick test for exact values, by far the most frequent."""
+    if len(parameter.places) == 1 and len(wanted) == 1:
+        place, value = parameter.places[0], wanted[0]
+        return lambda entry: value in entry.values.get(place, ())
+    values = frozenset(wanted)
+    return lambda entry: not values.isdisjoint(parameter.values(entry.values))
+
+
+def _missing(parameter: Parameter, name: str, alternatives: list[str]) -> Term:
+    if alternatives not in (["true"], ["false"]):
+        raise Invalid(f"The parameter '{name}' takes true or false.", hint=f"Write {name}=true.", expression=name)
+    wanted = alternatives == ["true"]
+
+    def test(entry: IndexEntry) -> bool:
+        return (next(parameter.values(entry.values), None) is None) is wanted
+
+    return Term(name, parameter, "missing", tuple(alternatives), None, (), test)
+
+
+def _token(parameter: Parameter, name: str, modifier: str, alternatives: list[str]) -> Term:
+    exact: list[str] = []
+    ends: list[str] = []
+    accepts: list[Accept] = []
+    for text in alternatives:
+        pieces = [unescape(piece).strip() for piece in split(text, "|")]
+        if modifier == "of-type":
+            if len(pieces) != 3 or not pieces[1] or not pieces[2]:
+                raise Invalid("':of-type' takes system|code|value.", hint="Give all three parts.")
+            exact.append(f"{RECORD}{pieces[0]}{UNIT}{pieces[1].lower()}{UNIT}{pieces[2].lower()}")
+        elif len(pieces) > 2:
+            raise Invalid("A token is code, system|code, |code or system|.", hint="Write a | inside a value as \\|.")
+        elif len(pieces) == 1 and not parameter.plain:
+            ends.append(UNIT + pieces[0].lower())
+            accepts.append(_ending(ends[-1]))
+        elif len(pieces) == 2 and not pieces[1]:
+            accepts.append(_starting(pieces[0] + UNIT))
+        else:
+            system = "" if len(pieces) == 1 or parameter.plain else pieces[0]
+            exact.append(system + UNIT + pieces[-1].lower())
+    if not accepts:
+        test = _one_of(parameter, exact)
+    else:
+        values = frozenset(exact)
+        test = _any_of(parameter, [*accepts, values.__contains__] if exact else accepts)
+    if modifier == "not":
+        return Term(name, parameter, modifier, tuple(alternatives), None, (), lambda entry: not test(entry))
+    complete = len(exact) + len(ends) == len(alternatives)
+    return Term(name, parameter, modifier, tuple(alternatives), tuple(exact) if complete else None, tuple(ends) if complete else (), test)
+
+
+def _ending(end: str) -> Accept:
+    return lambda value: value.endswith(end) and not value.startswith(RECORD)
+
+
+def _marked_ending(end: str) -> Accept:
+    return lambda value: value.endswith(end) and value.startswith(RECORD)
+
+
+def _starting(start: str) -> Accept:
+    return lambda value: value.startswith(start)
+
+
+def _holding(part: str) -> Accept:
+    return lambda value: part in value.partition(UNIT)[0]
+
+
+def _original(text: str) -> Accept:
+    return lambda value: value.rpartition(UNIT)[2] == text
+
+
+def _reference(parameter: Parameter, name: str, modifier: str, alternatives: list[str], asked: Asked) -> Term:
+    exact: list[str] = []
+    accepts: list[Accept] = []
+    for text in alternatives:
+        if modifier == "identifier":
+            system, bar, value = (unescape(piece) for piece in text.rpartition("|"))
+            if bar:
+                exact.append(RECORD + system + UNIT + value.lower())
+            else:
+                accepts.append(_marked_ending(UNIT + value.lower()))
+            continue
+        place = unescape(text).strip().partition("/_history/")[0]
+        if asked.base and place.startswith(asked.base):
+            place = place[len(asked.base) :].lstrip("/")
+        if "/" in place or ":" in place:
+            if modifier and not place.startswith(f"{modifier}/"):
+                raise Invalid(f"The value is no {modifier}.", hint="Leave out the modifier, or name a reference of its type.")
+            exact.append(place)
+            continue
+        types = (modifier,) if modifier else (parameter.only.rstrip("/"),) if parameter.only else parameter.targets
+        if types:
+            exact += [f"{type}/{place}" for type in types]
+        else:
+            accepts.append(_ending(f"/{place}"))
+    if accepts:
+        return Term(name, parameter, modifier, tuple(alternatives), None, (), _any_of(parameter, [*accepts, frozenset(exact).__contains__]))
+    return Term(name, parameter, modifier, tuple(alternatives), tuple(exact), (), _one_of(parameter, exact))
+
+
+def _string(parameter: Parameter, name: str, modifier: str, alternatives: list[str]) -> Term:
+    accepts: list[Accept] = []
+    for text in alternatives:
+        value = unescape(text)
+        if modifier == "exact":
+            accepts.append(_original(value))
+        elif modifier == "contains":
+            accepts.append(_holding(fold(value)))
+        else:
+            accepts.append(_starting(fold(value)))
+    return Term(name, parameter, modifier, tuple(alternatives), None, (), _any_of(parameter, accepts))
+
+
+def _uri(parameter: Parameter, name: str, modifier: str, alternatives: list[str]) -> Term:
+    values = [unescape(text) for text in alternatives]
+    if not modifier:
+        return Term(name, parameter, modifier, tuple(alternatives), tuple(values), (), _one_of(parameter, values))
+    if modifier == "below":
+        accepts = [_starting(value) for value in values]
+    else:
+        accepts = [value.startswith for value in values]
+    return Term(name, parameter, modifier, tuple(alternatives), None, (), _any_of(parameter, accepts))
+
+
+# --- dates, numbers, quantities: ordered values with a prefix -----------------------------------------------------
+
+Within = Callable[[Value, Value], bool]  # of the low and high end of one value
+
+
+def _ordered(parameter: Parameter, name: str, alternatives: list[str], asked: Asked) -> Term:
+    step = 3 if parameter.kind is Kind.QUANTITY else 2
+    tests = [_one_ordered(parameter.kind, text, asked) for text in alternatives]
+
+    def test(entry: IndexEntry) -> bool:
+        for place in parameter.places:
+            found = entry.values.get(place)
+            if found:
+                for at in range(0, len(found), step):
+                    for within, fits in tests:
+                        if within(found[at], found[at + 1]) and (fits is None or fits(str(found[at + 2]))):
+                            return True
+        return False
+
+    return Term(name, parameter, "", tuple(alternatives), None, (), test)
+
+
+def _one_ordered(kind: Kind, text: str, asked: Asked) -> tuple[Within, Accept | None]:
+    match = PREFIX.fullmatch(text.strip())
+    prefix, value = (match[1] or "eq", match[2]) if match else ("eq", text)
+    if kind is Kind.DATE:
+        return date_within(prefix, value, asked.now), None
+    if kind is Kind.NUMBER:
+        return _number_within(prefix, value), None
+    pieces = [unescape(piece) for piece in split(value, "|")]
+    return _number_within(prefix, pieces[0]), _unit(pieces[1:])
+
+
+def date_within(prefix: str, text: str, now: datetime | None) -> Within:
+    low, high = asked_span(text)
+    if prefix == "ap":  # a tenth of the distance from now (search.html#prefix)
+        slack = abs((now - EPOCH) // MICROSECOND - low) // 10 if now is not None else 0
+        low, high = low - slack, high + slack
+    table: dict[str, Within] = {
+        "eq": lambda a, b: low <= a and b <= high,  # type: ignore[operator]
+        "ne": lambda a, b: not (low <= a and b <= high),  # type: ignore[operator]
+        "gt": lambda a, b: b > high,  # type: ignore[operator]
+        "lt": lambda a, b: a < low,  # type: ignore[operator]
+        "ge": lambda a, b: b > high or (low <= a and b <= high),  # type: ignore[operator]
+        "le": lambda a, b: a < low or (low <= a and b <= high),  # type: ignore[operator]
+        "sa": lambda a, b: a >= high,  # type: ignore[operator]
+        "eb": lambda a, b: b <= low,  # type: ignore[operator]
+        "ap": lambda a, b: a < high and b > low,  # type: ignore[operator]
+    }
+    return table[prefix]
+
+
+def _number_within(prefix: str, text: str) -> Within:
+    value, low, high = asked_number(text)
+    slack = abs(value) / 10
+    table: dict[str, Within] = {
+        "eq": lambda a, b: low <= a and b < high,  # type: ignore[operator]
+        "ne": lambda a, b: not (low <= a and b < high),  # type: ignore[operator]
+        "gt": lambda a, b: b > value,  # type: ignore[operator]
+        "lt": lambda a, b: a < value,  # type: ignore[operator]
+        "ge": lambda a, b: b >= value,  # type: ignore[operator]
+        "le": lambda a, b: a <= value,  # type: ignore[operator]
+        "sa": lambda a, b: a > value,  # type: ignore[operator]
+        "eb": lambda a, b: b < value,  # type: ignore[operator]
+        "ap": lambda a, b: a <= value + slack and b >= value - slack,  # type: ignore[operator]
+    }
+    return table[prefix]
+
+
+def _unit(pieces: list[str]) -> Accept | None:
+    """`|system|code` or `||unit`, where the code or the printed unit may be meant (search.html#quantity)."""
+    if not any(pieces):
+        return None
+    system, code = (pieces[0], pieces[1]) if len(pieces) > 1 else (pieces[0], "")
+    if system and code:
+        return lambda key: key.startswith(system + UNIT + code + UNIT)
+    if system:
+        return lambda key: key.startswith(system + UNIT)
+    return lambda key: code in key.split(UNIT)[1:]

@@ -1,0 +1,32 @@
+"""What is wrong with a resource: where, which rule, what to do. Spec: http://hl7.org/fhir/R4/operationoutcome.html."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import ClassVar, Final
+
+from cloister.base.errors import Invalid
+
+ISSUES_MAX: Final = 50  # more than this helps nobody; the last one says that there are more
+
+
+@dataclass(frozen=True, slots=True)
+class Issue:
+    """One fault. `code` is a FHIR IssueType; `rule` names the invariant or the check; `text` never repeats a value."""
+
+    expression: str
+    code: str
+    rule: str
+    text: str
+    hint: str
+
+
+class InvalidResource(Invalid):
+    """The resource breaks rules of FHIR R4; all that were found are listed (HTTP 422)."""
+
+    http_status: ClassVar[int] = 422
+
+    def __init__(self, issues: list[Issue]) -> None:
+        first = issues[0]
+        super().__init__(f"{first.expression}: {first.text}", hint=first.hint, reason=first.rule, expression=first.expression)
+        self.issues = tuple(issues)
