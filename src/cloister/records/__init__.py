@@ -11,9 +11,10 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from cloister.records.chart import Chart
     from cloister.records.records import Records
+    from cloister.records.search import parse
     from cloister.records.stored import Hit, Outcome, Page, Reader, Stored, Written
 
-__all__ = ["Chart", "Hit", "Outcome", "Page", "Reader", "Records", "Stored", "Written"]
+__all__ = ["Chart", "Hit", "Outcome", "Page", "Reader", "Records", "Stored", "Written", "parse"]
 
 
 def __getattr__(name: str) -> Any:
@@ -25,6 +26,10 @@ def __getattr__(name: str) -> Any:
         from cloister.records.records import Records
 
         return Records
+    if name == "parse":
+        from cloister.records.search import parse
+
+        return parse
     if name in __all__:
         from cloister.records import stored
 
