@@ -1,4 +1,10 @@
-"""The store gate: the only process that reaches schema care, and the door to it. ../../docs/spec/zones.md 8.
+"""The store gate: the only process that reaches schema care. Spec: docs/spec/zones.md.
 
-`run_gate` is the process; `open_gate` the connection a session calls it through.
+`run_gate` is the process. A session calls it through `cloister.base.wire.Caller`, by the names in `statements`.
+This door stands by itself, so that the process loads neither keys nor validation nor search.
 """
+
+from cloister.records.gate.audit_writer import CheckpointKey
+from cloister.records.gate.server import run_gate
+
+__all__ = ["CheckpointKey", "run_gate"]

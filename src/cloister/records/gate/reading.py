@@ -1,0 +1,137 @@
+"""Statements that fetch sealed rows by their place: rows, versions, and what opens a dossier.
+
+Each is one SQL statement, so one snapshot: the head it returns belongs to the rows it returns.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Final
+
+from msgspec import Meta
+
+from cloister.records.gate.statement import ROWS_MAX, Arguments, Call, Medium, RowId, Small, Statement, fetch
+
+DOSSIERS_MAX: Final = 200  # opened in one call
+VERSIONS_MAX: Final = 1000
+
+ROWS_BY_ID: Final = f"""
+    select r.dossier, r.id, r.ver, r.key_no, r.dict_no, r.ct, d.seq
+      from care.res r
+      join care.dossier d on d.id = r.dossier
+     where r.id = any ($2) and r.rtype = $3
+       and exists (select from care.dossier_key k where k.zone = any ($1) and k.dossier = r.dossier)
+     order by r.id, r.dossier limit {ROWS_MAX}"""
+
+ROWS: Final = f"""
+    select w.n::int4, d.seq, r.ver, r.key_no, r.dict_no, r.ct
+      from unnest($2::uuid[], $3::int2[], $4::uuid[]) with ordinality w (dossier, rtype, id, n)
+      join care.dossier d on d.id = w.dossier
+      left join care.res r on r.dossier = w.dossier and r.rtype = w.rtype and r.id = w.id
+     where exists (select from care.dossier_key k where k.zone = any ($1) and k.dossier = w.dossier)
+     order by w.n limit {ROWS_MAX}"""
+
+VERSIONS: Final = f"""
+    select d.seq, v.ver, v.key_no, v.dict_no, sha256(v.ct), case when $5 = 0 or v.ver = $5 then v.ct end
+      from care.dossier d
+      join (select dossier, rtype, id, ver, key_no, dict_no, ct from care.res
+            union all
+            select dossier, rtype, id, ver, key_no, dict_no, ct from care.res_hist) v on v.dossier = d.id
+     where d.id = $2 and v.rtype = $3 and v.id = $4
+       and exists (select from care.dossier_key k where k.zone = any ($1) and k.dossier = d.id)
+     order by v.ver desc limit {VERSIONS_MAX}"""
+
+LOCATE: Final = f"""
+    select w.n::int4, r.dossier, d.kind
+      from unnest($2::int2[], $3::uuid[]) with ordinality w (rtype, id, n)
+      join care.res r on r.id = w.id and r.rtype = w.rtype
+      join care.dossier d on d.id = r.dossier
+     where exists (select from care.dossier_key k where k.zone = any ($1) and k.dossier = r.dossier)
+     order by w.n, r.dossier limit {ROWS_MAX}"""
+
+# part 0: the head; 1: wrapped keys for the caller's zones; 2: index parts, with ciphertext where newer than `since`
+OPEN: Final = """
+    with w as (
+        select u.id, u.since from unnest($2::uuid[], $3::int4[]) u (id, since)
+         where exists (select from care.dossier_key k where k.zone = any ($1) and k.dossier = u.id)
+    )
+    select 0::int2, d.id, d.seq, 0::int4, d.kind, c.blob
+      from w join care.dossier d on d.id = w.id join care.commit c on c.dossier = d.id and c.seq = d.seq
+    union all
+    select 1::int2, k.dossier, k.key_no::int8, k.epoch, k.zone, k.wrapped
+      from w join care.dossier_key k on k.dossier = w.id where k.zone = any ($1)
+    union all
+    select 2::int2, i.dossier, i.part_no::int8, 0::int4, null, case when i.part_no > w.since then i.ct end
+      from w join care.index_part i on i.dossier = w.id"""
+
+COMMITS: Final = f"""
+    select c.seq, c.blob from care.commit c
+     where c.dossier = $2 and c.seq > $3
+       and exists (select from care.dossier_key k where k.zone = any ($1) and k.dossier = $2)
+     order by c.seq limit {VERSIONS_MAX}"""
+
+
+class RowsById(Arguments):
+    rtype: Small
+    ids: Annotated[list[RowId], Meta(max_length=ROWS_MAX)]
+
+
+class Rows(Arguments):
+    dossiers: Annotated[list[RowId], Meta(max_length=ROWS_MAX)]
+    rtypes: Annotated[list[Small], Meta(max_length=ROWS_MAX)]
+    ids: Annotated[list[RowId], Meta(max_length=ROWS_MAX)]
+
+
+class Versions(Arguments):
+    dossier: RowId
+    rtype: Small
+    id: RowId
+    version: Medium = 0  # 0: the ciphertext of all
+
+
+class Locate(Arguments):
+    rtypes: Annotated[list[Small], Meta(max_length=ROWS_MAX)]
+    ids: Annotated[list[RowId], Meta(max_length=ROWS_MAX)]
+
+
+class Open(Arguments):
+    dossiers: Annotated[list[RowId], Meta(max_length=DOSSIERS_MAX)]
+    since: Annotated[list[Medium], Meta(max_length=DOSSIERS_MAX)]
+
+
+class Commits(Arguments):
+    dossier: RowId
+    after: Annotated[int, Meta(ge=0)] = 0
+
+
+async def rows_by_id(call: Call, arguments: RowsById) -> Any:
+    return await fetch(call, ROWS_BY_ID, call.zones, arguments.ids, arguments.rtype)
+
+
+async def rows(call: Call, arguments: Rows) -> Any:
+    return await fetch(call, ROWS, call.zones, arguments.dossiers, arguments.rtypes, arguments.ids)
+
+
+async def versions(call: Call, arguments: Versions) -> Any:
+    return await fetch(call, VERSIONS, call.zones, arguments.dossier, arguments.rtype, arguments.id, arguments.version)
+
+
+async def locate(call: Call, arguments: Locate) -> Any:
+    return await fetch(call, LOCATE, call.zones, arguments.rtypes, arguments.ids)
+
+
+async def open_dossiers(call: Call, arguments: Open) -> Any:
+    return await fetch(call, OPEN, call.zones, arguments.dossiers, arguments.since)
+
+
+async def commits(call: Call, arguments: Commits) -> Any:
+    return await fetch(call, COMMITS, call.zones, arguments.dossier, arguments.after)
+
+
+STATEMENTS: Final = (
+    Statement("rows_by_id", RowsById, rows_by_id),
+    Statement("rows", Rows, rows),
+    Statement("versions", Versions, versions),
+    Statement("locate", Locate, locate),
+    Statement("open_dossiers", Open, open_dossiers),
+    Statement("commits", Commits, commits),
+)

@@ -1,0 +1,239 @@
+"""The process: answers sessions over a UNIX socket, keeps the few connections to PostgreSQL, writes the audit log.
+
+Refuses processes that nobody admitted, statements that are not on the list, and arguments of another form.
+Survives a stopped database: it says so to whoever asks, and works again when PostgreSQL does.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import hmac
+import time
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Annotated, Any, Final, TypeVar
+
+import asyncpg
+import msgspec
+from msgspec import Meta, Struct
+
+from cloister.audit import Entry
+from cloister.base import wire
+from cloister.base.clock import Clock, system_clock
+from cloister.base.database import LOST
+from cloister.base.errors import Denied, Invalid, Unavailable
+from cloister.base.telemetry import log
+from cloister.records.gate import finding, looking, reading, trust, writing
+from cloister.records.gate.audit_writer import AuditWriter, CheckpointKey
+from cloister.records.gate.sessions import Admitted, Sessions
+from cloister.records.gate.statement import Call, Note, Notes, Statement
+
+POOL_CONNECTIONS: Final = 8
+ZONES_KEPT_SECONDS: Final = 2.0  # a revoked grant is noticed within this time
+STATEMENTS: Final[dict[str, Statement]] = {
+    statement.name: statement
+    for statement in (*reading.STATEMENTS, *finding.STATEMENTS, *writing.STATEMENTS, *trust.STATEMENTS, *looking.STATEMENTS)
+}
+ZONES_OF: Final = """
+    select distinct g.zone from trust."grant" g join trust.person p on p.id = g.person
+     where g.person = $1 and g.revoked is null and not p.disabled order by g.zone limit 5000"""
+
+SHORT_OF_SPACE: Final = (asyncpg.DiskFullError, asyncpg.OutOfMemoryError, asyncpg.TooManyConnectionsError)
+
+_Text = Annotated[str, Meta(min_length=1, max_length=200)]
+
+
+class Admit(Struct, frozen=True, forbid_unknown_fields=True):
+    token: str
+    pid: int
+    uid: int
+    session: _Text
+    person: _Text
+    role: _Text
+    zones: list[str] | None = None
+
+
+class Dismiss(Struct, frozen=True, forbid_unknown_fields=True):
+    token: str
+    session: _Text
+
+
+class ServiceNote(Struct, frozen=True, forbid_unknown_fields=True):
+    """An audit note of a service, which says for whom it speaks."""
+
+    action: _Text
+    kind: _Text
+    actor: Annotated[str, Meta(max_length=200)] = ""
+    session: Annotated[str, Meta(max_length=200)] = ""
+    object: Annotated[str, Meta(max_length=200)] = ""
+    outcome: Annotated[str, Meta(max_length=200)] = "success"
+    reason: Annotated[str, Meta(max_length=200)] = ""
+    source: Annotated[str, Meta(max_length=200)] = ""
+
+
+class ServiceAudit(Struct, frozen=True, forbid_unknown_fields=True):
+    token: str
+    entries: Annotated[list[ServiceNote], Meta(max_length=2000)]
+
+
+class SessionAudit(Struct, frozen=True, forbid_unknown_fields=True):
+    entries: Notes
+
+
+_Form = TypeVar("_Form", bound=Struct)
+
+
+def _read(arguments: dict[str, Any], form: type[_Form], method: str) -> _Form:
+    try:
+        return msgspec.convert(arguments, form)
+    except msgspec.ValidationError as wrong:
+        # The text names the field and its type, never a value.
+        raise Invalid(f"'{method[:40]}' was called with arguments of another form.", hint=str(wrong)[:160], reason="arguments") from wrong
+
+
+class Gate:
+    """The gate's state: who is admitted, which zones they have, the pool, the audit writer."""
+
+    def __init__(self, database: asyncpg.Pool[Any], writer: AuditWriter, tokens: Mapping[str, str], clock: Clock) -> None:
+        self._database = database
+        self._clock = clock
+        self._writer = writer
+        self._tokens = {name: token.encode() for name, token in tokens.items()}
+        self._sessions = Sessions()
+        self._zones: dict[str, tuple[float, tuple[str, ...]]] = {}
+
+    async def handle(self, peer: wire.Peer, method: str, arguments: dict[str, Any]) -> Any:
+        try:
+            return await self._handle(peer, method, arguments)
+        except SHORT_OF_SPACE as full:
+            log("gate.database_short", level="error", kind=type(full).__name__)
+            raise Unavailable(
+                "The database's disk or memory is full; nothing of this was stored.",
+                hint="Free space where the state folder lies, then repeat.",
+                reason="disk-full",
+            ) from full
+        except (*LOST, TimeoutError) as lost:
+            raise Unavailable(
+                "The database does not answer.", hint="Wait a moment and try again; nothing was lost.", reason="no-database"
+            ) from lost
+
+    async def _handle(self, peer: wire.Peer, method: str, arguments: dict[str, Any]) -> Any:
+        service = _SERVICE.get(method)
+        if service is not None and "token" in arguments:
+            return await service(self, arguments)
+        admitted = self._sessions.of(peer)
+        if method == "audit_append":
+            await self._append(admitted, _read(arguments, SessionAudit, method).entries)
+            return None
+        statement = STATEMENTS.get(method)
+        if statement is None:
+            raise Denied("The store gate knows no such statement.", reason="unknown-statement")
+        form = _read(arguments, statement.arguments, method)
+        call = Call(
+            person=admitted.person,
+            session=admitted.session,
+            role=admitted.role,
+            zones=await self._zones_of(admitted),
+            database=self._database,
+        )
+        if not form.audit:
+            return await statement.run(call, form)
+        if statement.noted_first:
+            # Together, and the answer waits for both: no row leaves before its audit entry is on the disk.
+            answer, _ = await asyncio.gather(statement.run(call, form), self._append(admitted, form.audit))
+            return answer
+        answer = await statement.run(call, form)
+        await self._append(admitted, form.audit)
+        return answer
+
+    async def _zones_of(self, admitted: Admitted) -> tuple[str, ...]:
+        now = time.monotonic()
+        kept = self._zones.get(admitted.person)
+        if kept is None or now - kept[0] > ZONES_KEPT_SECONDS:
+            self._sessions.check_alive(admitted)
+            kept = (now, tuple(row[0] for row in await self._database.fetch(ZONES_OF, admitted.person)))
+            self._zones[admitted.person] = kept
+        if admitted.ceiling is None:
+            return kept[1]
+        return tuple(zone for zone in kept[1] if zone in admitted.ceiling)
+
+    async def _append(self, admitted: Admitted, notes: Sequence[Note]) -> None:
+        now = self._clock()
+        await self._writer.append(
+            [Entry(now, admitted.person, admitted.session, n.action, n.kind, n.object, n.outcome, n.reason, "session") for n in notes]
+        )
+
+    def _authorised(self, token: str, *services: str) -> str:
+        """The service whose token this is; Denied for any other."""
+        for name in services:
+            expected = self._tokens.get(name)
+            if expected and hmac.compare_digest(expected, token.encode()):
+                return name
+        raise Denied("This service is not known to the store gate.", reason="unknown-service")
+
+    async def _session_admit(self, arguments: dict[str, Any]) -> None:
+        form = _read(arguments, Admit, "session_admit")
+        self._authorised(form.token, "agent")
+        self._sessions.admit(form.pid, form.uid, session=form.session, person=form.person, role=form.role, zones=form.zones)
+
+    async def _session_dismiss(self, arguments: dict[str, Any]) -> None:
+        form = _read(arguments, Dismiss, "session_dismiss")
+        self._authorised(form.token, "agent")
+        self._sessions.dismiss(form.session)
+
+    async def _service_audit(self, arguments: dict[str, Any]) -> None:
+        form = _read(arguments, ServiceAudit, "audit_append")
+        source = self._authorised(form.token, "agent", "controller")
+        now = self._clock()
+        await self._writer.append(
+            [
+                Entry(now, n.actor or source, n.session, n.action, n.kind, n.object, n.outcome, n.reason, n.source or source)
+                for n in form.entries
+            ]
+        )
+
+
+_SERVICE: Final = {
+    "session_admit": Gate._session_admit,
+    "session_dismiss": Gate._session_dismiss,
+    "audit_append": Gate._service_audit,
+}
+
+
+def _same(value: bytes) -> bytes:
+    return value
+
+
+async def _prepare(connection: asyncpg.Connection[Any]) -> None:
+    """Ids are 16 bytes here and on the wire: making a UUID object of each costs more than sending it."""
+    await connection.set_type_codec("uuid", schema="pg_catalog", format="binary", encoder=_same, decoder=bytes)
+
+
+async def run_gate(
+    pool_arguments: Mapping[str, Any],
+    socket_path: Path,
+    tokens: Mapping[str, str],
+    *,
+    checkpoint_key: CheckpointKey | None = None,
+    clock: Clock = system_clock,
+    ready: asyncio.Event | None = None,
+    mode: int = 0o666,
+) -> None:
+    """Serve until cancelled. `tokens` are those of the services 'agent' and 'controller'.
+
+    The socket is open to all accounts, because sessions have accounts of their own; who calls is asked of the kernel.
+    """
+    # No connection is made before the first call, so that the gate starts while PostgreSQL is still starting.
+    pool = await asyncpg.create_pool(min_size=0, max_size=POOL_CONNECTIONS, command_timeout=60, init=_prepare, **pool_arguments)
+    writer = AuditWriter(pool, clock=clock, checkpoint_key=checkpoint_key)
+    gate = Gate(pool, writer, tokens, clock)
+    server = await wire.serve(socket_path, gate.handle, mode=mode)
+    log("gate.ready", connections=POOL_CONNECTIONS)
+    if ready is not None:
+        ready.set()
+    try:
+        await server.serve_forever()
+    finally:
+        server.close()
+        await writer.close()
+        pool.terminate()

