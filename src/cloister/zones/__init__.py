@@ -6,16 +6,14 @@ Keys leave this room only as `Secret` or inside an opaque object. Spec: docs/spe
 from cloister.zones import algorithms, bundle, certificates, commits, compression, dossiers, envelope, epochs, grants, unlockers
 from cloister.zones.certificates import TrustRoots
 from cloister.zones.dossiers import DossierKey
-from cloister.zones.keyring import HeldZone, Keyring, TrustMaterial
-from cloister.zones.refusals import Forged, Refusal, Refused
+from cloister.zones.keyring import Keyring, TrustMaterial
+from cloister.zones.refusals import Forged, Refusal
 
 __all__ = [
     "DossierKey",
     "Forged",
-    "HeldZone",
     "Keyring",
     "Refusal",
-    "Refused",
     "TrustMaterial",
     "TrustRoots",
     "algorithms",
