@@ -145,11 +145,11 @@ class Broker:
         server: str,
         slots: int,
         sessions: list[dict[str, Any]],
-        token: bytes,
+        token: str,
         missing: list[str] | None = None,
         load: float = 0.0,
     ) -> dict[str, Any]:
-        if not hmac.compare_digest(bytes(token), self._agent_token.reveal()):
+        if not hmac.compare_digest(str(token).encode(), self._agent_token.reveal()):
             raise Denied("This is not an agent of ours.", reason="agent-token")
         now = self._clock()
         free = slots - len(sessions)

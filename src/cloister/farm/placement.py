@@ -102,7 +102,9 @@ def place(servers: Sequence[Server], *, now: datetime) -> str:
     if not roomy:
         slots = sum(server.slots for server in ready)
         raise Busy(
-            f"All {slots} session slots are taken.", hint="Try again when somebody has signed out, or set CLOISTER_SLOTS higher.", reason="slots"
+            f"All {slots} session slots are taken.",
+            hint="Try again when somebody has signed out, or set CLOISTER_SLOTS higher.",
+            reason="slots",
         )
     return min(roomy, key=lambda server: (-server.free / server.slots, server.load, server.id)).id
 

@@ -3,7 +3,7 @@ create schema estate;
 
 do $$ begin
     if not exists (select from pg_roles where rolname = 'cloister_estate') then
-        create role cloister_estate login;
+        create role cloister_estate nologin;
     end if;
 end $$;
 

@@ -1,0 +1,12 @@
+"""A server of the farm: its agent, the zygote, and sessions, one walled-in process a person. Knows no record.
+
+    await Agent(plan).run(stop)                                        # the agent's process
+    run_zygote(control_socket(fd), application=..., trust=..., warm=...)   # the zygote's; never returns
+"""
+
+from cloister.server.agent import Agent, AgentPlan
+from cloister.server.runtime import SessionRuntime
+from cloister.server.shell import Asgi
+from cloister.server.zygote import Application, Warm, control_socket, run_zygote
+
+__all__ = ["Agent", "AgentPlan", "Application", "Asgi", "SessionRuntime", "Warm", "control_socket", "run_zygote"]

@@ -1,0 +1,124 @@
+"""The agent's links to the store gate and to the controller, which may die and come back at any time.
+
+A restarted gate knows no session and a restarted controller no server: each loss is noticed at once by an open
+connection, and everything is said again.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, Final
+
+from cloister.base.errors import CloisterError, Conflict, Denied, NotFound, Unavailable
+from cloister.base.secret import Secret
+from cloister.base.telemetry import log
+from cloister.base.wire import Caller
+from cloister.farm import SessionState
+from cloister.server.register import SessionRecord
+
+RETRY_SECONDS: Final = 0.25
+CALL_SECONDS_MAX: Final = 5.0
+HEARTBEAT_SECONDS: Final = 5.0
+
+
+async def lost(path: Path) -> None:
+    """Returns when whoever listens at this path now is gone; raises OSError when nobody does."""
+    reader, writer = await asyncio.open_unix_connection(str(path))
+    try:
+        with contextlib.suppress(ConnectionError):
+            while await reader.read(4096):
+                pass
+    finally:
+        writer.close()
+
+
+class GateLink:
+    """Tells the store gate which process is which session."""
+
+    def __init__(self, path: Path, token: Secret, sessions: Callable[[], list[SessionRecord]]) -> None:
+        self._path = path
+        self._token = token
+        self._sessions = sessions
+        self._caller = Caller(path, part="store gate")
+
+    async def keep(self) -> None:
+        """After each restart of the gate, admit all sessions again."""
+        while True:
+            try:
+                watch = asyncio.create_task(lost(self._path))
+                try:
+                    for record in self._sessions():
+                        await self.admit(record)
+                    await watch
+                finally:
+                    watch.cancel()
+                log("agent.gate_lost", level="warning")
+            except (OSError, CloisterError):
+                await asyncio.sleep(RETRY_SECONDS)
+
+    async def admit(self, record: SessionRecord) -> None:
+        """While the gate is away nothing is lost: `keep` says it again when the gate is back."""
+        r = record
+        whose = {"pid": r.pid, "uid": r.uid, "session": r.session, "person": r.person, "role": r.role}
+        with contextlib.suppress(Unavailable):
+            await self._caller.call("session_admit", timeout_seconds=CALL_SECONDS_MAX, token=self._token.reveal().decode(), **whose)
+
+    async def dismiss(self, session: str) -> None:
+        with contextlib.suppress(CloisterError):  # a gate that is away has forgotten it already
+            token = self._token.reveal().decode()
+            await self._caller.call("session_dismiss", timeout_seconds=CALL_SECONDS_MAX, token=token, session=session)
+
+
+class ControllerLink:
+    """Says hello, beats, and passes on what sessions say of themselves."""
+
+    def __init__(self, path: Path, token: Secret, report: Callable[[], dict[str, Any]], end_unknown: Callable[[str], None]) -> None:
+        self._path = path
+        self._token = token
+        self._report = report
+        self._end_unknown = end_unknown
+        self._caller = Caller(path, part="controller")
+
+    async def keep(self) -> None:
+        while True:
+            try:
+                watch = asyncio.create_task(lost(self._path))
+                try:
+                    await self._hello()
+                    await self._beat(watch)
+                finally:
+                    watch.cancel()
+                log("agent.controller_lost", level="warning")
+            except (OSError, CloisterError) as fault:
+                if isinstance(fault, Denied):
+                    log("agent.controller_refused", level="error", reason=fault.reason)
+                await asyncio.sleep(RETRY_SECONDS)
+
+    async def _hello(self) -> None:
+        facts = self._report()
+        said = {name: facts[name] for name in ("server", "slots", "sessions", "missing", "load")}
+        reply = await self._caller.call("hello", timeout_seconds=CALL_SECONDS_MAX, token=self._token.reveal().decode(), **said)
+        for session in reply["end"]:
+            self._end_unknown(str(session))
+
+    async def _beat(self, watch: asyncio.Task[None]) -> None:
+        while True:
+            done, _ = await asyncio.wait([watch], timeout=HEARTBEAT_SECONDS)
+            if done:
+                return
+            facts = self._report()
+            reply = await self._caller.call("heartbeat", timeout_seconds=CALL_SECONDS_MAX, load=facts["load"], free=facts["free"])
+            if not reply["known"]:
+                return
+
+    async def tell(self, session: str, state: SessionState, why: str) -> None:
+        """While the controller is away nothing is lost: the next hello lists every session and its state."""
+        with contextlib.suppress(Unavailable, Denied, NotFound, Conflict):
+            await self._caller.call("session_state", timeout_seconds=CALL_SECONDS_MAX, session=session, state=str(state), why=why)
+
+    async def renew_ticket(self, session: str, epoch: int) -> str:
+        reply = await self._caller.call("renew_ticket", timeout_seconds=CALL_SECONDS_MAX, session=session, epoch=epoch)
+        return str(reply["ticket"])
