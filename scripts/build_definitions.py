@@ -54,8 +54,11 @@ def structures(folder: Path) -> dict[str, dict[str, Any]]:
     return found
 
 
+NOT_R4: Final = frozenset({"SubscriptionStatus"})  # the package carries this type of R4B
+
+
 def resource_types(known: dict[str, dict[str, Any]]) -> list[str]:
-    return sorted(name for name, body in known.items() if body["kind"] == "resource" and not body["abstract"])
+    return sorted(name for name, body in known.items() if body["kind"] == "resource" and not body["abstract"] and name not in NOT_R4)
 
 
 # --- elements -----------------------------------------------------------------------------------------------------
@@ -143,6 +146,8 @@ def patched_schema(folder: Path, known: dict[str, dict[str, Any]]) -> dict[str, 
         stem = name.split("_")[0]
         if stem in known or name in ("xhtml", "Element", "BackboneElement"):
             kept[name] = slimmed(body)
+            if kept[name].get("type") == "object" or "properties" in kept[name]:
+                kept[name]["minProperties"] = 1  # json.html: an object is never empty
     # Resources inside resources are checked by their own type, not by trying 148 types one after another.
     kept["ResourceList"] = {"type": "object", "required": ["resourceType"], "properties": {"resourceType": {"type": "string"}}}
     patterns = {"string": TEXT, "markdown": TEXT, "uri": NO_SPACE, "canonical": NO_SPACE, "url": NO_SPACE, "code": CODE}
@@ -176,8 +181,10 @@ def slimmed(body: Any) -> Any:
     reference = node.get("$ref", "")
     if reference.endswith(("/Resource", "/ResourceList")):
         return {"$ref": "#/definitions/ResourceList"}
-    if node.get("type") == "array" and padded(node.get("items")):
-        node["items"] = {"anyOf": [node["items"], {"type": "null"}]}
+    if node.get("type") == "array":
+        node["minItems"] = 1  # json.html: nor is an array
+        if padded(node.get("items")):
+            node["items"] = {"anyOf": [node["items"], {"type": "null"}]}
     return node
 
 

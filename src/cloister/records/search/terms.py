@@ -209,10 +209,7 @@ def _uri(parameter: Parameter, name: str, modifier: str, alternatives: list[str]
     values = [unescape(text) for text in alternatives]
     if not modifier:
         return Term(name, parameter, modifier, tuple(alternatives), tuple(values), (), _one_of(parameter, values))
-    if modifier == "below":
-        accepts = [_starting(value) for value in values]
-    else:
-        accepts = [value.startswith for value in values]
+    accepts = [_starting(value) if modifier == "below" else value.startswith for value in values]
     return Term(name, parameter, modifier, tuple(alternatives), None, (), _any_of(parameter, accepts))
 
 

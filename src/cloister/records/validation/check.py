@@ -1,9 +1,63 @@
-"""One resource, checked: raises InvalidResource with every fault found, or returns nothing."""
+"""One resource, checked. Spec: http://hl7.org/fhir/R4/validation.html."""
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Final
+
+from cloister.records.definitions import is_type, load
+from cloister.records.validation import schema
+from cloister.records.validation.issues import ISSUES_MAX, Fault, InvalidResource, issue_of
+from cloister.records.validation.walk import walkers
+
+DEPTH_HINT: Final = "Resources are not nested this deeply; send something flatter."
 
 
 def check(resource: dict[str, Any]) -> None:
-    raise NotImplementedError
+    """Returns if this is a valid R4 resource; raises InvalidResource with every fault found otherwise."""
+    type = resource.get("resourceType") if isinstance(resource, dict) else None
+    try:
+        found = faults_of(resource, inside=False)
+    except (RecursionError, ValueError):  # the schema's own bound on depth is a ValueError
+        found = [Fault([], "too-long", "depth", "This resource is nested too deeply.", DEPTH_HINT)]
+    if found:
+        root = type if isinstance(type, str) and is_type(type) else "Resource"
+        raise InvalidResource([issue_of(root, fault) for fault in found[:ISSUES_MAX]])
+
+
+def faults_of(resource: Any, *, inside: bool) -> list[Fault]:
+    """Every fault of a resource; `inside` another one it needs an id when contained, and must not contain."""
+    if not isinstance(resource, dict):
+        return [Fault([], "structure", "type", "A resource is a JSON object.", "Send an object with a resourceType.")]
+    type = resource.get("resourceType")
+    if not isinstance(type, str) or not is_type(type):
+        hint = "Mind upper and lower case: Patient, Observation."
+        return [Fault(["resourceType"], "value", "resource-type", "This is no resource type of FHIR R4.", hint)]
+    validator = schema.validator(type)
+    if not validator.is_valid(resource):
+        return schema.faults(resource)
+    found: list[Fault] = []
+    walkers()[type].walk(resource, found)
+    if "contained" in resource:
+        _contained(resource, found, inside)
+    return found
+
+
+def warm() -> None:
+    """Compile everything. The zygote calls this once, so that all sessions share the result."""
+    walkers()
+    for type in load().types:
+        schema.validator(type)
+
+
+def _contained(resource: dict[str, Any], found: list[Fault], inside: bool) -> None:
+    """dom-2 to dom-5: http://hl7.org/fhir/R4/domainresource.html#invs."""
+    if inside:
+        found.append(Fault(["contained"], "invariant", "dom-2", "A contained resource contains no other.", "Contain it at the top."))
+    for number, part in enumerate(resource["contained"]):
+        meta = part.get("meta", {})
+        if "versionId" in meta or "lastUpdated" in meta:
+            text = "A contained resource has no version of its own."
+            found.append(Fault(["contained", number, "meta"], "invariant", "dom-4", text, "Leave out versionId and lastUpdated."))
+        if "id" not in part:
+            text = "A contained resource has an id, by which it is referred to."
+            found.append(Fault(["contained", number, "id"], "required", "dom-3", text, "Add an id."))

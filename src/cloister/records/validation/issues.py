@@ -7,7 +7,18 @@ from typing import ClassVar, Final
 
 from cloister.base.errors import Invalid
 
-ISSUES_MAX: Final = 50  # more than this helps nobody; the last one says that there are more
+ISSUES_MAX: Final = 50  # more than this helps nobody
+
+
+@dataclass(slots=True)
+class Fault:
+    """One fault while a resource is walked: its path grows at the front on the way back to the root."""
+
+    path: list[str | int]
+    code: str
+    rule: str
+    text: str
+    hint: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,3 +41,9 @@ class InvalidResource(Invalid):
         first = issues[0]
         super().__init__(f"{first.expression}: {first.text}", hint=first.hint, reason=first.rule, expression=first.expression)
         self.issues = tuple(issues)
+
+
+def issue_of(root: str, fault: Fault) -> Issue:
+    """The fault with its place as a FHIRPath expression: Patient.name[0].family."""
+    expression = root + "".join(f"[{step}]" if isinstance(step, int) else f".{step}" for step in fault.path)
+    return Issue(expression, fault.code, fault.rule, fault.text, fault.hint)
