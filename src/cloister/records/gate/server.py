@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import asyncio
 import hmac
+import socket
+import socket
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -211,7 +213,7 @@ async def _prepare(connection: asyncpg.Connection[Any]) -> None:
 
 async def run_gate(
     pool_arguments: Mapping[str, Any],
-    socket_path: Path,
+    where: Path | socket.socket,
     tokens: Mapping[str, str],
     *,
     checkpoint_key: CheckpointKey | None = None,
@@ -219,7 +221,7 @@ async def run_gate(
     ready: asyncio.Event | None = None,
     mode: int = 0o666,
 ) -> None:
-    """Serve until cancelled. `tokens` are those of the services 'agent' and 'controller'.
+    """Serve until cancelled, at a path or on a bound listener. `tokens` are those of the services 'agent' and 'controller'.
 
     The socket is open to all accounts, because sessions have accounts of their own; who calls is asked of the kernel.
     """
@@ -227,7 +229,7 @@ async def run_gate(
     pool = await asyncpg.create_pool(min_size=0, max_size=POOL_CONNECTIONS, command_timeout=60, init=_prepare, **pool_arguments)
     writer = AuditWriter(pool, clock=clock, checkpoint_key=checkpoint_key)
     gate = Gate(pool, writer, tokens, clock)
-    server = await wire.serve(socket_path, gate.handle, mode=mode)
+    server = await wire.serve(where, gate.handle, mode=mode)
     log("gate.ready", connections=POOL_CONNECTIONS)
     if ready is not None:
         ready.set()

@@ -19,19 +19,19 @@ from cloister.records.gate.statement import Arguments, Call, RowId, Statement, T
 TRUST: Final = "select id, name, certificate_root, access_root, certificate_root_der from trust.trust limit 1"
 HOSPITALS: Final = "select id, name, kind, zone, ordinal from trust.hospital order by ordinal, id limit 1000"
 WARDS: Final = "select id, hospital, name, specialty, zone, ordinal from trust.ward order by hospital, ordinal, id limit 50000"
-ZONES: Final = "select body from trust.zone where id = any ($1) order by id limit 5000"
-EPOCHS: Final = "select body from trust.epoch where zone = any ($1) order by zone, epoch limit 50000"
+ZONES: Final = "select id, hospital, ward, name, policy, body from trust.zone where id = any ($1) order by id limit 5000"
+EPOCHS: Final = "select zone, epoch, body from trust.epoch where zone = any ($1) order by zone, epoch limit 50000"
 GRANTS: Final = """
-    select hash, zone, body, revoked is not null from trust."grant" where person = $1 order by zone, seq limit 50000"""
-MANDATES: Final = "select body from trust.mandate order by hash limit 1000"
+    select hash, zone, seq, body, revoked is not null as revoked
+      from trust."grant" where person = $1 order by zone, seq limit 50000"""
+MANDATES: Final = "select hash, office, person, body from trust.mandate order by hash limit 1000"
 # One's own certificates and those of the officers; the authors of commits are asked for one by one.
 CERTIFICATES: Final = """
-    select der from trust.certificate
+    select hash, person, der, revoked is not null as revoked
+      from trust.certificate
      where person = $1 or person in (select m.person from trust.mandate m)
      order by issued, hash limit 10000"""
-REVOKED: Final = """
-    select hash, floor(extract(epoch from revoked) * 1000)::int8 from trust.certificate
-     where revoked is not null order by hash limit 200000"""
+REVOKED: Final = "select hash, revoked from trust.certificate where revoked is not null order by hash limit 200000"
 CERTIFICATES_BY_HASH: Final = "select der from trust.certificate where hash = any ($1) limit 1000"
 PERSON: Final = "select id, sign_in, name, kind, role, hospital, language from trust.person where id = $1 and not disabled"
 IDENTITY: Final = "select person, kem_public, sign_public, sealed_private, certificate from trust.identity where person = $1"
@@ -100,35 +100,33 @@ async def _maps(call: Call, sql: str, *values: Any) -> list[dict[str, Any]]:
 
 
 async def trust_material(call: Call, arguments: Nothing) -> Any:
-    """What a session's start needs, in one call. `signed` has the fields of zones.TrustMaterial, as stored and unverified."""
-    names = ("trust", "hospitals", "wards", "person", "identity", "unlockers", "people")
-    maps = await asyncio.gather(
+    """What a session's start needs, in one call; what it says is proved by its signatures, not by having come from here."""
+    names = ("trust", "hospitals", "wards", "mandates", "grants", "certificates", "person", "identity", "unlockers", "people", "revoked")
+    found = await asyncio.gather(
         _maps(call, TRUST),
         _maps(call, HOSPITALS),
         _maps(call, WARDS),
+        _maps(call, MANDATES),
+        _maps(call, GRANTS, call.person),
+        _maps(call, CERTIFICATES, call.person),
         _maps(call, PERSON, call.person),
         _maps(call, IDENTITY, call.person),
         _maps(call, UNLOCKERS, call.person),
         _maps(call, PEOPLE),
+        _maps(call, REVOKED),
     )
-    grants = await fetch(call, GRANTS, call.person)
-    material: dict[str, Any] = dict(zip(names, maps, strict=True))
+    material: dict[str, Any] = dict(zip(names, found, strict=True))
     if not material["trust"] or not material["person"] or not material["identity"]:
         raise NotFound("This person has no identity in this trust.", hint="Ask the certificate officer.")
     for name in ("trust", "person", "identity"):
         material[name] = material[name][0]
-    for row in material["unlockers"]:
-        row["params"] = json.loads(row["params"])
-    zones = sorted({zone for _, zone, _, _ in grants})
-    material["signed"] = {
-        "certificates": await _column(call, CERTIFICATES, call.person),
-        "mandates": await _column(call, MANDATES),
-        "grants": [body for _, _, body, _ in grants],
-        "zones": await _column(call, ZONES, zones),
-        "epochs": await _column(call, EPOCHS, zones),
-        "revoked_certificates": await fetch(call, REVOKED),  # [hash, milliseconds since 1970]
-        "revoked_grants": [hashed for hashed, _, _, gone in grants if gone],
-    }
+    material["revoked"] = [(row["hash"], row["revoked"]) for row in material["revoked"]]
+    zones = sorted({grant["zone"] for grant in material["grants"]})
+    material["zones"] = await _maps(call, ZONES, zones)
+    material["epochs"] = await _maps(call, EPOCHS, zones)
+    for rows, name in ((material["zones"], "policy"), (material["unlockers"], "params")):
+        for row in rows:
+            row[name] = json.loads(row[name])
     return material
 
 
