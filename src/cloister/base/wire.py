@@ -69,7 +69,7 @@ async def serve(where: Path | socket.socket, handler: Handler, *, mode: int = 0o
         except CloisterError as refused:
             reply = [number, False, refused.as_wire()]
         except Exception as fault:  # the process's edge: the fault is ours, its text stays here
-            log("wire.fault", level="error", method=method, kind=type(fault).__name__, at=_where(fault))
+            log("wire.fault", level="error", method=method, kind=type(fault).__name__, where=where_of(fault))
             reply = [number, False, Corrupt("Something went wrong inside.", hint="See the log.").as_wire()]
         with contextlib.suppress(ConnectionError):
             writer.write(pack(reply))
@@ -103,7 +103,7 @@ async def serve(where: Path | socket.socket, handler: Handler, *, mode: int = 0o
     return server
 
 
-def _where(fault: BaseException) -> str:
+def where_of(fault: BaseException) -> str:
     """File and line of the innermost frame: enough to find a bug, without any value."""
     trace = fault.__traceback__
     while trace is not None and trace.tb_next is not None:

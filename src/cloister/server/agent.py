@@ -202,6 +202,9 @@ class Agent:
         try:
             hello = await self._hello(live, READY_SECONDS_MAX)
             await admitted
+        except Denied:  # the gate does not know this agent: say that, not that the session failed
+            await self._kill(live, "gate-refused")
+            raise
         except CloisterError as fault:
             await self._kill(live, "not-ready")
             raise Unavailable("The session did not become ready.", hint="Try again.", reason="not-ready") from fault
@@ -269,6 +272,8 @@ class Agent:
             self._later(self._end(live, "unknown-to-controller"))
 
     async def _kill(self, live: Live, why: str) -> None:
+        if live.gone.is_set():
+            return
         live.why = live.why or why
         with contextlib.suppress(ProcessLookupError):
             signal.pidfd_send_signal(live.pidfd, signal.SIGKILL)

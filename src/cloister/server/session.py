@@ -116,6 +116,6 @@ def run(runtime: SessionRuntime, assignment: Assignment, config: uvicorn.Config,
     try:
         asyncio.run(live(runtime, assignment, config, listener, control))
     except Exception as fault:  # the process's edge
-        log("session.fault", level="error", session=assignment.session, kind=type(fault).__name__)
+        log("session.fault", level="error", session=assignment.session, kind=type(fault).__name__, where=wire.where_of(fault))
         return 1
     return 0
