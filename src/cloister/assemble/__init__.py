@@ -1,1 +1,39 @@
-"""The roof: each process of Cloister built by hand, one function a process, and the founding of a trust."""
+"""The roof: each process of Cloister built by hand, one function a process, and the founding of a trust.
+
+Names are imported when they are called: a part that is started as a process must not load the supervisor's modules.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from cloister.base.settings import Settings
+
+if TYPE_CHECKING:
+    import asyncpg
+
+    from cloister.zones import TrustRoots
+
+
+def up(settings: Settings) -> int:
+    """The whole trust on this machine until Ctrl-C; the process's exit code."""
+    from cloister.assemble.running import run_up
+
+    return run_up(settings)
+
+
+async def owner_connection(settings: Settings) -> asyncpg.Connection[Any]:
+    """The database as its owner, beside the store gate: for whoever looks at it as the machine's administrator."""
+    from cloister.assemble.postgres import owner_connection as connect
+
+    return await connect(settings)
+
+
+def pinned_roots(settings: Settings) -> TrustRoots:
+    """The trust's public roots, from this server's own file."""
+    from cloister.assemble.roots import pinned_roots as pinned
+
+    return pinned(settings)
+
+
+__all__ = ["owner_connection", "pinned_roots", "up"]

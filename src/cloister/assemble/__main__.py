@@ -14,48 +14,56 @@ from cloister.base.telemetry import log, name_part
 
 def run(part: str, settings: Settings) -> None:
     """Each part imports only what it needs, so that the quick ones start quickly."""
-    if part == "postgres":
-        from cloister.assemble.postgres import run_postgres
+    match part:
+        case "postgres":
+            from cloister.assemble.postgres import run_postgres
 
-        run_postgres(settings)
-    elif part == "envoy":
-        from cloister.assemble.edge import run_edge
+            run_postgres(settings)
+        case "envoy":
+            from cloister.assemble.edge import run_edge
 
-        run_edge(settings)
-    elif part == "gate":
-        from cloister.assemble.gate import run_store_gate
+            run_edge(settings)
+        case "gate":
+            from cloister.assemble.gate import run_store_gate
 
-        run_store_gate(settings)
-    elif part == "controller":
-        from cloister.assemble.controller import run_controller
+            run_store_gate(settings)
+        case "controller":
+            from cloister.assemble.controller import run_controller
 
-        run_controller(settings)
-    elif part == "agent":
-        from cloister.assemble.agent import run_server_agent
+            run_controller(settings)
+        case "agent":
+            from cloister.assemble.agent import run_server_agent
 
-        run_server_agent(settings)
-    elif part == "demo":
-        from cloister.assemble.patients import run_demo_import
+            run_server_agent(settings)
+        case "zygote":
+            from cloister.assemble.session import run_session_zygote
 
-        run_demo_import(settings)
-    else:
-        raise Invalid(f"There is no part '{part[:40]}'.")
+            run_session_zygote(settings, int(sys.argv[2]))
+        case "demo":
+            from cloister.assemble.patients import run_demo_import
+
+            run_demo_import(settings)
+        case _:
+            raise Invalid(f"There is no part '{part[:40]}'.")
+
+
+def _orphaned(part: str) -> bool:
+    """Whether the supervisor died before `die_with_parent` was in force. The zygote has the agent's socket as lifeline."""
+    die_with_parent(signal.SIGTERM)
+    return part != "zygote" and os.environ.get("SUPERVISOR", "") not in ("", str(os.getppid()))
 
 
 def main() -> int:
-    part = sys.argv[1] if len(sys.argv) == 2 else ""
+    part = sys.argv[1] if len(sys.argv) > 1 else ""
     name_part(part or "assemble")
-    # The supervisor is our lifeline; a supervisor that died before this line is noticed by the parent's number.
-    die_with_parent(signal.SIGTERM)
-    if os.environ.get("CLOISTER_SUPERVISOR", "") not in ("", str(os.getppid())):
+    if _orphaned(part):
         return 0
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the supervisor, which stops its parts in order
     try:
         run(part, read_settings())
     except CloisterError as refused:
         log("part.refused", level="error", text=refused.text, hint=refused.hint, reason=refused.reason)
         return EXIT_CODE[refused.category]
-    except KeyboardInterrupt:
-        return 0
     return 0
 
 

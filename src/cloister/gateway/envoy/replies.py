@@ -66,7 +66,7 @@ def _sign_in_again(*why: Json, text: str) -> list[Json]:
     return [
         _reply(_all(*why, _FHIR), status=401, body_format=_outcome("login", text), headers=challenge),
         _reply(_all(*why, _HTMX), status=401, body_format=plain, headers={"hx-redirect": SIGN_IN}),
-        _reply(_all(*why, _BROWSER, _READING), status=303, body_format=plain, headers={"location": SIGN_IN}),
+        _reply(_all(*why, _BROWSER, _READING), status=303, body_format=plain, headers={"location": f"{SIGN_IN}?next=%REQ(:PATH)%"}),
         _reply(_all(*why), status=401, body_format=plain, headers=challenge),
     ]
 
@@ -78,8 +78,13 @@ def local_replies() -> Json:
             *_sign_in_again(_status(401), text="Sign in first: there is no valid ticket."),
             *_sign_in_again(_status(503), _VERIFIED, _UNREACHED, text="This session has ended. Sign in again."),
             _reply(_all(busy, _FHIR), body_format=_outcome("transient", "A part of Cloister does not answer. Try again in a moment.")),
-            _reply(_all(busy, _BROWSER), body_format={"content_type": "text/html; charset=utf-8", "text_format_source": {"inline_string": _PAGE}}),
-            _reply(_all(_status(400, "GE"), _FHIR), body_format=_outcome("invalid", "The gateway refused this request: %LOCAL_REPLY_BODY%")),
+            _reply(
+                _all(busy, _BROWSER),
+                body_format={"content_type": "text/html; charset=utf-8", "text_format_source": {"inline_string": _PAGE}},
+            ),
+            _reply(
+                _all(_status(400, "GE"), _FHIR), body_format=_outcome("invalid", "The gateway refused this request: %LOCAL_REPLY_BODY%")
+            ),
         ],
         "body_format": {"content_type": "text/plain; charset=utf-8", "text_format_source": {"inline_string": "%LOCAL_REPLY_BODY%\n"}},
     }

@@ -1,0 +1,117 @@
+"""The first start: the demo trust is founded in one transaction, its roots pinned in files, its sign-ins kept and shown.
+
+The files are written before the transaction is committed: a trust whose sign-ins nobody knows cannot come to be.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import secrets
+from pathlib import Path
+from typing import Any, Final
+
+from rich.table import Table
+
+from cloister.assemble.founding import Founded, Progress, found
+from cloister.assemble.postgres import owner_connection
+from cloister.assemble.roots import roots_file
+from cloister.assemble.status import Board
+from cloister.base.errors import NotFound
+from cloister.base.settings import Settings
+from cloister.demo import demo_plan
+from cloister.identity import TrustPlan, store
+
+IMPORTED: Final = "imported"
+
+
+def sign_ins_file(settings: Settings) -> Path:
+    return settings.state / "demo" / "sign-ins.json"
+
+
+def imported_file(settings: Settings) -> Path:
+    """Present when every demo patient has been imported."""
+    return settings.state / "demo" / IMPORTED
+
+
+async def found_if_new(settings: Settings, progress: Progress) -> Founded | None:
+    """Founds the demo trust in an empty database; None when there is a trust already."""
+    connection = await owner_connection(settings)
+    try:
+        async with connection.transaction():
+            try:
+                await store.trust(connection)
+                return None
+            except NotFound:
+                # Drawn once and forgotten: who can guess the seed of the demo would know its passphrases.
+                plan = demo_plan(secrets.token_hex(16))
+            founded = await found(connection, plan, progress=progress)
+            row = await store.trust(connection)
+            roots = {"trust": row.id, "certificate_root": row.certificate_root.hex(), "access_root": row.access_root.hex()}
+            _replace(roots_file(settings), roots, 0o644)
+            _replace(sign_ins_file(settings), sign_ins(settings, plan, founded), 0o600)
+            imported_file(settings).unlink(missing_ok=True)
+        return founded
+    finally:
+        await connection.close()
+
+
+def sign_ins(settings: Settings, plan: TrustPlan, founded: Founded) -> dict[str, Any]:
+    """What `cloister demo sign-ins` shows; the first program is granted the first hospital's zones."""
+    wards = {ward.id for hospital in plan.hospitals for ward in hospital.wards}
+    return {
+        "base": settings.base_url,
+        "ca": str(settings.ca_file),
+        "people": [
+            {
+                "sign_in": person.sign_in,
+                "passphrase": person.passphrase,
+                "name": person.name,
+                "role": str(person.role),
+                "hospital": person.hospital,
+                "wards": [zone for zone in person.zones if zone in wards],
+            }
+            for person in founded.people
+        ],
+        "programs": [
+            {
+                "client_id": program.client_id,
+                "client_secret": program.client_secret,
+                "name": program.name,
+                "hospital": program.hospital,
+                "zones": list(program.zones),
+            }
+            for program in founded.programs
+        ],
+        "roots": {"certificate": founded.certificate_root_passphrase, "access": founded.access_root_passphrase},
+    }
+
+
+def refresh_address(settings: Settings) -> None:
+    """The file of sign-ins names the address of today."""
+    path = sign_ins_file(settings)
+    if path.exists():
+        body = json.loads(path.read_text())
+        if (body.get("base"), body.get("ca")) != (settings.base_url, str(settings.ca_file)):
+            _replace(path, {**body, "base": settings.base_url, "ca": str(settings.ca_file)}, 0o600)
+
+
+def show_sign_ins(settings: Settings, board: Board) -> None:
+    body = json.loads(sign_ins_file(settings).read_text())
+    table = Table(title="Sign-ins of the demo trust", title_justify="left", box=None, padding=(0, 2, 0, 0), header_style="dim")
+    for name in ("sign-in", "passphrase", "who", "role", "where"):
+        table.add_column(name, no_wrap=name in ("sign-in", "passphrase"))
+    for person in body["people"]:
+        where = ", ".join(person["wards"]) or person["hospital"] or "the whole trust"
+        table.add_row(person["sign_in"], person["passphrase"], person["name"], person["role"], where)
+    board.console.print(table)
+    board.console.print(f"Programs have client secrets in {sign_ins_file(settings)}. To see all this again: cloister demo sign-ins\n")
+
+
+def _replace(path: Path, body: dict[str, Any], mode: int) -> None:
+    new = path.with_name(path.name + ".new")
+    with open(os.open(new, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, mode), "w") as file:
+        json.dump(body, file, ensure_ascii=False, indent=1)
+        file.flush()
+        os.fsync(file.fileno())
+    new.replace(path)

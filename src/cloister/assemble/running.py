@@ -1,0 +1,202 @@
+"""`cloister up`: the whole trust on this machine, in the foreground, until Ctrl-C.
+
+PostgreSQL, then the schemas, then (once) the founding, then gate, controller, agent and Envoy; at the first start
+the demo's patients come in through the running trust, as every other import would.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from dataclasses import replace
+from typing import Any, Final
+
+import asyncpg
+
+from cloister.assemble import first_start, postgres, probes
+from cloister.assemble.edge import local_authority
+from cloister.assemble.folders import check_port, claim_state, log_tail, prepare_runtime
+from cloister.assemble.status import Board
+from cloister.assemble.supervisor import Part, Supervisor, ending
+from cloister.base.database import LOST
+from cloister.base.errors import EXIT_CODE, CloisterError
+from cloister.base.process import adopt_orphans, is_root
+from cloister.base.settings import Settings
+
+TICK_SECONDS: Final = 1.0
+REAP_EVERY: Final = 5
+FACTS: Final = """
+    select (select coalesce(jsonb_object_agg(state, n), '{}') from
+              (select state, count(*) as n from estate.session where state <> 'ended' group by state limit 10) s)::text as sessions,
+           (select coalesce(jsonb_agg(distinct m), '[]') from estate.server, jsonb_array_elements_text(missing) m)::text as missing"""
+
+
+def run_up(settings: Settings) -> int:
+    """The exit code of `cloister up`."""
+    board = Board(settings)
+    try:
+        claim = claim_state(settings)
+    except CloisterError as refused:
+        return _refused(refused)
+    try:
+        prepare_runtime(settings)
+        check_port(settings)
+        adopt_orphans()
+        return asyncio.run(Up(settings, board).run())
+    except CloisterError as refused:
+        return _refused(refused)
+    finally:
+        claim.release()
+
+
+def _refused(refused: CloisterError) -> int:
+    print(f"error: {refused.text}" + (f"\nhint: {refused.hint}" if refused.hint else ""), file=sys.stderr)
+    return EXIT_CODE[refused.category]
+
+
+def environment(settings: Settings) -> dict[str, str]:
+    """What the parts are told: this very `up`, whatever the caller's folder or variables were."""
+    kept = {name: value for name, value in os.environ.items() if name in ("PATH", "LANG", "LC_ALL", "TZ", "VIRTUAL_ENV", "HOME")}
+    return {
+        **kept,
+        "PYTHONUNBUFFERED": "1",
+        "CLOISTER_STATE": str(settings.state),
+        "CLOISTER_RUNTIME": str(settings.runtime),
+        "CLOISTER_ADDRESS": settings.address,
+        "CLOISTER_PORT": str(settings.port),
+        "CLOISTER_HOST": settings.host,
+        "CLOISTER_SLOTS": str(settings.slots),
+        "CLOISTER_DEMO_PATIENTS": str(settings.demo_patients),
+        "CLOISTER_IDLE_LOCK_SECONDS": str(settings.idle_lock_seconds),
+        "CLOISTER_LINGER_SECONDS": str(settings.linger_seconds),
+    }
+
+
+class Up:
+    def __init__(self, settings: Settings, board: Board) -> None:
+        self._settings = settings
+        self._board = board
+        self._supervisor = Supervisor(settings, environment(settings), board.tell)
+        self._import: subprocess.Popen[bytes] | None = None
+        self._database: asyncpg.Connection[Any] | None = None
+
+    async def run(self) -> int:
+        stop = asyncio.Event()
+        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+            asyncio.get_running_loop().add_signal_handler(number, stop.set)
+        work = asyncio.create_task(self._work())
+        asked = asyncio.create_task(stop.wait())
+        try:
+            await asyncio.wait([work, asked], return_when=asyncio.FIRST_COMPLETED)
+            work.cancel()
+            outcome = (await asyncio.gather(work, return_exceptions=True))[0]
+        finally:
+            asked.cancel()
+            self._board.close()
+            await self._stop()
+        if isinstance(outcome, CloisterError):
+            return _refused(outcome)
+        if isinstance(outcome, BaseException) and not isinstance(outcome, asyncio.CancelledError):
+            raise outcome
+        return 0
+
+    async def _work(self) -> None:
+        await self._start()
+        self._board.facts.ready = True
+        self._board.tell(f"ready: {self._settings.base_url}  (certificate authority: {self._settings.ca_file})")
+        self._warn()
+        self._begin_import()
+        self._board.open(self._supervisor.parts)
+        for tick in range(sys.maxsize):
+            self._follow_import()
+            await self._look()
+            self._board.refresh(self._supervisor.parts)
+            if tick % REAP_EVERY == 0:
+                self._supervisor.reap()
+            await asyncio.sleep(TICK_SECONDS)
+
+    async def _start(self) -> None:
+        settings, start, began = self._settings, self._supervisor.start, time.monotonic()
+        self._board.tell(f"starting; state in {settings.state}")
+        local_authority(settings)
+        await start(Part("postgres", lambda: postgres.answers(settings), stop_signal=signal.SIGINT))
+        applied = await postgres.bring_up_to_date(settings)
+        if applied:
+            self._board.tell(f"database: {applied} migrations applied")
+        await self._found()
+        await start(Part("gate", lambda: probes.listens(settings.socket("gate"))))
+        await start(Part("controller", lambda: probes.controller_answers(settings)))
+        await start(Part("agent", lambda: probes.listens(settings.socket("agent"))))
+        await start(Part("envoy", lambda: probes.edge_answers(settings)))
+        self._board.tell(f"all parts run after {time.monotonic() - began:.1f} s")
+
+    async def _found(self) -> None:
+        told = ""
+
+        def progress(what: str, done: int, total: int) -> None:
+            nonlocal told
+            if what != told:
+                told = what
+                self._board.tell(f"founding the demo trust: {what}")
+
+        founded = await first_start.found_if_new(self._settings, progress)
+        first_start.refresh_address(self._settings)
+        if founded is not None:
+            first_start.show_sign_ins(self._settings, self._board)
+
+    def _warn(self) -> None:
+        if not is_root():
+            self._board.tell(
+                "protection missing: not root, so all parts and sessions run as this user; what separates people is then "
+                "only what the kernel offers to one user (no dump, Landlock, seccomp)"
+            )
+
+    # --- the demo's patients, once ---------------------------------------------------------------
+
+    def _begin_import(self) -> None:
+        if self._settings.demo_patients and not first_start.imported_file(self._settings).exists():
+            self._board.tell(f"importing {self._settings.demo_patients} demo patients; you can sign in meanwhile")
+            self._import = self._supervisor.launch("demo")
+
+    def _follow_import(self) -> None:
+        if self._import is None:
+            return
+        code = self._import.poll()
+        if code is None:
+            self._board.facts = replace(self._board.facts, task="demo patients: " + log_tail(self._settings, "demo", 1)[-100:])
+            return
+        self._import = None
+        self._board.facts = replace(self._board.facts, task="")
+        if code == 0:
+            self._board.tell("demo patients: all imported")
+        else:
+            tail = log_tail(self._settings, "demo", 3)
+            self._board.tell(f"demo patients: import ended ({ending(code)}); the next start goes on with it. {tail}")
+
+    # --- looking and stopping ----------------------------------------------------------------------
+
+    async def _look(self) -> None:
+        """Sessions and missing protections, as the database has them; nothing while it is away."""
+        try:
+            if self._database is None or self._database.is_closed():
+                self._database = await postgres.owner_connection(self._settings)
+            row = await self._database.fetchrow(FACTS)
+        except (*LOST, TimeoutError, asyncpg.PostgresError):
+            self._database = None
+            return
+        if row is not None:
+            self._board.facts = replace(self._board.facts, sessions=json.loads(row["sessions"]), missing=tuple(json.loads(row["missing"])))
+
+    async def _stop(self) -> None:
+        self._board.tell("stopping")
+        if self._database is not None:
+            self._database.terminate()
+        if self._import is not None and self._import.poll() is None:
+            self._import.terminate()
+        await self._supervisor.stop()
+        self._board.tell("stopped; a further `cloister up` goes on with all data")

@@ -1,0 +1,106 @@
+"""The door: where people and programs prove themselves and get a session. A Starlette application on a UNIX socket.
+
+Sees a passphrase's verifier, never a passphrase; carries sealed keys, opens none. Reached through Envoy only.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from typing import Final
+
+from starlette.applications import Starlette
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.responses import HTMLResponse, JSONResponse, PlainTextResponse, Response
+from starlette.routing import Route
+
+from cloister.gateway.files import file_response
+from cloister.gateway.oauth import SCOPE, TokenEndpoint
+from cloister.gateway.ports import Door
+from cloister.gateway.requests import language_of
+from cloister.gateway.sign_in import SignIn
+
+Endpoint = Callable[[Request], Awaitable[Response]]
+
+METADATA: Final = "/fhir/R4/metadata"
+
+
+def door_application(door: Door) -> Starlette:
+    sign_in, tokens = SignIn(door), TokenEndpoint(door)
+    return Starlette(
+        routes=[
+            Route("/login", _login_page(door), methods=["GET"]),
+            Route("/login/start", sign_in.start, methods=["POST"]),
+            Route("/login/passphrase", sign_in.passphrase, methods=["POST"]),
+            Route("/login/passkey", sign_in.passkey, methods=["POST"]),
+            Route("/login/keys", _keys(door), methods=["GET"]),
+            Route("/oauth2/token", tokens.token, methods=["POST"]),
+            Route("/static/{name:path}", _static(door), methods=["GET"]),
+            Route("/favicon.ico", _favicon(door), methods=["GET"]),
+            Route(METADATA, _capability(door), methods=["GET"]),
+            Route("/.well-known/smart-configuration", _smart_configuration(door), methods=["GET"]),
+        ],
+        exception_handlers={HTTPException: _plain},
+    )
+
+
+async def _plain(request: Request, raised: Exception) -> Response:
+    assert isinstance(raised, HTTPException)
+    return PlainTextResponse(f"{raised.detail}\n", status_code=raised.status_code, headers=raised.headers)
+
+
+def _login_page(door: Door) -> Endpoint:
+    async def page(request: Request) -> Response:
+        language = request.query_params.get("lang") or language_of(request)
+        return HTMLResponse(door.render("login.html", language=language), headers={"cache-control": "no-store"})
+
+    return page
+
+
+def _keys(door: Door) -> Endpoint:
+    """JWKS (RFC 7517) for Envoy, which fetches it by itself."""
+
+    async def keys(request: Request) -> Response:
+        return JSONResponse(door.tickets.jwks(), headers={"cache-control": "no-store"})
+
+    return keys
+
+
+def _static(door: Door) -> Endpoint:
+    async def static(request: Request) -> Response:
+        return file_response(door.files, request.path_params["name"], request)
+
+    return static
+
+
+def _favicon(door: Door) -> Endpoint:
+    async def favicon(request: Request) -> Response:
+        return file_response(door.files, "favicon.ico" if "favicon.ico" in door.files else "favicon.svg", request)
+
+    return favicon
+
+
+def _capability(door: Door) -> Endpoint:
+    """FHIR R4 capabilities: public, because a client asks before it can sign in (HL7 FHIR R4, RESTful API, 3.1.0.14)."""
+
+    async def capability(request: Request) -> Response:
+        return file_response({"metadata": door.capability}, "metadata", request)
+
+    return capability
+
+
+def _smart_configuration(door: Door) -> Endpoint:
+    """HL7 SMART App Launch 2: .well-known/smart-configuration."""
+    document = {
+        "issuer": door.base_url,
+        "token_endpoint": f"{door.base_url}/oauth2/token",
+        "token_endpoint_auth_methods_supported": ["client_secret_basic", "client_secret_post"],
+        "grant_types_supported": ["client_credentials"],
+        "scopes_supported": [SCOPE],
+        "capabilities": ["client-confidential-symmetric"],
+    }
+
+    async def configuration(request: Request) -> Response:
+        return JSONResponse(document, headers={"cache-control": "public, max-age=300"})
+
+    return configuration

@@ -1,0 +1,131 @@
+"""Limits of sign-ins: a delay that grows with failures, per person and per address; never a lock-out for good.
+
+NIST SP 800-63B 5.2.2. A few failures are free, then the wait doubles up to a quarter of an hour. A name that
+nobody has is counted like any other. Passkeys are exempt from the person's delay: they cannot be guessed, and
+a stranger who types a colleague's name again and again must not keep that colleague out.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from enum import StrEnum
+from typing import Any, Final, Protocol
+
+from cloister.base.clock import Clock
+from cloister.base.database import LOST
+from cloister.base.errors import Busy, Unavailable
+
+FORGOTTEN_AFTER: Final = timedelta(hours=12)
+DELAY_MAX: Final = timedelta(minutes=15)
+STARTS_PER_MINUTE_MAX: Final = 600  # from one address: a whole hospital may stand behind one
+ADDRESSES_MAX: Final = 50_000
+
+
+class Counted(StrEnum):
+    """What failures are counted for."""
+
+    PERSON = "person"
+    ADDRESS = "address"
+
+
+FREE_FAILURES: Final = {Counted.PERSON: 5, Counted.ADDRESS: 50}
+
+FAILURES: Final = "select key, failures, last from estate.attempt where key = any ($1) limit 2"
+FAILED: Final = """
+    insert into estate.attempt (key, failures, last) select k, 1, $2 from unnest($1::bytea[]) k
+    on conflict (key) do update set failures = case when estate.attempt.last < $3 then 1 else estate.attempt.failures + 1 end, last = $2"""
+SUCCEEDED: Final = "delete from estate.attempt where key = $1 or last < $2"
+
+
+def delay(counted: Counted, failures: int) -> timedelta:
+    """How long to wait after the last of this many failures."""
+    over = failures - FREE_FAILURES[counted]
+    if over < 0:
+        return timedelta(0)
+    return min(DELAY_MAX, timedelta(seconds=2 ** min(over + 1, 12)))
+
+
+def remaining(counted: Counted, failures: int, last: datetime, *, now: datetime) -> timedelta:
+    if now - last >= FORGOTTEN_AFTER:
+        return timedelta(0)
+    return max(timedelta(0), last + delay(counted, failures) - now)
+
+
+def key_of(counted: Counted, name: str) -> bytes:
+    return hashlib.sha256(f"cloister/attempt/v1|{counted}|{name}".encode()).digest()
+
+
+class Queries(Protocol):
+    """A connection or a pool of asyncpg."""
+
+    async def fetch(self, query: str, *args: Any) -> Any: ...
+
+
+@dataclass(slots=True)
+class Window:
+    """Sign-ins begun from one address in the current minute."""
+
+    minute: int
+    begun: int
+
+
+class Limits:
+    """Counts in the database, so that several doors share them and a restart keeps them."""
+
+    def __init__(self, queries: Queries, clock: Clock) -> None:
+        self._queries = queries
+        self._clock = clock
+        self._begun: dict[str, Window] = {}
+
+    def begin(self, address: str) -> None:
+        """Count a sign-in that begins; raises Busy when one address begins too many."""
+        minute = int(self._clock().timestamp()) // 60
+        window = self._begun.get(address)
+        if window is None or window.minute != minute:
+            if len(self._begun) >= ADDRESSES_MAX:
+                self._begun = {name: kept for name, kept in self._begun.items() if kept.minute == minute}
+            window = self._begun[address] = Window(minute, 0)
+        window.begun += 1
+        if window.begun > STARTS_PER_MINUTE_MAX:
+            raise too_many(60)
+
+    async def check(self, address: str, sign_in: str | None) -> None:
+        """Raises Busy, with the seconds to wait, when the address or the person has failed too often lately."""
+        names = {key_of(Counted.ADDRESS, address): Counted.ADDRESS}
+        if sign_in is not None:
+            names[key_of(Counted.PERSON, sign_in)] = Counted.PERSON
+        now = self._clock()
+        waits = [
+            remaining(names[bytes(row["key"])], row["failures"], row["last"], now=now) for row in await self._fetch(FAILURES, list(names))
+        ]
+        longest = max(waits, default=timedelta(0))
+        if longest > timedelta(0):
+            raise too_many(int(longest.total_seconds()) + 1)
+
+    async def failed(self, address: str, sign_in: str) -> None:
+        now = self._clock()
+        # One order of keys, so that two doors never wait for each other.
+        keys = sorted([key_of(Counted.ADDRESS, address), key_of(Counted.PERSON, sign_in)])
+        await self._fetch(FAILED, keys, now, now - FORGOTTEN_AFTER)
+
+    async def succeeded(self, sign_in: str) -> None:
+        """The person's count starts anew; the address's does not, or one account of one's own would clear it."""
+        await self._fetch(SUCCEEDED, key_of(Counted.PERSON, sign_in), self._clock() - FORGOTTEN_AFTER)
+
+    async def _fetch(self, sql: str, *arguments: object) -> Any:
+        try:
+            return await self._queries.fetch(sql, *arguments)
+        except (*LOST, TimeoutError) as lost:
+            raise Unavailable("The database does not answer.", hint="Try again in a moment.", reason="database") from lost
+
+
+def too_many(seconds: int) -> Busy:
+    """`expression` carries the seconds for Retry-After."""
+    return Busy(
+        "Too many sign-ins failed here.",
+        hint=f"Wait {seconds} seconds and try again.",
+        reason="sign-in-limit",
+        expression=str(seconds),
+    )

@@ -1,0 +1,63 @@
+"""What the door is given: people, broker, limits, an audit that answers, pages and files. It holds no key of a person."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Final, Protocol
+
+from cloister.base.clock import Clock
+from cloister.base.secret import Secret
+from cloister.farm import Broker, Tickets
+from cloister.gateway.envoy import TICKET_COOKIE
+from cloister.gateway.files import StaticFile
+from cloister.gateway.limits import Limits
+from cloister.identity import challenge, passkey
+
+TICKET_SECONDS: Final = 600
+
+Audit = Callable[[Sequence[dict[str, str]]], Awaitable[None]]
+
+
+class Queries(Protocol):
+    """A pool of connections under the controller's role."""
+
+    async def fetch(self, query: str, *args: Any) -> Any: ...
+    async def fetchrow(self, query: str, *args: Any) -> Any: ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Door:
+    """Everything that the door's answers depend on."""
+
+    base_url: str
+    people: Queries
+    broker: Broker
+    tickets: Tickets
+    limits: Limits
+    party: passkey.RelyingParty
+    secret: Secret  # for imitations: what unknown people are shown
+    audit: Audit
+    render: Callable[..., str]  # render(name, language=..., **context) of room web
+    files: Mapping[str, StaticFile]
+    capability: StaticFile
+    clock: Clock
+    challenges: challenge.Challenges = field(default_factory=challenge.Challenges)
+
+
+def note(action: str, address: str, *, actor: str = "", session: str = "", outcome: str = "success", reason: str = "") -> dict[str, str]:
+    """One audit note. A sign-in name that nobody has is never written down: it may be a passphrase in the wrong field."""
+    return {
+        "action": action,
+        "kind": "session",
+        "actor": actor,
+        "session": session,
+        "object": f"address/{address}",
+        "outcome": outcome,
+        "reason": reason,
+    }
+
+
+def ticket_cookie(ticket: str) -> str:
+    """RFC 6265bis: the __Host- prefix binds it to this host, Path=/ and Secure."""
+    return f"{TICKET_COOKIE}={ticket}; Path=/; Max-Age={TICKET_SECONDS}; Secure; HttpOnly; SameSite=Strict"
