@@ -1,0 +1,5 @@
+"""`python -m cloister.cli`, the same as `cloister`."""
+
+from cloister.cli.edge import main
+
+main()
