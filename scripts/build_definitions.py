@@ -34,6 +34,7 @@ class Shape:
     required: list[str] = field(default_factory=list)
     choices: dict[str, list[str]] = field(default_factory=dict)  # 'value' -> its properties
     required_choices: list[str] = field(default_factory=list)
+    summary: list[str] = field(default_factory=list)  # properties of a summary (search.html#summary)
 
 
 def read(folder: Path, name: str) -> Any:
@@ -94,9 +95,13 @@ def add_element(shape: Shape, element: dict[str, Any], path: str, name: str, has
             prop = stem + one["code"][0].upper() + one["code"][1:]
             shape.fields[prop] = (type_name(one["code"]), many, targets_of(one))
             shape.choices[stem].append(prop)
+            if element.get("isSummary"):
+                shape.summary.append(prop)
         if element["min"]:
             shape.required_choices.append(stem)
         return
+    if element.get("isSummary"):
+        shape.summary.append(name)
     if "contentReference" in element:
         shape.fields[name] = (element["contentReference"].lstrip("#"), many, [])
     elif has_children:
@@ -130,6 +135,7 @@ def elements_table(shapes: dict[str, Shape]) -> dict[str, Any]:
             "required": shape.required,
             "choices": shape.choices,
             "required_choices": shape.required_choices,
+            **({"summary": shape.summary} if "." not in name else {}),
         }
         for name, shape in sorted(shapes.items())
     }

@@ -6,7 +6,7 @@ from typing import Any, Final
 
 from cloister.records.definitions import is_type, load
 from cloister.records.validation import schema
-from cloister.records.validation.issues import ISSUES_MAX, Fault, InvalidResource, issue_of
+from cloister.records.validation.issues import ISSUES_MAX, Fault, InvalidResource, Issue, issue_of
 from cloister.records.validation.walk import walkers
 
 DEPTH_HINT: Final = "Resources are not nested this deeply; send something flatter."
@@ -14,14 +14,22 @@ DEPTH_HINT: Final = "Resources are not nested this deeply; send something flatte
 
 def check(resource: dict[str, Any]) -> None:
     """Returns if this is a valid R4 resource; raises InvalidResource with every fault found otherwise."""
-    type = resource.get("resourceType") if isinstance(resource, dict) else None
+    issues = issues_of(resource)
+    if issues:
+        raise InvalidResource(issues)
+
+
+def issues_of(resource: Any, *, where: str = "") -> list[Issue]:
+    """Every fault of a resource, in no time when there is none. `where` it stands: Bundle.entry[3].resource; else its type."""
     try:
         found = faults_of(resource, inside=False)
     except (RecursionError, ValueError):  # the schema's own bound on depth is a ValueError
         found = [Fault([], "too-long", "depth", "This resource is nested too deeply.", DEPTH_HINT)]
-    if found:
-        root = type if isinstance(type, str) and is_type(type) else "Resource"
-        raise InvalidResource([issue_of(root, fault) for fault in found[:ISSUES_MAX]])
+    if not found:
+        return []
+    type = resource.get("resourceType") if isinstance(resource, dict) else None
+    root = where or (type if isinstance(type, str) and is_type(type) else "Resource")
+    return [issue_of(root, fault) for fault in found[:ISSUES_MAX]]
 
 
 def faults_of(resource: Any, *, inside: bool) -> list[Fault]:

@@ -1,0 +1,111 @@
+"""Bundles, joined from the bytes of their resources: what was opened is not parsed and written again.
+
+Spec: http://hl7.org/fhir/R4/bundle.html, http.html#search, #history, #transaction-response.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import Any
+from urllib.parse import urlencode
+
+from cloister.base.clock import iso
+from cloister.base.errors import CloisterError
+from cloister.records.fhir.outcomes import issue, outcome, outcome_of, status_of
+from cloister.records.fhir.subset import Subset
+from cloister.records.fhir.text import encode
+from cloister.records.search.query import Query
+from cloister.records.stored import Outcome, Page, Stored
+
+Links = Sequence[tuple[str, str]]
+
+
+def bundle(type: str, entries: Iterable[bytes], *, total: int | None = None, links: Links = ()) -> bytes:
+    """A Bundle around entries that are JSON already."""
+    head: dict[str, Any] = {"resourceType": "Bundle", "type": type}
+    if total is not None:
+        head["total"] = total
+    if links:
+        head["link"] = [{"relation": relation, "url": url} for relation, url in links]
+    inside = b",".join(entries)
+    return encode(head)[:-1] + (b',"entry":[' + inside + b"]}" if inside else b"}")
+
+
+def search_set(page: Page, query: Query, *, base: str, links: Links) -> bytes:
+    """The answer to a search. What was left out of the question is said in the answer."""
+    cut = Subset(query)
+    entries = [_found(hit.stored, hit.mode, base, cut) for hit in page.hits]
+    if query.ignored:
+        text = f"Not understood and left out: {', '.join(query.ignored)}."
+        hint = "Send 'Prefer: handling=strict' to have such a search refused."
+        told = issue("warning", "not-supported", text, hint=hint)
+        entries.append(b'{"resource":' + encode(outcome([told])) + b',"search":{"mode":"outcome"}}')
+    return bundle("searchset", entries, total=page.total, links=links)
+
+
+def _found(stored: Stored, mode: str, base: str, cut: Subset) -> bytes:
+    raw = cut.of(stored)
+    return b'{"fullUrl":"%b/%b/%b","resource":%b,"search":{"mode":"%b"}}' % (
+        base.encode(),
+        stored.type.encode(),
+        stored.id.encode(),
+        raw,
+        mode.encode(),
+    )
+
+
+def search_links(page: Page, query: Query, *, base: str) -> list[tuple[str, str]]:
+    """Links to pages are opaque tokens of this session; only what shapes the answer goes with them, nothing that was asked for."""
+    links = [("self", f"{base}/{query.type}" + (f"?{urlencode(query.applied)}" if query.applied else ""))]
+    shape = [pair for pair in query.applied if pair[0] in ("_elements", "_summary")]
+    for relation, token in (("first", page.first), ("previous", page.previous), ("next", page.next)):
+        if token is not None:
+            links.append((relation, f"{base}/{query.type}?{urlencode([('_page', token), *shape])}"))
+    return links
+
+
+def history(versions: Iterable[Stored], *, base: str, total: int, links: Links) -> bytes:
+    """The versions of one resource, newest first."""
+    return bundle("history", [_version(stored, base) for stored in versions], total=total, links=links)
+
+
+def _version(stored: Stored, base: str) -> bytes:
+    method = "DELETE" if stored.deleted else "POST" if stored.version == 1 else "PUT"
+    status = {"DELETE": "204", "POST": "201", "PUT": "200"}[method]
+    url = stored.type if method == "POST" else stored.reference
+    entry: dict[str, Any] = {
+        "fullUrl": f"{base}/{stored.reference}",
+        "request": {"method": method, "url": url},
+        "response": _response(stored, status),
+    }
+    return _with_resource(entry, stored.raw)
+
+
+def answers(outcomes: Iterable[Outcome], *, batch: bool, base: str, bodies: bool) -> bytes:
+    """The answer to a transaction or batch: an entry for each that was sent, in its order."""
+    return bundle("batch-response" if batch else "transaction-response", [_answer(one, base, bodies) for one in outcomes])
+
+
+def _answer(one: Outcome, base: str, bodies: bool) -> bytes:
+    if isinstance(one.problem, CloisterError):
+        return encode({"response": {"status": str(status_of(one.problem)), "outcome": outcome_of(one.problem)}})
+    if one.page is not None:
+        inner = bundle("searchset", (_plain_hit(hit.stored, hit.mode, base) for hit in one.page.hits), total=one.page.total)
+        return _with_resource({"response": {"status": one.status}}, inner)
+    if one.stored is None:
+        return encode({"response": {"status": one.status}})
+    entry: dict[str, Any] = {"fullUrl": f"{base}/{one.stored.reference}", "response": _response(one.stored, one.status)}
+    entry["response"]["location"] = f"{one.stored.reference}/_history/{one.stored.version}"
+    return _with_resource(entry, one.stored.raw if bodies else b"")
+
+
+def _plain_hit(stored: Stored, mode: str, base: str) -> bytes:
+    return _with_resource({"fullUrl": f"{base}/{stored.reference}", "search": {"mode": mode}}, stored.raw)
+
+
+def _response(stored: Stored, status: str) -> dict[str, Any]:
+    return {"status": status, "etag": f'W/"{stored.version}"', "lastModified": iso(stored.updated)}
+
+
+def _with_resource(entry: dict[str, Any], raw: bytes) -> bytes:
+    return encode(entry)[:-1] + (b',"resource":' + raw + b"}" if raw else b"}")

@@ -1,0 +1,207 @@
+"""One request of a FHIR client, read: who asks, what format, which preferences, which conditions; and its answer.
+
+Spec: http://hl7.org/fhir/R4/http.html (mime types, Prefer, ETag), RFC 7240, RFC 9110.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from email.utils import format_datetime, parsedate_to_datetime
+from typing import Any, Final
+
+from starlette.requests import ClientDisconnect, Request
+from starlette.responses import Response
+
+from cloister.base.errors import CloisterError, Invalid
+from cloister.records.fhir.outcomes import NotAcceptable, TooLarge, WrongMedia, done, outcome_of, status_of
+from cloister.records.fhir.text import decode, encode
+from cloister.records.interactions.port import RecordsPort
+from cloister.records.search.parse import pairs_of
+from cloister.records.stored import Stored
+
+BASE: Final = "/fhir/R4"
+BODY_BYTES_MAX: Final = 64 * 1024 * 1024
+FHIR_JSON: Final = "application/fhir+json"
+JSON: Final = frozenset({FHIR_JSON, "application/json", "text/json", "json"})
+ACCEPTED: Final = JSON | {"*/*", "application/*", "text/*"}
+FORM: Final = "application/x-www-form-urlencoded"
+ETAG: Final = re.compile(r'(?:W/)?"(\d{1,9})"')
+RETURNS: Final = frozenset({"minimal", "representation", "OperationOutcome"})
+
+
+@dataclass(frozen=True, slots=True)
+class Exchange:
+    """One request with the records of its session."""
+
+    request: Request
+    records: RecordsPort
+    base: str  # absolute, as in links: https://host/fhir/R4
+
+    @property
+    def path(self) -> Mapping[str, str]:
+        return self.request.path_params
+
+    @property
+    def strict(self) -> bool:
+        return preferences(self.request).get("handling") == "strict"
+
+    @property
+    def returns(self) -> str:
+        """What a write gives back; empty when the client does not say."""
+        wanted = preferences(self.request).get("return", "")
+        return wanted if wanted in RETURNS else ""
+
+    @property
+    def zone(self) -> str | None:
+        return self.request.headers.get("cloister-zone") or None
+
+    @property
+    def repeatable(self) -> bool:
+        """An import: ids of urn:uuid entries are kept and what is stored already is skipped."""
+        return self.request.headers.get("cloister-import") == "1"
+
+    @property
+    def if_match(self) -> int | None:
+        text = self.request.headers.get("if-match")
+        return None if text is None else version_of(text)
+
+    def pairs(self) -> list[tuple[str, str]]:
+        return pairs_of(self.request.url.query)
+
+    async def form(self) -> list[tuple[str, str]]:
+        """The parameters of a POST search: of the body first, then of the address (http.html#search)."""
+        media = media_type(self.request)
+        if media not in (FORM, ""):
+            raise WrongMedia("A search is sent as a form.", hint=f"Send Content-Type: {FORM}.")
+        body = await self.body()
+        try:
+            text = body.decode()
+        except UnicodeDecodeError:
+            raise Invalid("The form is not UTF-8.", hint="Percent-encode it as UTF-8.") from None
+        return pairs_of(text) + self.pairs()
+
+    async def resource(self) -> dict[str, Any]:
+        """The JSON object in the body."""
+        media = media_type(self.request)
+        if media not in JSON:
+            raise WrongMedia("This server reads JSON.", hint=f"Send the resource as JSON, with Content-Type: {FHIR_JSON}.")
+        value = decode(await self.body())
+        if not isinstance(value, dict):
+            raise Invalid("The body is not a JSON object.", hint="Send an object with a resourceType.", reason="json")
+        return value
+
+    async def body(self) -> bytes:
+        """The whole body; raises TooLarge as soon as it is known to be."""
+        if self.request.headers.get("content-encoding", "identity") != "identity":
+            raise WrongMedia("Compressed bodies are not read.", hint="Send the body without Content-Encoding.")
+        length = self.request.headers.get("content-length", "")
+        chunks: list[bytes] = []
+        size = int(length) if length.isdigit() and len(length) < 19 else 0
+        if size <= BODY_BYTES_MAX:
+            size = 0
+            try:
+                async for chunk in self.request.stream():
+                    size += len(chunk)
+                    if size > BODY_BYTES_MAX:
+                        break
+                    chunks.append(chunk)
+            except ClientDisconnect:
+                raise Invalid("The request was cut short.", hint="Send it again; nothing was stored.") from None
+        if size > BODY_BYTES_MAX:
+            limit = BODY_BYTES_MAX // 1024 // 1024
+            raise TooLarge(f"The body is larger than {limit} MiB.", hint="Split it into smaller bundles.")
+        return b"".join(chunks)
+
+
+# --- reading headers ----------------------------------------------------------------------------------------------
+
+
+def preferences(request: Request) -> dict[str, str]:
+    """RFC 7240; the first of equal names counts."""
+    found: dict[str, str] = {}
+    for header in request.headers.getlist("prefer"):
+        for part in re.split(r"[,;]", header):
+            name, _, value = part.strip().partition("=")
+            found.setdefault(name.strip().lower(), value.strip().strip('"'))
+    return found
+
+
+def media_type(request: Request) -> str:
+    return request.headers.get("content-type", "").partition(";")[0].strip().lower()
+
+
+def check_format(request: Request) -> None:
+    """Raises NotAcceptable unless the client takes JSON; `_format` goes before Accept (http.html#mime-type)."""
+    wanted = request.query_params.get("_format")
+    accept = wanted.replace(" ", "+") if wanted is not None else request.headers.get("accept", "")
+    kinds = [part.partition(";") for part in accept.split(",") if part.strip()]
+    for kind, _, rest in kinds:
+        if "fhirversion=" in rest.lower() and not re.search(r"fhirversion=4\.0", rest, re.IGNORECASE):
+            continue
+        if kind.strip().lower() in ACCEPTED:
+            return
+    if kinds:
+        raise NotAcceptable("This server answers in JSON, of FHIR 4.0.", hint=f"Send Accept: {FHIR_JSON}; XML and Turtle are not served.")
+
+
+def version_of(etag: str) -> int:
+    match = ETAG.fullmatch(etag.strip())
+    if match is None:
+        raise Invalid("If-Match does not hold a version.", hint='Send the ETag as it was received: If-Match: W/"3".')
+    return int(match[1])
+
+
+def unchanged(request: Request, stored: Stored) -> bool:
+    """RFC 9110 13.1.2 and 13.1.3: the client has this version already."""
+    tags = request.headers.get("if-none-match")
+    if tags is not None:
+        return tags.strip() == "*" or any(match[1] == str(stored.version) for match in ETAG.finditer(tags))
+    since = request.headers.get("if-modified-since")
+    if since is None:
+        return False
+    try:
+        return stored.updated.replace(microsecond=0) <= parsedate_to_datetime(since).astimezone(UTC)
+    except (ValueError, TypeError):
+        return False
+
+
+# --- answers ------------------------------------------------------------------------------------------------------
+
+
+def etag(version: int) -> str:
+    return f'W/"{version}"'
+
+
+def http_date(moment: datetime) -> str:
+    return format_datetime(moment.astimezone(UTC), usegmt=True)
+
+
+def json_response(body: bytes, *, status: int = 200, headers: dict[str, str] | None = None) -> Response:
+    return Response(body, status_code=status, headers=headers, media_type=f"{FHIR_JSON}; charset=utf-8")
+
+
+def resource_headers(stored: Stored) -> dict[str, str]:
+    return {"ETag": etag(stored.version), "Last-Modified": http_date(stored.updated)}
+
+
+def location(base: str, stored: Stored) -> str:
+    return f"{base}/{stored.type}/{stored.id}/_history/{stored.version}"
+
+
+def written_response(exchange: Exchange, stored: Stored, *, created: bool, text: str) -> Response:
+    """The answer to create and update, as the client prefers it."""
+    headers = resource_headers(stored) | {"Location": location(exchange.base, stored)}
+    status = 201 if created else 200
+    if exchange.returns == "minimal":
+        return Response(status_code=status, headers=headers)
+    if exchange.returns == "OperationOutcome":
+        return json_response(encode(done(text)), status=status, headers=headers)
+    return json_response(stored.raw, status=status, headers=headers)
+
+
+def error_response(error: CloisterError) -> Response:
+    headers = {"Retry-After": "5"} if error.category in ("busy", "unavailable") else None
+    return json_response(encode(outcome_of(error)), status=status_of(error), headers=headers)

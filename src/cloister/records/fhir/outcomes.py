@@ -1,0 +1,88 @@
+"""OperationOutcome: what went wrong, where, by which rule, and what to do. Spec: http://hl7.org/fhir/R4/operationoutcome.html."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any, ClassVar, Final
+
+from cloister.base.errors import HTTP_STATUS, ISSUE_CODE, CloisterError, Invalid, NotFound, Unsupported
+from cloister.records.fhir.text import encode
+from cloister.records.stored import DELETED
+from cloister.records.validation import InvalidResource
+
+ISSUE_OF_REASON: Final = {DELETED: "deleted", "json": "structure", "too-costly": "too-costly", "multiple-matches": "multiple-matches"}
+STATUS_OF_REASON: Final = {DELETED: 410, "version": 412, "multiple-matches": 412}
+
+
+class NotAcceptable(Unsupported):
+    """The client wants a format that is not served (HTTP 406)."""
+
+    http_status: ClassVar[int] = 406
+
+
+class WrongMedia(Unsupported):
+    """The body is of a format that is not read (HTTP 415)."""
+
+    http_status: ClassVar[int] = 415
+
+
+class WrongMethod(Unsupported):
+    """The address exists, and not for this method (HTTP 405)."""
+
+    http_status: ClassVar[int] = 405
+
+
+class TooLarge(Invalid):
+    """The body is larger than allowed (HTTP 413)."""
+
+    http_status: ClassVar[int] = 413
+
+
+def status_of(error: CloisterError) -> int:
+    """The HTTP status of an error: its class's own, its reason's, or its category's."""
+    own = getattr(error, "http_status", None)
+    if isinstance(own, int):
+        return own
+    return STATUS_OF_REASON.get(error.reason, HTTP_STATUS[error.category])
+
+
+def issue(severity: str, code: str, text: str, *, hint: str = "", rule: str = "", expression: str = "") -> dict[str, Any]:
+    details: dict[str, Any] = {"coding": [{"code": rule}], "text": text} if rule else {"text": text}
+    made: dict[str, Any] = {"severity": severity, "code": code, "details": details}
+    if hint:
+        made["diagnostics"] = hint
+    if expression:
+        made["expression"] = [expression]
+    return made
+
+
+def outcome(issues: Iterable[dict[str, Any]]) -> dict[str, Any]:
+    return {"resourceType": "OperationOutcome", "issue": list(issues)}
+
+
+def outcome_of(error: CloisterError, *, where: str = "") -> dict[str, Any]:
+    """The OperationOutcome that explains an error; `where` stands before its expressions (Bundle.entry[3].resource)."""
+    if isinstance(error, InvalidResource):
+        return outcome(
+            issue("error", one.code, one.text, hint=one.hint, rule=one.rule, expression=_at(where, one.expression)) for one in error.issues
+        )
+    code = ISSUE_OF_REASON.get(error.reason, ISSUE_CODE[error.category])
+    return outcome([issue("error", code, error.text, hint=error.hint, rule=error.reason, expression=_at(where, error.expression))])
+
+
+def _at(where: str, expression: str) -> str:
+    return f"{where}.{expression}" if where and expression and not expression.startswith("Bundle.") else expression or where
+
+
+def done(text: str) -> dict[str, Any]:
+    """The OperationOutcome of what went well (Prefer: return=OperationOutcome)."""
+    return outcome([issue("information", "informational", text)])
+
+
+def not_here(type: str, id: str) -> NotFound:
+    """One answer for what never was and for what this session may not know: not a letter differs."""
+    return NotFound(f"There is no {type}/{id[:64]} here.", hint="Mind upper and lower case.")
+
+
+def outcome_bytes(error: CloisterError) -> bytes:
+    return encode(outcome_of(error))

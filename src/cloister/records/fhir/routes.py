@@ -1,0 +1,115 @@
+"""The FHIR endpoint of a session: which interaction answers which address. Spec: http://hl7.org/fhir/R4/http.html#summary.
+
+`request.state.records` is the session's own record; the composition puts it there. Every expected error becomes
+an OperationOutcome here, and nowhere else.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from typing import Final
+
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Route
+
+from cloister.base.errors import CloisterError, Invalid, NotFound, Unsupported
+from cloister.records.definitions import is_type
+from cloister.records.fhir.exchange import BASE, Exchange, check_format, error_response
+from cloister.records.fhir.outcomes import WrongMethod
+from cloister.records.interactions.batch import batch
+from cloister.records.interactions.create import create
+from cloister.records.interactions.delete import delete
+from cloister.records.interactions.history import history
+from cloister.records.interactions.metadata import metadata
+from cloister.records.interactions.read import read
+from cloister.records.interactions.search import search, search_by_post
+from cloister.records.interactions.transaction import transaction
+from cloister.records.interactions.update import update
+from cloister.records.interactions.vread import vread
+
+Interaction = Callable[[Exchange], Awaitable[Response]]
+METHODS: Final = ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"]
+
+
+def routes(base: str = "") -> list[Route]:
+    """The routes under /fhir/R4. `base` is the absolute address in links; left out, it is taken from each request."""
+
+    def route(path: str, interaction: Interaction, *methods: str) -> Route:
+        return Route(f"{BASE}{path}", _endpoint(interaction, base), methods=list(methods))
+
+    return [
+        route("/metadata", metadata, "GET"),
+        route("", _bundle, "POST"),
+        route("/", _bundle, "POST"),
+        route("/{type}/_search", search_by_post, "POST"),
+        route("/{type}", search, "GET"),
+        route("/{type}", create, "POST"),
+        route("/{type}/{id}", read, "GET"),
+        route("/{type}/{id}", update, "PUT"),
+        route("/{type}/{id}", delete, "DELETE"),
+        route("/{type}/{id}/_history", history, "GET"),
+        route("/{type}/{id}/_history/{version}", vread, "GET"),
+        route("", _elsewhere, *METHODS),
+        route("/{rest:path}", _elsewhere, *METHODS),
+    ]
+
+
+def _endpoint(interaction: Interaction, base: str) -> Callable[[Request], Awaitable[Response]]:
+    async def answer(request: Request) -> Response:
+        try:
+            check_format(request)
+            type = request.path_params.get("type")
+            if type is not None and not is_type(type):
+                raise NotFound("There is no such resource type in FHIR R4.", hint="Mind upper and lower case: Patient, Observation.")
+            return await interaction(Exchange(request, request.state.records, base or _own_address(request)))
+        except CloisterError as refused:
+            return error_response(refused)
+
+    return answer
+
+
+def _own_address(request: Request) -> str:
+    """As the client sees us; TLS ends at the gateway, which says so."""
+    scheme = request.headers.get("x-forwarded-proto", "https")
+    host = request.headers.get("host", "localhost")
+    return f"{'http' if scheme == 'http' else 'https'}://{host}{BASE}"
+
+
+async def _bundle(exchange: Exchange) -> Response:
+    """POST to the base: the body says whether all or each (http.html#transaction)."""
+    body = await exchange.resource()
+    if body.get("resourceType") != "Bundle":
+        hint = "Send a resource to the address of its type."
+        raise Invalid("Only a Bundle is sent to the base address.", hint=hint, expression="resourceType")
+    if not isinstance(body.get("entry", []), list):
+        raise Invalid("Bundle.entry is not a list.", hint="Send a list of entries.", expression="Bundle.entry")
+    match body.get("type"):
+        case "transaction":
+            return await transaction(exchange, body)
+        case "batch":
+            return await batch(exchange, body)
+        case _:
+            text = "This Bundle is neither a transaction nor a batch."
+            raise Invalid(text, hint="Set its type to one of them.", expression="Bundle.type")
+
+
+async def _elsewhere(exchange: Exchange) -> Response:
+    """What the standard knows and this server does not, said by name."""
+    parts = [part for part in exchange.request.url.path.removeprefix(BASE).split("/") if part]
+    method = exchange.request.method
+    if any(part.startswith("$") for part in parts):
+        raise Unsupported("This operation is not offered.", hint="See the CapabilityStatement at /fhir/R4/metadata.")
+    if parts and not is_type(parts[0]) and parts[0] not in ("_history", "_search", "metadata"):
+        raise NotFound("There is no such resource type in FHIR R4.", hint="Mind upper and lower case: Patient, Observation.")
+    if method == "PATCH":
+        raise Unsupported("Patch is not offered.", hint="Read the resource, change it, and send it whole with PUT and If-Match.")
+    if method in ("PUT", "DELETE") and len(parts) == 1:
+        raise Unsupported("Conditional update and delete are not offered.", hint="Search first, then name the resource by its id.")
+    if not parts or parts[-1] in ("_history", "_search"):
+        raise Unsupported("History and search are offered by type.", hint="Name a resource type, and for a history the id.")
+    if len(parts) == 3 and is_type(parts[-1]):
+        raise Unsupported("Compartment searches are not offered.", hint=f"Search {parts[-1]}?patient= instead.")
+    if len(parts) <= 4:
+        raise WrongMethod(f"{method} is not offered at this address.", hint="See the CapabilityStatement at /fhir/R4/metadata.")
+    raise NotFound("There is nothing at this address.", hint="See the CapabilityStatement at /fhir/R4/metadata.")

@@ -1,0 +1,23 @@
+"""Everything that is loaded or compiled at first use, done once before sessions are forked: a session may open no file."""
+
+from __future__ import annotations
+
+from cloister.records import search, validation
+from cloister.records.definitions import capability_statement, load, type_numbers
+from cloister.records.fhir.text import decode, encode
+
+
+def warm() -> None:
+    """Load the definitions, compile every search parameter and validator, and use each once."""
+    load()
+    type_numbers()
+    capability_statement()
+    search.warm()
+    validation.warm()
+    div = '<div xmlns="http://www.w3.org/1999/xhtml">warm</div>'
+    resource = decode(b'{"resourceType":"Observation","status":"final","code":{"text":"warm"},"valueQuantity":{"value":1.0}}')
+    resource["text"] = {"status": "generated", "div": div}
+    validation.check(resource)
+    search.extract(resource)
+    search.parse("Observation", [("patient", "Patient/1"), ("code", "http://loinc.org|8480-6"), ("_sort", "-date")])
+    encode(resource)

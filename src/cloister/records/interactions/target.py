@@ -1,0 +1,26 @@
+"""What a write is aimed at: checks that the address and the body speak of the same thing. http://hl7.org/fhir/R4/http.html#update."""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar
+
+from cloister.base.errors import Conflict, Invalid
+
+
+class Stale(Conflict):
+    """If-Match names another version than the current one (HTTP 412, http.html#concurrency)."""
+
+    http_status: ClassVar[int] = 412
+
+    @classmethod
+    def of(cls, conflict: Conflict) -> Stale:
+        return cls(conflict.text, hint=conflict.hint, reason=conflict.reason, expression=conflict.expression)
+
+
+def check_type(resource: dict[str, Any], type: str) -> None:
+    """Raises Invalid unless the resource is of the type in the address."""
+    found = resource.get("resourceType")
+    if found is None:
+        raise Invalid("The body has no resourceType.", hint=f'Send "resourceType": "{type}".', expression="resourceType")
+    if found != type:
+        raise Invalid(f"The body is no {type}.", hint="Send it to the address of its own type.", expression="resourceType")
