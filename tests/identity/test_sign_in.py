@@ -14,8 +14,9 @@ from hypothesis import strategies as st
 
 from cloister.base.errors import Denied, Invalid
 from cloister.base.secret import Secret
-from cloister.identity import Authenticator, Kind, Known, Person, programs, sign_in, words
+from cloister.identity import Authenticator, Kind, Known, Person, programs, sign_in
 from cloister.identity.sign_in import PASSPHRASE_COST, REFUSED, normalised, passphrase_parameters, prove
+from cloister.identity.words import WORDS
 from cloister.zones.unlockers import checked_passphrase_params, service_secrets
 
 NOW = datetime(2026, 11, 22, 8, 0, tzinfo=UTC)
@@ -147,10 +148,10 @@ def test_another_program_s_secret_is_refused_and_so_is_an_unknown_program() -> N
 
 
 def test_a_made_up_passphrase_is_five_plain_words_and_never_the_same() -> None:
-    made = {words.new_passphrase() for _ in range(50)}
+    made = {sign_in.new_passphrase() for _ in range(50)}
     assert len(made) == 50
     assert all(len(one.split("-")) == 5 and one.isascii() and one == one.lower() for one in made)
-    assert len(set(words.WORDS)) == len(words.WORDS) >= 512
+    assert len(set(WORDS)) == len(WORDS) >= 512
 
 
 def test_the_door_s_cost_is_the_floor_that_sessions_enforce() -> None:

@@ -1,20 +1,55 @@
-"""The founding ceremony: two roots, two offices, everybody's keys and first grants. Spec: docs/spec/zones.md."""
+"""The founding ceremony: two roots, two offices, everybody's keys and first grants. Spec: docs/spec/zones.md.
+
+The certificate root mandates who certifies, the access root who grants; nobody holds both. A root's private half
+is written only sealed under its own passphrase (Argon2id), which is handed out once. The officers' keys exist in
+this process's memory for the length of the ceremony, and afterwards only sealed, like everybody's.
+Officers and operators are granted nothing: they open no zone.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass, field
+import asyncio
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import datetime, timedelta
+from pathlib import Path
+from typing import Any, Final
 
-from cloister.identity import HospitalPlan, PersonPlan, ProgramPlan, Role, TrustPlan, WardPlan
+import asyncpg
 
-__all__ = ["Founded", "HospitalPlan", "PersonPlan", "ProgramPlan", "ProgramSignIn", "PersonSignIn", "Progress", "Role", "TrustPlan", "WardPlan"]
+from cloister.assemble.sealed_roots import SealedRoot, put_aside, seal_root, write_roots
+from cloister.base.clock import Clock, system_clock
+from cloister.base.ids import new_id
+from cloister.base.secret import Secret
+from cloister.identity import (
+    Authenticator,
+    HospitalPlan,
+    Kind,
+    Person,
+    PersonPlan,
+    ProgramPlan,
+    Role,
+    TrustPlan,
+    enrolment,
+    programs,
+    sign_in,
+    store,
+)
+from cloister.zones import algorithms, bundle, certificates, envelope, epochs, grants, unlockers
+
+OFFICER_DAYS: Final = 3650
+CERTIFICATE_DAYS: Final = 1095
+GRANT_LIFE: Final = timedelta(days=1095)
+SKEW: Final = timedelta(minutes=5)  # a server whose clock is a little behind must not refuse what was signed now
+WRITTEN_RIGHT: Final = "write"
+FOUNDING: Final = "founding"
 
 Progress = Callable[[str, int, int], None]  # what is being made, how many are done, of how many
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PersonSignIn:
-    """What is printed once for a person."""
+    """What is shown once for a person."""
 
     person: str
     sign_in: str
@@ -27,7 +62,7 @@ class PersonSignIn:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ProgramSignIn:
-    """What is printed once for a program."""
+    """What is shown once for a program."""
 
     client_id: str
     client_secret: str = field(repr=False)
@@ -38,10 +73,319 @@ class ProgramSignIn:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Founded:
-    """What the ceremony hands out; the passphrases of the two roots are shown once and kept on paper."""
+    """What the ceremony hands out; the passphrases of the two roots belong on paper, in two safes."""
 
     trust: str
     people: tuple[PersonSignIn, ...]
     programs: tuple[ProgramSignIn, ...]
     certificate_root_passphrase: str = field(repr=False)
     access_root_passphrase: str = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Member:
+    """One person or program during the ceremony, with the keys that nobody sees afterwards."""
+
+    person: Person
+    zones: tuple[str, ...]
+    keys: bundle.Bundle
+    sealed_private: bytes = field(repr=False)
+    authenticator: Authenticator
+    sealed_unlock_key: bytes = field(repr=False)
+    shown: str = field(repr=False)  # the passphrase or client secret
+    certificate: bytes = b""
+
+    @property
+    def signer(self) -> envelope.Signer:
+        return envelope.person_signer(algorithms.sha256(self.certificate), self.keys.signing)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Roots:
+    """Both roots in clear, for the ceremony only."""
+
+    trust: str
+    certificate: Secret
+    certificate_der: bytes
+    access: Secret
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _NewZone:
+    row: enrolment.SignedZone
+    key: Secret
+
+
+def _quiet(what: str, done: int, total: int) -> None:
+    """Progress that nobody watches."""
+
+
+async def found(
+    connection: asyncpg.Connection[Any], plan: TrustPlan, folder: Path, clock: Clock = system_clock, progress: Progress = _quiet
+) -> Founded:
+    """The trust of this plan, in one transaction; its sealed roots in `folder`. Raises Invalid, or Conflict if one exists.
+
+    The roots are on disk before the transaction commits: a trust without its roots can never grow.
+    """
+    plan.check()
+    now = clock()
+    certificate_root, certificate_der = certificates.new_root(f"{plan.name[:40]} certificate root")
+    roots = _Roots(
+        trust=plan.id or new_id(), certificate=certificate_root, certificate_der=certificate_der, access=Secret(algorithms.random(32))
+    )
+    members = _certified(await _members(plan, progress), roots, now)
+    officer = next(one for one in members if one.person.role == Role.ACCESS_OFFICER)
+    zones = _zones(plan, roots.trust, officer.signer, now)
+    progress("Granting", 0, 1)
+    granted = _grants(members, zones, roots.trust, officer.signer, now)
+    progress("Granting", 1, 1)
+    rows = enrolment.TrustRows(
+        trust=store.TrustRow(
+            id=roots.trust,
+            name=plan.name,
+            founded=now,
+            certificate_root=algorithms.sign_public(roots.certificate.reveal()),
+            access_root=algorithms.sign_public(roots.access.reveal()),
+            certificate_root_der=certificate_der,
+        ),
+        hospitals=_hospitals(plan),
+        wards=_wards(plan),
+        enrolled=tuple(_enrolled(one) for one in members),
+        mandates=_mandates(members, roots, now),
+        zones=tuple(zone.row for zone in zones),
+        grants=granted,
+    )
+    passphrases = sign_in.new_passphrase(), sign_in.new_passphrase()
+    sealed = (
+        seal_root(roots.trust, "certificate", roots.certificate, passphrases[0]),
+        seal_root(roots.trust, "access", roots.access, passphrases[1]),
+    )
+    await _kept(connection, rows, folder, sealed, now)
+    return _handed_out(plan, roots.trust, members, passphrases)
+
+
+async def _kept(
+    connection: asyncpg.Connection[Any], rows: enrolment.TrustRows, folder: Path, sealed: Sequence[SealedRoot], now: datetime
+) -> None:
+    """Roots first, then the rows; roots of a trust that did not come to be are taken away again."""
+    await enrolment.check_empty(connection)
+    put_aside(folder, now)
+    written = write_roots(folder, sealed)
+    kept = False
+    try:
+        await enrolment.write_trust(connection, rows)
+        kept = True
+    finally:
+        if not kept:
+            for path in written:
+                path.unlink(missing_ok=True)
+
+
+async def _members(plan: TrustPlan, progress: Progress) -> list[_Member]:
+    """Keys for everybody. Each passphrase costs an Argon2id, so the loop gives way between two of them."""
+    everybody: list[PersonPlan | ProgramPlan] = [*plan.people, *plan.programs]
+    members: list[_Member] = []
+    for number, one in enumerate(everybody):
+        progress("Making keys", number, len(everybody))
+        members.append(_member(one))
+        await asyncio.sleep(0)
+    progress("Making keys", len(everybody), len(everybody))
+    return members
+
+
+def _member(plan: PersonPlan | ProgramPlan) -> _Member:
+    if isinstance(plan, PersonPlan):
+        kind, person, params = Kind.PASSPHRASE, _person(plan), unlockers.new_passphrase_params()
+        shown = plan.passphrase or sign_in.new_passphrase()
+        kek, verifier = unlockers.passphrase_secrets(shown, params)
+    else:
+        kind, person, params = Kind.SERVICE, _program(plan), {}
+        shown = programs.new_client_secret()
+        kek, verifier = unlockers.service_secrets(programs.client_secret_bytes(shown).reveal())
+    keys, unlock_key, unlocker_id = bundle.new_bundle(person.id), bundle.new_unlock_key(), new_id()
+    unlocker = unlockers.wrap_unlock_key(kek, unlocker_id, person.id, kind, params, unlock_key)
+    return _Member(
+        person=person,
+        zones=plan.zones,
+        keys=keys,
+        sealed_private=bundle.seal_bundle(keys, unlock_key),
+        authenticator=Authenticator(
+            id=unlocker_id,
+            person=person.id,
+            kind=kind,
+            params=params,
+            verifier=unlockers.stored_verifier(verifier),
+            label=FOUNDING,
+        ),
+        sealed_unlock_key=unlocker.sealed,
+        shown=shown,
+    )
+
+
+def _person(plan: PersonPlan) -> Person:
+    return Person(
+        id=plan.id,
+        sign_in=sign_in.normalised(plan.sign_in),
+        name=plan.name,
+        kind="person",
+        role=plan.role,
+        hospital=plan.hospital,
+        language=plan.language,
+        disabled=False,
+    )
+
+
+def _program(plan: ProgramPlan) -> Person:
+    return Person(
+        id=plan.client_id,
+        sign_in=sign_in.normalised(plan.client_id),
+        name=plan.name,
+        kind="program",
+        role=Role.PROGRAM,
+        hospital=plan.hospital,
+        language="en",
+        disabled=False,
+    )
+
+
+def _certified(members: Sequence[_Member], roots: _Roots, now: datetime) -> list[_Member]:
+    """The root certifies the certificate officers, the first of these everybody else, in the order of the plan."""
+    officers = {
+        one.person.id: _with_certificate(one, roots.certificate, roots.certificate_der, "certificate", OFFICER_DAYS, now)
+        for one in members
+        if one.person.role == Role.CERTIFICATE_OFFICER
+    }
+    officer = next(iter(officers.values()))
+    seed, der = officer.keys.sign_seed, officer.certificate
+    return [
+        officers.get(one.person.id)
+        or _with_certificate(one, seed, der, "access" if one.person.role == Role.ACCESS_OFFICER else None, CERTIFICATE_DAYS, now)
+        for one in members
+    ]
+
+
+def _with_certificate(one: _Member, seed: Secret, der: bytes, office: str | None, days: int, now: datetime) -> _Member:
+    made = certificates.certificate(seed, der, one.person.id, one.person.name, one.keys.sign_public, one.keys.kem_public, office, days, now)
+    return replace(one, certificate=made)
+
+
+def _mandates(members: Sequence[_Member], roots: _Roots, now: datetime) -> tuple[enrolment.MandateRow, ...]:
+    """Each office is given by its own root, over the officer's exact certificate."""
+    offices = {Role.CERTIFICATE_OFFICER: ("certificate", roots.certificate), Role.ACCESS_OFFICER: ("access", roots.access)}
+    rows = []
+    for one in members:
+        if (role := Role(one.person.role)) in offices:
+            office, root = offices[role]
+            until = now + timedelta(days=OFFICER_DAYS)
+            hashed = algorithms.sha256(one.certificate)
+            body = grants.mandate(root, office, hashed, one.person.id, WRITTEN_RIGHT, None, until, trust=roots.trust)
+            rows.append(enrolment.MandateRow(hash=envelope.digest(body), office=office, person=one.person.id, body=body))
+    return tuple(rows)
+
+
+def _zones(plan: TrustPlan, trust: str, officer: envelope.Signer, now: datetime) -> list[_NewZone]:
+    made = []
+    for hospital in plan.hospitals:
+        made.append(_zone(hospital, None, hospital.id, hospital.name, trust, officer, now))
+        made += [_zone(hospital, ward.id, ward.id, f"{hospital.name}, {ward.name}", trust, officer, now) for ward in hospital.wards]
+    return made
+
+
+def _zone(hospital: HospitalPlan, ward: str | None, zone: str, name: str, trust: str, officer: envelope.Signer, now: datetime) -> _NewZone:
+    """A zone and its first epoch. Codes get no tokens: nearest-frequency matching names them (zones.md, Search)."""
+    policy = {"compartment": "psychiatry" if hospital.kind == "psychiatric" else "normal", "code_tokens": False}
+    key = epochs.new_zone_key()
+    row = enrolment.SignedZone(
+        id=zone,
+        hospital=hospital.id,
+        ward=ward,
+        name=name,
+        policy=policy,
+        body=epochs.zone_record(officer, trust=trust, zone=zone, name=name, hospital=hospital.id, ward=ward, policy=policy, made=now),
+        epoch=1,
+        epoch_body=epochs.epoch_record(
+            officer, trust=trust, keys=epochs.EpochKeys(zone, 1, key), index_key=epochs.new_index_key(), previous=None, made=now
+        ),
+    )
+    return _NewZone(row=row, key=key)
+
+
+def _grants(
+    members: Sequence[_Member], zones: Sequence[_NewZone], trust: str, officer: envelope.Signer, now: datetime
+) -> tuple[enrolment.GrantRow, ...]:
+    """Each person's planned zones, to read and write; the zone key sealed to exactly that person's certificate."""
+    keys = {zone.row.id: zone.key for zone in zones}
+    rows = []
+    for one in members:
+        for zone in one.zones:
+            body = grants.sign_grant(
+                officer,
+                trust=trust,
+                zone=zone,
+                epoch=1,
+                floor=1,
+                person=one.person.id,
+                certificate=algorithms.sha256(one.certificate),
+                kem_public=one.keys.kem_public,
+                zone_key=keys[zone],
+                right=WRITTEN_RIGHT,
+                not_before=now - SKEW,
+                live_until=now + GRANT_LIFE,
+                reason=FOUNDING,
+            )
+            rows.append(enrolment.GrantRow(hash=envelope.digest(body), zone=zone, person=one.person.id, seq=1, body=body))
+    return tuple(rows)
+
+
+def _hospitals(plan: TrustPlan) -> tuple[store.Hospital, ...]:
+    return tuple(
+        store.Hospital(id=one.id, name=one.name, kind=one.kind, zone=one.id, ordinal=number) for number, one in enumerate(plan.hospitals)
+    )
+
+
+def _wards(plan: TrustPlan) -> tuple[store.Ward, ...]:
+    return tuple(
+        store.Ward(id=one.id, hospital=hospital.id, name=one.name, specialty=one.specialty, zone=one.id, ordinal=number)
+        for hospital in plan.hospitals
+        for number, one in enumerate(hospital.wards)
+    )
+
+
+def _enrolled(one: _Member) -> enrolment.Enrolled:
+    return enrolment.Enrolled(
+        person=one.person,
+        kem_public=one.keys.kem_public,
+        sign_public=one.keys.sign_public,
+        sealed_private=one.sealed_private,
+        certificate_hash=algorithms.sha256(one.certificate),
+        certificate_der=one.certificate,
+        authenticator=one.authenticator,
+        sealed_unlock_key=one.sealed_unlock_key,
+    )
+
+
+def _handed_out(plan: TrustPlan, trust: str, members: Sequence[_Member], passphrases: tuple[str, str]) -> Founded:
+    shown = {one.person.id: one.shown for one in members}
+    return Founded(
+        trust=trust,
+        people=tuple(
+            PersonSignIn(
+                person=one.id,
+                sign_in=sign_in.normalised(one.sign_in),
+                passphrase=shown[one.id],
+                name=one.name,
+                role=one.role,
+                hospital=one.hospital,
+                zones=one.zones,
+            )
+            for one in plan.people
+        ),
+        programs=tuple(
+            ProgramSignIn(
+                client_id=one.client_id, client_secret=shown[one.client_id], name=one.name, hospital=one.hospital, zones=one.zones
+            )
+            for one in plan.programs
+        ),
+        certificate_root_passphrase=passphrases[0],
+        access_root_passphrase=passphrases[1],
+    )

@@ -13,7 +13,7 @@ import asyncpg
 
 from cloister.base.errors import Conflict
 from cloister.identity.person import Authenticator, Person
-from cloister.identity.store import Hospital, TrustRow, Ward
+from cloister.identity.store import TRUST, Hospital, TrustRow, Ward
 
 INSERT_TRUST: Final = """
     insert into trust.trust (id, name, founded, certificate_root, access_root, certificate_root_der) values ($1, $2, $3, $4, $5, $6)"""
@@ -108,6 +108,16 @@ class TrustRows:
     grants: tuple[GrantRow, ...]
 
 
+async def check_empty(connection: asyncpg.Connection[Any]) -> None:
+    """Raises Conflict when a trust has been founded in this database."""
+    if await connection.fetchrow(TRUST) is not None:
+        raise _taken()
+
+
+def _taken() -> Conflict:
+    return Conflict("A trust has been founded here already.", hint="Use another CLOISTER_STATE for another trust.")
+
+
 async def write_trust(connection: asyncpg.Connection[Any], rows: TrustRows) -> None:
     """All or nothing; raises Conflict when this database has its trust already."""
     t = rows.trust
@@ -123,7 +133,7 @@ async def write_trust(connection: asyncpg.Connection[Any], rows: TrustRows) -> N
             await connection.executemany(INSERT_EPOCH, [(z.id, z.epoch, z.epoch_body) for z in rows.zones])
             await connection.executemany(INSERT_GRANT, [(g.hash, g.zone, g.person, g.seq, g.body) for g in rows.grants])
     except asyncpg.UniqueViolationError as fault:
-        raise Conflict("A trust has been founded here already.", hint="Use another CLOISTER_STATE for another trust.") from fault
+        raise _taken() from fault
 
 
 async def _write_people(connection: asyncpg.Connection[Any], rows: TrustRows) -> None:

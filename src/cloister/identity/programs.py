@@ -15,7 +15,7 @@ from typing import Final
 from cloister.base.secret import Secret
 from cloister.identity.person import Authenticator, Kind, Known
 from cloister.identity.sign_in import prove, refusal
-from cloister.zones.unlockers import service_secrets
+from cloister.zones import unlockers
 
 SECRET_BYTES: Final = 32
 SECRET_CHARACTERS: Final = 43  # base64url without padding (RFC 4648, 5)
@@ -47,5 +47,5 @@ def client_secret_bytes(text: str) -> Secret:
 
 def prove_program(known: Known, client_secret: str, door_secret: Secret) -> ProvenProgram:
     """The program whose secret this is; raises the one refusal otherwise."""
-    kek, verifier = service_secrets(client_secret_bytes(client_secret).reveal())
+    kek, verifier = unlockers.service_secrets(client_secret_bytes(client_secret).reveal())
     return ProvenProgram(authenticator=prove(known, Kind.SERVICE, verifier, door_secret), kek=kek)

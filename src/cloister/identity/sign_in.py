@@ -9,15 +9,18 @@ from __future__ import annotations
 
 import hashlib
 import hmac
+import secrets
 import unicodedata
 from typing import Any, Final
 
 from cloister.base.errors import Denied, Invalid
 from cloister.base.secret import Secret
 from cloister.identity.person import Authenticator, Kind, Known
+from cloister.identity.words import WORDS
 
 SIGN_IN_CHARACTERS_MAX: Final = 128
 VERIFIER_BYTES: Final = 32
+WORDS_PER_PASSPHRASE: Final = 5
 SALT_BYTES: Final = 16
 REFUSED: Final = "sign-in-refused"
 # RFC 9106, second recommendation; the floor that sessions and browsers enforce. Founding uses the same.
@@ -40,6 +43,11 @@ def normalised(sign_in: str) -> str:
 def imitation(door_secret: Secret, label: str, sign_in: str) -> bytes:
     """32 bytes that look like a stored value of this name, and are always the same for it."""
     return hmac.digest(door_secret.reveal(), f"cloister/{label}/v1|{sign_in}".encode(), "sha256")
+
+
+def new_passphrase() -> str:
+    """Five plain words and the hyphens between them, for whoever has not chosen one."""
+    return "-".join(secrets.choice(WORDS) for _ in range(WORDS_PER_PASSPHRASE))
 
 
 def passphrase_parameters(known: Known, door_secret: Secret) -> dict[str, Any]:

@@ -5,10 +5,7 @@ Five words of this list are more than 45 bits, and each guess costs an attacker 
 
 from __future__ import annotations
 
-import secrets
 from typing import Final
-
-WORDS_PER_PASSPHRASE: Final = 5
 
 WORDS: Final = tuple(
     word
@@ -44,8 +41,3 @@ WORDS: Final = tuple(
     )
     for word in line.split()
 )
-
-
-def new_passphrase() -> str:
-    """Five words and the hyphens between them."""
-    return "-".join(secrets.choice(WORDS) for _ in range(WORDS_PER_PASSPHRASE))
