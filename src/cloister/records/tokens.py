@@ -40,6 +40,7 @@ REFERENCES: Final[dict[str, tuple[str, ...]]] = {
     "Task": ("owner", "requester"),
 }
 REGISTER_TYPES: Final = ("Practitioner/", "PractitionerRole/", "Location/", "Organization/", "HealthcareService/", "Device/")
+REGISTER_KINDS: Final = frozenset(text.rstrip("/") for text in REGISTER_TYPES)
 DAYS: Final = {"Encounter": "date", "Appointment": "date", "ServiceRequest": "authored", "Task": "authored-on"}
 
 

@@ -1,0 +1,140 @@
+"""From an id to the verified resource: which dossier holds it, as far as this session may know.
+
+A UUID is its row's id; any other id is found by its token. Equal ids may exist in dossiers of several zones:
+the one in the home zone is taken, then the one with the lowest dossier id.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from typing import Final
+
+from cloister.base.errors import Busy, NotFound
+from cloister.base.wire import Caller
+from cloister.records.definitions import type_numbers
+from cloister.records.dossier import Dossier, Row
+from cloister.records.dossiers import Dossiers, Notes
+from cloister.records.lines import Line
+from cloister.records.rowids import uuid_row
+from cloister.records.stored import DELETED, Stored
+from cloister.records.tokens import Tokens, id_text
+from cloister.zones import Forged, Keyring, Refusal
+
+ATTEMPTS: Final = 4
+REGISTERS_KEPT_SECONDS: Final = 10.0
+REGISTERS_MAX: Final = 200
+
+
+class Finder:
+    def __init__(self, gate: Caller, keyring: Keyring, opened: Dossiers, known: Tokens, preferred: Sequence[str]) -> None:
+        self._gate = gate
+        self._keyring = keyring
+        self._dossiers = opened
+        self._tokens = known
+        self._preferred = frozenset(preferred)
+        self._registers: tuple[float, list[bytes]] = (0.0, [])
+
+    def _zones(self) -> list[str]:
+        return [held.zone for held in self._keyring.zones if "read" in held.rights]
+
+    async def find(self, type: str, groups: Sequence[Sequence[str]]) -> list[tuple[bytes, bytes]]:
+        """(dossier, row) of what has these tokens in any zone of this session: candidates, to be decided on opened values."""
+        zones = self._zones()
+        if not zones:
+            return []
+        wanted = [[token for zone in zones for token in self._tokens.of(zone, list(texts))] for texts in groups]
+        rows = await self._gate.call("find", rtype=type_numbers()[type], groups=wanted)
+        return list(dict.fromkeys((dossier, row) for dossier, row in rows))
+
+    async def registers(self, *, fresh: bool = False) -> list[bytes]:
+        """The hospitals' registers that this session can open."""
+        at, ids = self._registers
+        if fresh or not ids or time.monotonic() - at > REGISTERS_KEPT_SECONDS:
+            rows = await self._gate.call("dossiers", after=bytes(16), kind="register", limit=REGISTERS_MAX)
+            ids = [id for id, _, _ in rows]
+            self._registers = (time.monotonic(), ids)
+        return ids
+
+    async def locate(self, places: Sequence[tuple[str, str]]) -> dict[tuple[str, str], list[bytes]]:
+        """For each (type, id) the dossiers that hold it, preferred first; what this session cannot open is absent."""
+        numbers = type_numbers()
+        found: dict[tuple[str, str], list[bytes]] = {}
+        plain = [(type, id, row) for type, id in places if (row := uuid_row(id)) is not None]
+        if plain:
+            rows = await self._gate.call("locate", rtypes=[numbers[type] for type, _, _ in plain], ids=[row for _, _, row in plain])
+            for place, dossier, _ in rows:
+                type, id, _ = plain[place - 1]
+                found.setdefault((type, id), []).append(dossier)
+        for type, id in places:
+            if uuid_row(id) is None:
+                for dossier, _ in await self.find(type, [[id_text(type, id)]]):
+                    found.setdefault((type, id), []).append(dossier)
+        for several in found.values():
+            if len(several) > 1:
+                opened = await self._dossiers.open(several)
+                several.sort(key=lambda id: self._rank(opened.get(id)))
+        return found
+
+    def _rank(self, dossier: Dossier | None) -> tuple[bool, bytes]:
+        return (dossier is None or not dossier.zones & self._preferred, dossier.id if dossier else b"\xff")
+
+    async def line(self, type: str, id: str, *, fresh: bool = True) -> tuple[Dossier, Line]:
+        """The dossier and line of a resource, deleted or not; NotFound when this session can open no such."""
+        dossiers = (await self.locate([(type, id)])).get((type, id), [])
+        opened = await self._dossiers.open(dossiers, fresh=fresh)
+        for dossier in dossiers:
+            line = opened[dossier].lines(type).get(id) if dossier in opened else None
+            if line is not None:
+                return opened[dossier], line
+        self._check_missing(type, id)
+        raise not_found(type, id)
+
+    async def read(self, type: str, id: str, audit: Notes) -> Stored:
+        """One verified resource, in one call once its dossier is open; a deleted one comes back as `deleted`."""
+        row = uuid_row(id)
+        if row is None:
+            dossier, line = await self.line(type, id)
+            return await self.fetch(dossier, line, audit)
+        for _ in range(ATTEMPTS):
+            answers = await self._gate.call("rows_by_id", rtype=type_numbers()[type], ids=[row], audit=audit)
+            if not answers:
+                self._check_missing(type, id)
+                raise not_found(type, id)
+            opened = await self._dossiers.open([one[0] for one in answers], at_least={one[0]: one[6] for one in answers})
+            answer = min(answers, key=lambda one: self._rank(opened.get(one[0])))
+            dossier_id, _, version, key_no, dict_no, sealed, seq = answer
+            if dossier_id not in opened:
+                raise Forged(Refusal.MISSING_ROW)
+            dossier = opened[dossier_id]
+            line = dossier.lines(type).get(id)
+            if dossier.seq == seq or (line is not None and line.entry.version == version):
+                if line is None:
+                    raise Forged(Refusal.EXTRA_ROW)
+                self._dossiers.keep(dossier)
+                return dossier.opened(line, Row(version, key_no, dict_no, sealed), self._keyring.trust_id)
+            await self._dossiers.open([dossier_id], fresh=True)  # the row is older than what we know: it moved, or was rolled back
+        raise Busy("This record is being written too quickly to be read.", hint="Try again.")
+
+    async def fetch(self, dossier: Dossier, line: Line, audit: Notes) -> Stored:
+        """The resource of a line; follows it when somebody writes it meanwhile."""
+        place = (line.entry.type, line.entry.id)
+        for _ in range(ATTEMPTS):
+            (stored,), _ = await self._dossiers.rows([(dossier, line)], audit)
+            if stored is not None:
+                return stored
+            dossier = (await self._dossiers.open([dossier.id], fresh=True))[dossier.id]
+            line = dossier.lines(place[0])[place[1]]
+        raise Busy("This record is being written too quickly to be read.", hint="Try again.")
+
+    def _check_missing(self, type: str, id: str) -> None:
+        """No row came: that is a refusal, not a 404, where an opened dossier's index says that there must be one."""
+        for dossier in self._dossiers.opened:
+            if type in dossier.types() and id in dossier.lines(type):
+                raise Forged(Refusal.MISSING_ROW)
+
+
+def not_found(type: str, id: str, *, deleted: bool = False) -> NotFound:
+    if deleted:
+        return NotFound(f"{type}/{id} was deleted.", hint="Its history is still there.", reason=DELETED)
+    return NotFound(f"There is no {type}/{id} that you can open.", hint="Check the id; it may lie in a zone that is not open to you.")

@@ -1,0 +1,276 @@
+"""Search: candidates by the cheapest means, decided on opened values, paged by a list that stays in the session.
+
+Spec: http://hl7.org/fhir/R4/search.html. In order: one patient's dossier index; the dossiers of named resources;
+tokens; the identity shard; the hospitals' registers; at last every dossier of the session's zones, up to a bound.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import secrets
+import time
+from collections import OrderedDict
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field
+from typing import Final
+
+from cloister.base.errors import Busy, Invalid, NotFound
+from cloister.base.wire import Caller
+from cloister.records import tokens
+from cloister.records.definitions import load
+from cloister.records.dossier import Dossier, row_of
+from cloister.records.dossiers import Dossiers, Notes
+from cloister.records.finding import Finder
+from cloister.records.including import include
+from cloister.records.lines import Line
+from cloister.records.search import Chain, Query, matches, sorted_entries
+from cloister.records.search.query import Kind
+from cloister.records.shard import Shard
+from cloister.records.stored import Hit, Page
+
+HITS_MAX: Final = 20_000
+SCANNED_DOSSIERS_MAX: Final = 20_000
+SCAN_SECONDS_MAX: Final = 15.0
+SCAN_BATCH: Final = 200
+CURSORS_MAX: Final = 32
+ATTEMPTS: Final = 4
+CHAINED_MAX: Final = 2000
+
+Found = tuple[bytes, Line]  # dossier, line
+Place = tuple[bytes, str, str]  # dossier, type, id
+
+
+@dataclass(slots=True)
+class Cursor:
+    """A search whose further pages may be asked for."""
+
+    query: Query
+    places: list[Place]
+    total: int | None
+
+
+@dataclass(slots=True)
+class Scope:
+    """Where to look: these dossiers, and of them only these rows when `rows` is given. `fresh`: their heads were just asked for."""
+
+    dossiers: list[bytes]
+    rows: frozenset[tuple[bytes, bytes]] | None = None
+    at_least: dict[bytes, int] = field(default_factory=dict)
+
+
+def too_costly(query: Query) -> Invalid:
+    return Invalid(
+        f"This search for {query.type} would open too many records.",
+        hint="Add a patient (patient=...), an identifier, or for open work a status and a place.",
+        reason="too-costly",
+    )
+
+
+class Searcher:
+    def __init__(
+        self, gate: Caller, opened: Dossiers, finder: Finder, shards: Callable[[], Sequence[Shard]], may_read: Callable[[str], bool]
+    ) -> None:
+        self._gate = gate
+        self._dossiers = opened
+        self._finder = finder
+        self._shards = shards
+        self._may_read = may_read
+        self._cursors: OrderedDict[str, Cursor] = OrderedDict()
+
+    def close(self) -> None:
+        self._cursors.clear()
+
+    async def search(self, query: Query, within: Dossier | None = None) -> Page:
+        """The first page. `within` confines it to one opened dossier."""
+        found = await self.found(query, within)
+        total = len(found) if query.total != "none" else None
+        if query.summary == "count":
+            await self._gate.call("audit_append", entries=_notes(query, [], within))
+            return Page(hits=(), total=len(found))
+        places = [(dossier, line.entry.type, line.entry.id) for dossier, line in found]
+        cursor = Cursor(query, places, total)
+        token = ""
+        if len(places) > query.count:
+            token = secrets.token_urlsafe(12)
+            self._cursors[token] = cursor
+            while len(self._cursors) > CURSORS_MAX:
+                self._cursors.popitem(last=False)
+        return await self._page(cursor, token, 0, within)
+
+    async def page(self, token: str) -> Page:
+        """A further page by its token, '<cursor>.<offset>'."""
+        name, _, offset = token.partition(".")
+        cursor = self._cursors.get(name)
+        if cursor is None or not offset.isdigit() or int(offset) > len(cursor.places):
+            raise NotFound("This page is no longer kept.", hint="Search again.", reason="page-expired")
+        self._cursors.move_to_end(name)
+        return await self._page(cursor, name, int(offset), None)
+
+    async def _page(self, cursor: Cursor, token: str, offset: int, within: Dossier | None) -> Page:
+        query = cursor.query
+        places = cursor.places[offset : offset + query.count]
+        matched, included = await self._hits(query, places, within)
+        last = (len(cursor.places) - 1) // query.count * query.count if cursor.places else 0
+        return Page(
+            hits=(*matched, *included),
+            total=cursor.total,
+            page=f"{token}.{offset}" if token else None,
+            first=f"{token}.0" if token else None,
+            previous=f"{token}.{max(0, offset - query.count)}" if token and offset else None,
+            next=f"{token}.{offset + query.count}" if token and offset < last else None,
+        )
+
+    async def _hits(self, query: Query, places: Sequence[Place], within: Dossier | None) -> tuple[list[Hit], list[Hit]]:
+        """The rows of a page, with what `_include` adds, in one call; again when somebody wrote meanwhile."""
+        for _ in range(ATTEMPTS):
+            opened = await self._dossiers.open([dossier for dossier, _, _ in places])
+            pairs = []
+            for dossier, type, id in places:
+                line = opened[dossier].lines(type).get(id) if dossier in opened else None
+                if line is not None and not line.deleted:
+                    pairs.append((opened[dossier], line))
+            others = await include(query, pairs, self._dossiers, self._finder, self._may_read) if query.includes else []
+            stored, moved = await self._dossiers.rows([*pairs, *others], _notes(query, pairs, within))
+            if all(one is not None for one in stored):
+                hits = [Hit(stored=one, mode="match" if n < len(pairs) else "include") for n, one in enumerate(stored) if one is not None]
+                return hits[: len(pairs)], hits[len(pairs) :]
+            await self._dossiers.open(list(moved), fresh=True)
+        raise Busy("These records are being written too quickly to be read.", hint="Try again.")
+
+    # --- candidates ---------------------------------------------------------------------------------------
+
+    async def found(self, query: Query, within: Dossier | None = None) -> list[Found]:
+        """All matches that this session can open, in the order asked for."""
+        targets, confined = await self._chains(query)
+        if any(not one for one in targets.values()):
+            return []
+        if within is not None:
+            opened = await self._dossiers.open([within.id], fresh=True)
+            found = self._matching(query, opened.values(), targets, None)
+        else:
+            scope = await self._scope(query, confined)
+            if scope is None:
+                found = await self._scan(query, targets)
+            else:
+                opened = await self._dossiers.open(scope.dossiers, at_least=scope.at_least, fresh=not scope.at_least)
+                found = self._matching(query, opened.values(), targets, scope.rows)
+        by_entry = {id(line.entry): one for one in found for line in (one[1],)}
+        return [by_entry[id(entry)] for entry in sorted_entries(query, [line.entry for _, line in found])]
+
+    def _matching(
+        self,
+        query: Query,
+        dossiers: Iterable[Dossier],
+        targets: dict[Chain, frozenset[str]],
+        rows: frozenset[tuple[bytes, bytes]] | None,
+    ) -> list[Found]:
+        found: list[Found] = []
+        for dossier in dossiers:
+            before = dossier.bytes_kept
+            for line in dossier.current(query.type):
+                if matches(query, line.entry, targets=targets) and (rows is None or (dossier.id, row_of(line)) in rows):
+                    found.append((dossier.id, line))
+            if dossier.bytes_kept != before:
+                self._dossiers.keep(dossier)
+            if len(found) > HITS_MAX:
+                raise too_costly(query)
+        return found
+
+    async def _scope(self, query: Query, confined: list[bytes] | None) -> Scope | None:
+        """The dossiers in which all matches must be; None when that is not known."""
+        if confined is not None:
+            return Scope(confined)
+        patients = query.patients()
+        named = (
+            list(patients)
+            if patients is not None
+            else [f"{query.type}/{one}" for one in sorted(query.ids)]
+            if query.ids is not None
+            else None
+        )
+        if named is None:
+            named = _named(query)
+        if named is not None:
+            places = [(type, one) for type, _, one in (text.partition("/") for text in named)]
+            located = await self._finder.locate(places)
+            return Scope(list(dict.fromkeys(dossier for several in located.values() for dossier in several)))
+        groups = tokens.groups_of(query)
+        if groups is not None:
+            rows = await self._finder.find(query.type, groups)
+            if len(rows) >= HITS_MAX // 4:
+                raise too_costly(query)
+            return Scope(list(dict.fromkeys(dossier for dossier, _ in rows)), frozenset(rows))
+        if query.type == "Patient":
+            return await self._in_shards(query)
+        if query.type not in load().compartment:
+            return Scope(await self._finder.registers(fresh=True))
+        return None
+
+    async def _in_shards(self, query: Query) -> Scope:
+        """People by name, birth date, gender: from the zones' sealed lists of people, in memory."""
+        dossiers: dict[bytes, None] = {}
+        for shard in self._shards():
+            for person in await shard.people():
+                if not person.deleted and matches(query, person.entry):
+                    dossiers[person.dossier] = None
+            if len(dossiers) > HITS_MAX:
+                raise too_costly(query)
+        return Scope(list(dossiers))
+
+    async def _scan(self, query: Query, targets: dict[Chain, frozenset[str]]) -> list[Found]:
+        """Every dossier that this session can open, one batch after another, within bounds of number and time."""
+        found: list[Found] = []
+        after, seen, end = bytes(16), 0, time.monotonic() + SCAN_SECONDS_MAX
+        while True:
+            rows = await self._gate.call("dossiers", after=after, limit=SCAN_BATCH)
+            if not rows:
+                return found
+            after, seen = rows[-1][0], seen + len(rows)
+            if seen > SCANNED_DOSSIERS_MAX or time.monotonic() > end:
+                raise too_costly(query)
+            opened = await self._dossiers.open([id for id, _, _ in rows], at_least={id: seq for id, _, seq in rows})
+            found.extend(self._matching(query, opened.values(), targets, None))
+            if len(found) > HITS_MAX:
+                raise too_costly(query)
+            await asyncio.sleep(0)  # other requests of this session go on
+
+    async def _chains(self, query: Query) -> tuple[dict[Chain, frozenset[str]], list[bytes] | None]:
+        """For each chain the references that it accepts; and the dossiers, where a chain is about the patient."""
+        targets: dict[Chain, frozenset[str]] = {}
+        confined: list[bytes] | None = None
+        for chain in query.chains:
+            references: list[str] = []
+            dossiers: list[bytes] = []
+            for inner in chain.queries:
+                if not self._may_read(inner.type):
+                    continue
+                for dossier, line in await self.found(inner):
+                    references.append(f"{inner.type}/{line.entry.id}")
+                    dossiers.append(dossier)
+            if len(references) > CHAINED_MAX:
+                raise too_costly(query)
+            targets[chain] = frozenset(references)
+            if chain.parameter.code in ("patient", "subject") and all(one.startswith("Patient/") for one in references):
+                confined = list(dict.fromkeys(dossiers))
+        return targets, confined
+
+
+def _named(query: Query) -> list[str] | None:
+    """References to resources of a patient's dossier, such as encounter=Encounter/1: what points at them lies beside them."""
+    compartment = load().compartment
+    for term in query.terms:
+        known = term.parameter
+        if known is None or known.kind is not Kind.REFERENCE or not term.exact or term.modifier == "identifier":
+            continue
+        types = {text.partition("/")[0] for text in term.exact}
+        if types <= compartment.keys() - tokens.REGISTER_KINDS and all(text.count("/") == 1 for text in term.exact):
+            return list(term.exact)
+    return None
+
+
+def _notes(query: Query, pairs: Sequence[tuple[Dossier, Line]], within: Dossier | None) -> Notes:
+    """One audit note for each dossier of which something is shown; one for a search that showed nothing."""
+    shown = dict.fromkeys(dossier.name for dossier, _ in pairs)
+    if within is not None:
+        shown[within.name] = None
+    return [{"action": "search", "kind": query.type, "object": name} for name in shown or {"": None}]
