@@ -39,10 +39,6 @@ def run(part: str, settings: Settings) -> None:
             from cloister.assemble.session import run_session_zygote
 
             run_session_zygote(settings, int(sys.argv[2]))
-        case "demo":
-            from cloister.assemble.patients import run_demo_import
-
-            run_demo_import(settings)
         case _:
             raise Invalid(f"There is no part '{part[:40]}'.")
 

@@ -6,7 +6,6 @@ import asyncio
 import signal
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any, Final
 
 from cloister.assemble.edge import ACCOUNT as EDGE_ACCOUNT
@@ -51,7 +50,7 @@ def _seed(settings: Settings, name: str) -> Secret:
 
 
 def _held(settings: Settings) -> Held:
-    from cloister.assemble.pages import capability_file, login_page, static_files
+    from cloister.assemble.pages import capability_file, sign_in_pages, static_files
 
     return Held(
         database=where(settings, ESTATE).arguments(),
@@ -61,7 +60,7 @@ def _held(settings: Settings) -> Held:
         controller_token=service_token(settings, "controller"),
         files=static_files(),
         capability=capability_file(settings),
-        render=login_page,
+        render=sign_in_pages().render,
     )
 
 
@@ -124,7 +123,3 @@ def _door(settings: Settings, held: Held, pool: Any, broker: Broker) -> Door:
         capability=held.capability,
         clock=system_clock,
     )
-
-
-def door_socket(settings: Settings) -> Path:
-    return settings.socket("door")

@@ -45,7 +45,7 @@ async def found_if_new(settings: Settings, progress: Progress) -> Founded | None
             except NotFound:
                 # Drawn once and forgotten: who can guess the seed of the demo would know its passphrases.
                 plan = demo_plan(secrets.token_hex(16))
-            founded = await found(connection, plan, progress=progress)
+            founded = await found(connection, plan, settings.state / "roots", progress=progress)
             row = await store.trust(connection)
             roots = {"trust": row.id, "certificate_root": row.certificate_root.hex(), "access_root": row.access_root.hex()}
             _replace(roots_file(settings), roots, 0o644)

@@ -3,26 +3,22 @@
 from __future__ import annotations
 
 import json
-from pathlib import Path
-from typing import Any
 
-import cloister
 from cloister.base.settings import Settings
 from cloister.gateway import StaticFile, read_files, static_file
+from cloister.records import capability_statement
+from cloister.web import STATIC_FOLDER, Pages, read_pages, static_names
+
+
+def sign_in_pages() -> Pages:
+    return read_pages(modules=())
 
 
 def static_files() -> dict[str, StaticFile]:
-    folder = Path(cloister.__file__).parent / "web" / "static" / "dist"
-    try:
-        manifest = json.loads((folder / "manifest.json").read_text())
-    except OSError:
-        manifest = {}
-    return read_files(folder, immutable={entry["path"] for entry in manifest.values()})
-
-
-def login_page(name: str, **context: Any) -> str:
-    return f"<!doctype html><title>{name}</title>"
+    return read_files(STATIC_FOLDER, immutable=static_names())
 
 
 def capability_file(settings: Settings) -> StaticFile:
-    return static_file("metadata.json", b"{}")
+    """The CapabilityStatement of this installation (FHIR R4, capabilitystatement.html: implementation.url)."""
+    statement = {**json.loads(capability_statement()), "implementation": {"description": "Cloister", "url": f"{settings.base_url}/fhir/R4"}}
+    return static_file("metadata.json", json.dumps(statement, ensure_ascii=False, separators=(",", ":")).encode())

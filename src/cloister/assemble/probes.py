@@ -25,12 +25,12 @@ async def listens(path: Path) -> bool:
 
 
 async def http_ok(path: Path, target: str) -> bool:
-    """GET answers 200 over a UNIX socket (HTTP/1.0, so that the answer ends by itself)."""
+    """GET answers 200 over a UNIX socket."""
     try:
         async with asyncio.timeout(PROBE_SECONDS):
             reader, writer = await asyncio.open_unix_connection(str(path))
             try:
-                writer.write(f"GET {target} HTTP/1.0\r\nHost: localhost\r\n\r\n".encode())
+                writer.write(f"GET {target} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n".encode())
                 status = await reader.readline()
             finally:
                 writer.close()

@@ -161,7 +161,7 @@ class Up:
     def _begin_import(self) -> None:
         if self._settings.demo_patients and not first_start.imported_file(self._settings).exists():
             self._board.tell(f"importing {self._settings.demo_patients} demo patients; you can sign in meanwhile")
-            self._import = self._supervisor.launch("demo")
+            self._import = self._supervisor.launch("demo", "cloister.cli", "demo", "--patients", str(self._settings.demo_patients))
 
     def _follow_import(self) -> None:
         if self._import is None:
@@ -173,6 +173,7 @@ class Up:
         self._import = None
         self._board.facts = replace(self._board.facts, task="")
         if code == 0:
+            first_start.imported_file(self._settings).touch()
             self._board.tell("demo patients: all imported")
         else:
             tail = log_tail(self._settings, "demo", 3)

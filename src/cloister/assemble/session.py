@@ -1,27 +1,85 @@
-"""The zygote, and the application that every session serves: the FHIR interface and the pages, around one runtime."""
+"""The zygote, and the application that every session serves: the FHIR interface and the pages, around one runtime.
+
+Everything is read and built before the fork; a session opens no file. What was opened with a person's keys
+lives in one desk, made when the session is unlocked and closed before the keys are wiped.
+"""
 
 from __future__ import annotations
 
-from typing import Final, NoReturn
+from typing import Any, NoReturn
 
-from starlette.applications import Starlette
-from starlette.requests import Request
-from starlette.responses import PlainTextResponse, Response
-from starlette.routing import Route
-
+from cloister.access import Actor, Policy, read_policy
 from cloister.assemble.roots import pinned_roots
+from cloister.base.errors import Denied
 from cloister.base.settings import Settings
-from cloister.server import Asgi, SessionRuntime, control_socket, run_zygote
+from cloister.base.wire import Caller
+from cloister.identity import passkey
+from cloister.records import Records, routes
+from cloister.server import Application, Asgi, SessionRuntime, control_socket, run_zygote
+from cloister.web import Desk, Pages, read_pages, wards_of, workspace
+from cloister.zones import Keyring
 
-FHIR_BASE: Final = "/fhir/R4"
+
+class Workplace:
+    """A session's record and desk, while it is unlocked."""
+
+    def __init__(self, runtime: SessionRuntime, policy: Policy, party: passkey.RelyingParty) -> None:
+        self._runtime = runtime
+        self._policy = policy
+        self._party = party
+        self._records: Records | None = None
+        self._desk: Desk | None = None
+        runtime.on_open(self.open)
+        runtime.on_lock(self.close)
+
+    async def open(self, keyring: Keyring, actor: Actor, gate: Caller) -> None:
+        self._records = Records(actor, keyring, gate, self._policy)
+
+    def close(self) -> None:
+        records, self._records, self._desk = self._records, None, None
+        if records is not None:
+            records.close()
+
+    def desk(self, runtime: Any) -> Desk:
+        """Made at the first request after unlocking, when the directory of names is there."""
+        if self._desk is None:
+            self._desk = self._new_desk()
+        return self._desk
+
+    def _new_desk(self) -> Desk:
+        runtime, records = self._runtime, self._records
+        if records is None:
+            raise Denied("This session is locked.", hint="Unlock it, or sign in again.", reason="locked")
+        directory, actor = runtime.directory, runtime.actor
+        names = {str(row["id"]): str(row["name"]) for row in directory["hospitals"]}
+        return Desk(
+            actor=actor,
+            records=records,
+            gate=runtime.gate,
+            policy=self._policy,
+            trust=str(directory["trust"]["name"]),
+            hospital=names.get(actor.hospital or "", ""),
+            wards=wards_of(runtime.keyring.zones, directory["wards"], directory["hospitals"]),
+            idle_lock_seconds=runtime.assignment.idle_lock_seconds,
+            party=self._party,
+        )
 
 
-def application(runtime: SessionRuntime) -> Asgi:
-    async def home(request: Request) -> Response:
-        return PlainTextResponse(f"{runtime.actor.name}\n")
+def application_of(settings: Settings) -> Application:
+    """What builds a session's application around its runtime."""
+    pages, policy = read_pages(), read_policy()
+    party = passkey.RelyingParty(id=settings.host, name="Cloister", origins=(settings.base_url,))
 
-    return Starlette(routes=[Route("/", home)])
+    def application(runtime: SessionRuntime) -> Asgi:
+        return _around(runtime, pages, policy, party, settings.base_url)
+
+    return application
+
+
+def _around(runtime: SessionRuntime, pages: Pages, policy: Policy, party: passkey.RelyingParty, base_url: str) -> Asgi:
+    workplace = Workplace(runtime, policy, party)
+    return workspace(pages, workplace.desk, routes=routes(base_url))
 
 
 def run_session_zygote(settings: Settings, number: int) -> NoReturn:
-    run_zygote(control_socket(number), application=application, trust=pinned_roots(settings))
+    run_zygote(control_socket(number), application=application_of(settings), trust=pinned_roots(settings))

@@ -56,7 +56,7 @@ class Board:
         if self._live is not None:
             self._events.append(f"{datetime.now():%H:%M:%S}  {text}")
         else:
-            self._console.print(f"{datetime.now():%H:%M:%S}  {text}", markup=False)
+            self._console.print(f"{datetime.now():%H:%M:%S}  {text}", markup=False, soft_wrap=True)
 
     def open(self, parts: list[Part]) -> None:
         """From here on the table is alive, if this is a terminal."""

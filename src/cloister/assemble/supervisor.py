@@ -76,12 +76,12 @@ class Supervisor:
         await self._until_ready(part)
         part._watch = asyncio.create_task(self._watched(part), name=f"watch-{part.name}")
 
-    def launch(self, name: str) -> subprocess.Popen[bytes]:
-        """A process of ours with its own log: `python -m cloister.assemble NAME`."""
+    def launch(self, name: str, *command: str) -> subprocess.Popen[bytes]:
+        """A process of ours with its own log: `python -m COMMAND`."""
         log = open_log(self._settings, name)
         try:
             process = subprocess.Popen(
-                [sys.executable, "-m", "cloister.assemble", name],
+                [sys.executable, "-m", *command],
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,
@@ -112,7 +112,7 @@ class Supervisor:
                     os.waitid(os.P_PID, pid, os.WEXITED | os.WNOHANG)
 
     def _spawn(self, part: Part) -> None:
-        part.process = self.launch(part.name)
+        part.process = self.launch(part.name, "cloister.assemble", part.name)
         part.state = PartState.STARTING
         part.since = time.monotonic()
 

@@ -10,11 +10,13 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from cloister.records.chart import Chart
+    from cloister.records.definitions import capability_statement
+    from cloister.records.fhir.routes import routes
     from cloister.records.records import Records
     from cloister.records.search import parse
     from cloister.records.stored import Hit, Outcome, Page, Reader, Stored, Written
 
-__all__ = ["Chart", "Hit", "Outcome", "Page", "Reader", "Records", "Stored", "Written", "parse"]
+__all__ = ["Chart", "Hit", "Outcome", "Page", "Reader", "Records", "Stored", "Written", "capability_statement", "parse", "routes"]
 
 
 def __getattr__(name: str) -> Any:
@@ -26,6 +28,14 @@ def __getattr__(name: str) -> Any:
         from cloister.records.records import Records
 
         return Records
+    if name == "capability_statement":
+        from cloister.records.definitions import capability_statement
+
+        return capability_statement
+    if name == "routes":
+        from cloister.records.fhir.routes import routes
+
+        return routes
     if name == "parse":
         from cloister.records.search import parse
 
