@@ -16,7 +16,7 @@ class MemoryStore:
         self.rows: dict[str, Session] = {}
         self.seen_servers: dict[str, Server] = {}
 
-    def heard_of(self, server: str, pid: int = 0) -> bool:
+    def heard_of(self, server: str) -> bool:
         return server in self.seen_servers
 
     def state(self, session: str) -> str:

@@ -9,10 +9,10 @@ import shutil
 import sys
 import tempfile
 from base64 import b64encode
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
-from typing import Any, AsyncIterator
+from typing import Any
 
 import httpx
 from memory_store import MemoryStore
@@ -28,6 +28,18 @@ from cloister.zones import algorithms
 
 HERE = Path(__file__).parent
 TOKEN = "agent-token"
+
+
+async def hang_up(handler: Any) -> None:
+    """Close the connections of a wire server in this process, as the death of its own process would."""
+    for task in asyncio.all_tasks():
+        coroutine: Any = task.get_coro()
+        if coroutine.__qualname__ == "serve.<locals>.connected":
+            answer = coroutine.cr_frame.f_locals["answer"]
+            cells = dict(zip(answer.__code__.co_freevars, (cell.cell_contents for cell in answer.__closure__), strict=True))
+            if cells["handler"] == handler:
+                task.cancel()
+    await asyncio.sleep(0)
 
 
 class FakeGate:
@@ -47,9 +59,7 @@ class FakeGate:
         """As when it is killed: it forgets everybody."""
         assert self._server is not None
         self._server.close()
-        for task in asyncio.all_tasks():
-            if "connected" in repr(task.get_coro()) and str(self._path) not in repr(task):
-                continue
+        await hang_up(self._answer)
         self.admitted.clear()
 
     async def _answer(self, peer: wire.Peer, method: str, arguments: dict[str, Any]) -> Any:
@@ -79,14 +89,7 @@ class Rig:
         self.gate = FakeGate(folder / "gate.sock", self.trust)
         self.store = MemoryStore()
         self.agent_caller = wire.Caller(folder / "agent.sock", part="agent")
-        self.broker = Broker(
-            store=self.store,
-            tickets=Tickets(Secret(algorithms.random(32)), clock=system_clock),
-            agents=lambda server: self.agent_caller,
-            destination=lambda server, slot: str(folder / "slots" / f"{slot}.sock"),
-            agent_token=Secret(TOKEN.encode()),
-            clock=system_clock,
-        )
+        self.broker = self._new_broker()
         roots = self.trust.roots
         pinned = {"id": roots.trust_id, "certificate": roots.certificate_root_public.hex(), "access": roots.access_root_public.hex()}
         self._environment = {**os.environ, "SMALL_TRUST": json.dumps(pinned), "PYTHONDONTWRITEBYTECODE": "1"}
@@ -109,8 +112,27 @@ class Rig:
             self.agent = await asyncio.create_subprocess_exec(
                 sys.executable, str(HERE / "agent_process.py"), json.dumps(self._plan), env=self._environment, stderr=log, cwd=HERE
             )
-        await self.until(lambda: self.store.heard_of("s1", self.agent.pid if self.agent else 0))
-        self.broker_saw = True
+        await self.until(lambda: self.store.heard_of("s1"))
+
+    async def restart_controller(self) -> None:
+        """As after a kill: connections are gone, a new broker reads the same store."""
+        assert self._controller is not None
+        self._controller.close()
+        await hang_up(self.broker.answer)
+        self.store.seen_servers.clear()
+        self.broker = self._new_broker()
+        self._controller = await wire.serve(self.folder / "controller.sock", self.broker.answer, mode=0o600)
+        await self.until(lambda: self.store.heard_of("s1"))
+
+    def _new_broker(self) -> Broker:
+        return Broker(
+            store=self.store,
+            tickets=Tickets(Secret(algorithms.random(32)), clock=system_clock),
+            agents=lambda server: self.agent_caller,
+            destination=lambda server, slot: str(self.folder / "slots" / f"{slot}.sock"),
+            agent_token=Secret(TOKEN.encode()),
+            clock=system_clock,
+        )
 
     async def kill_agent(self) -> None:
         assert self.agent is not None

@@ -11,6 +11,7 @@ import socket
 import sys
 import threading
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 from starlette.applications import Starlette
@@ -56,10 +57,10 @@ def late_import(_: str) -> None:
 
 
 ATTEMPTS: dict[str, Callable[[str], Any]] = {
-    "open": lambda what: open(what, "rb").read(10),
+    "open": lambda what: Path(what).read_bytes(),
     "list": os.listdir,
     "stat": os.stat,
-    "write": lambda what: open(what, "wb").write(b"x"),
+    "write": lambda what: Path(what).write_bytes(b"x"),
     "signal": lambda what: os.kill(int(what), signal.SIGTERM),
     "pidfd": lambda what: signal.pidfd_send_signal(os.pidfd_open(int(what)), signal.SIGTERM),
     "connect": connect,

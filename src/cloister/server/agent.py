@@ -89,9 +89,9 @@ class Agent:
     async def run(self, stop: asyncio.Event) -> None:
         """Serve until `stop`, then end every session. Killed without it, the sessions stay for the next agent."""
         adopt_orphans()
-        self._slots.prepare([])
+        self._slots.prepare()
         found = self._register.read_live()
-        self._slots.prepare(record.slot for record, _ in found)
+        self._slots.keep(record.slot for record, _ in found)
         tasks = [asyncio.create_task(self._zygote.keep())]
         await asyncio.gather(*(self._adopt(record, pidfd) for record, pidfd in found))
         # Sessions have accounts of their own, so all may connect; who may say what is decided by SO_PEERCRED.

@@ -43,16 +43,19 @@ class Slots:
         self._free = deque(range(count))
         self.count = count
 
-    def prepare(self, taken: Iterable[int]) -> None:
-        """Make the folders; remove what an agent before left of slots that are not taken."""
-        used = set(taken)
-        self._free = deque(n for n in range(self.count) if n not in used)
+    def prepare(self) -> None:
+        """Make the folders."""
         for name, mode, gid in (("slots", 0o710, self._edge_gid), ("control", 0o700, -1), ("sessions", 0o700, -1)):
             folder = self._runtime / name
             folder.mkdir(mode=0o700, parents=True, exist_ok=True)
             if is_root():
                 os.chown(folder, 0, gid if gid >= 0 else 0)
             folder.chmod(mode)
+
+    def keep(self, taken: Iterable[int]) -> None:
+        """These are taken; of the others, remove what an agent before left."""
+        used = set(taken)
+        self._free = deque(n for n in range(self.count) if n not in used)
         for folder in (self._runtime / "slots", self._runtime / "control"):
             for path in folder.glob("*.sock"):
                 if not path.stem.isdigit() or int(path.stem) not in used:

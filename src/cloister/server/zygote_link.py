@@ -98,8 +98,8 @@ class ZygoteLink:
                 reply, fds = await asyncio.wait_for(_receive(self._socket), FORK_SECONDS_MAX)
                 return Forked(int(reply["pid"]), fds[0])
             except (OSError, TimeoutError, IndexError) as lost:
-                if isinstance(lost, TimeoutError):
-                    self.stop()  # a late reply must never be taken for the next one's
+                self._warm.clear()  # the next request waits for the next zygote
+                self.stop()  # and a late reply of this one must never be taken for that
                 raise Unavailable("No session can be started at this moment.", hint="Try again in some seconds.", reason="zygote") from lost
 
     def stop(self) -> None:
