@@ -20,7 +20,7 @@ from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
-from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID, ObjectIdentifier, SignatureAlgorithmOID
+from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID, ObjectIdentifier
 
 from cloister.base.errors import Invalid
 from cloister.base.secret import Secret
@@ -34,6 +34,7 @@ DER_BYTES_MAX: Final = 16_384
 NAME_CHARACTERS_MAX: Final = 64  # ub-common-name, RFC 5280 appendix A.1
 ROOT_YEARS: Final = 30
 CERTIFICATE_OFFICE: Final = "certificate"
+ED25519_IDENTIFIER: Final = bytes.fromhex("300506032b6570")  # RFC 8410 section 3: no parameters
 CLOCK_SKEW: Final = timedelta(minutes=5)
 
 
@@ -195,8 +196,15 @@ class Certificates:
         return any(one.office == CERTIFICATE_OFFICE and one.person == person for one in self._known())
 
     def _known(self) -> list[Certified]:
+        """What the root issued, verified. A row that only pretends to be is passed over."""
         known = []
         for hashed in self._root_issued:
+            if hashed in self._verified:
+                known.append(self._verified[hashed])
+                continue
+            parsed = _parsed_or_none(self._ders[hashed])
+            if parsed is None or not _signed_by(parsed, self.roots.certificate_root_public):
+                continue
             try:
                 known.append(self.chained(hashed))
             except Forged:
@@ -205,16 +213,14 @@ class Certificates:
 
     def _issuer_stands(self, found: Certified) -> bool:
         """Whether the issuer was not yet revoked when `found` was issued: an officer who leaves takes no certificates along."""
-        for hashed in self._root_issued:
-            if hashed in self._revoked:
-                since = self._revoked[hashed]
-                if since is None or found.not_before + CLOCK_SKEW >= since:
-                    continue
-            try:
-                if self.chained(hashed).sign_public == found.issuer:
-                    return True
-            except Forged:
+        for officer in self._known():
+            if officer.sign_public != found.issuer:
                 continue
+            if officer.hash not in self._revoked:
+                return True
+            since = self._revoked[officer.hash]
+            if since is not None and found.not_before + CLOCK_SKEW < since:
+                return True
         return False
 
     def _chain(self, hashed: bytes) -> Certified:
@@ -222,17 +228,14 @@ class Certificates:
         if der is None:
             raise Forged(Refusal.CERTIFICATE_MISSING)
         parsed = _parsed(der)
+        if not _sole_encoding(parsed, der):
+            raise Forged(Refusal.CERTIFICATE_INVALID)
         root = self.roots.certificate_root_public
         if hashed in self._root_issued and _signed_by(parsed, root):
             return _certified(parsed, hashed, root)
-        for candidate in self._root_issued:
-            if candidate == hashed:
-                continue
-            issuer = _parsed(self._ders[candidate])
-            if issuer.subject != parsed.issuer or not _signed_by(parsed, _public(issuer)):
-                continue
-            officer = self.chained(candidate)
-            if officer.office != CERTIFICATE_OFFICE or officer.issuer != root:
+        for officer in self._known():
+            # Bound by key alone: names chain nothing here, and are not parsed before the signature holds.
+            if officer.office != CERTIFICATE_OFFICE or officer.hash == hashed or not _signed_by(parsed, officer.sign_public):
                 continue
             found = _certified(parsed, hashed, officer.sign_public)
             # The officer certified inside the officer's own term, and makes no further officers.
@@ -251,6 +254,23 @@ def _parsed(der: bytes) -> x509.Certificate:
         raise Forged(Refusal.CERTIFICATE_INVALID) from None
 
 
+def _sole_encoding(parsed: x509.Certificate, der: bytes) -> bool:
+    """Whether `der` is the one DER encoding of what was signed and the signature.
+
+    A parser may take other bytes around them for the same certificate. Its hash would differ, and a
+    revocation, which names the hash, would be evaded.
+    """
+    body = parsed.tbs_certificate_bytes + ED25519_IDENTIFIER + b"\x03\x41\x00" + parsed.signature
+    return der == b"\x30\x82" + len(body).to_bytes(2, "big") + body
+
+
+def _parsed_or_none(der: bytes) -> x509.Certificate | None:
+    try:
+        return _parsed(der)
+    except Forged:
+        return None
+
+
 def _public(parsed: x509.Certificate) -> bytes:
     try:
         key = parsed.public_key()
@@ -262,8 +282,6 @@ def _public(parsed: x509.Certificate) -> bytes:
 
 
 def _signed_by(parsed: x509.Certificate, public: bytes) -> bool:
-    if parsed.signature_algorithm_oid != SignatureAlgorithmOID.ED25519:
-        raise Forged(Refusal.ALGORITHM)
     try:
         Ed25519PublicKey.from_public_bytes(public).verify(parsed.signature, parsed.tbs_certificate_bytes)
     except (InvalidSignature, ValueError):
