@@ -118,7 +118,7 @@ def _check_offices(plan: TrustPlan) -> None:
     certifying, granting = plan.officers(Role.CERTIFICATE_OFFICER), plan.officers(Role.ACCESS_OFFICER)
     if not certifying or not granting:
         raise Invalid("A trust needs a certificate officer and an access officer.", hint="Add whoever is missing to the plan.")
-    for known_by in ("id", "sign_in", "name"):
+    for known_by in ("id", "sign_in"):
         both = {getattr(one, known_by) for one in certifying} & {getattr(one, known_by) for one in granting}
         if both:
             raise Invalid(
