@@ -99,6 +99,7 @@ def test_the_root_itself_is_no_persons_certificate(trust: Trust) -> None:
         verified(trust, trust.root_der)
 
 
+@pytest.mark.filterwarnings("ignore")
 @given(st.data())
 def test_every_changed_certificate_is_refused_by_name(trust: Trust, data: st.DataObject) -> None:
     der = bytearray(trust.adele_der)
@@ -108,6 +109,7 @@ def test_every_changed_certificate_is_refused_by_name(trust: Trust, data: st.Dat
     assert error.value.reason in CERTIFICATE_REFUSALS
 
 
+@pytest.mark.filterwarnings("ignore")  # the library warns of certificates that we go on to refuse
 def test_every_single_changed_byte_of_a_certificate_is_refused(trust: Trust) -> None:
     """Also in the bytes around what was signed: another hash for the same certificate would evade its revocation."""
     for place in range(len(trust.adele_der)):
@@ -136,7 +138,7 @@ def test_a_certificate_cut_short_is_refused(trust: Trust, data: st.DataObject) -
 def test_a_certificate_with_another_kind_of_key_is_refused(trust: Trust) -> None:
     _, pem = certificates.new_tls_ca("A TLS authority")
     der = pem_to_der(pem)
-    with refused(Refusal.CERTIFICATE_NOT_IN_CHAIN, Refusal.ALGORITHM):
+    with refused(Refusal.CERTIFICATE_INVALID):
         verified(trust, der)
 
 
