@@ -35,11 +35,11 @@ async def test_a_hundred_sessions_start_in_milliseconds_each() -> None:
         took = []
         for number in range(STARTS):
             began = time.perf_counter()
-            await start(server, number)
+            await server.broker.start_session(f"lab-{number}", "program", "program")
             took.append((time.perf_counter() - began) * 1000)
-        median, worst = statistics.median(took), sorted(took)[-2]
+        median, worst = statistics.median(took), sorted(took)[-2]  # the 99th of 100
         print(f"spawn to ready: median {median:.1f} ms, p99 {worst:.1f} ms")
-        assert median < 90
+        assert median < 60
         assert len(await server.listed()) == STARTS + 1
 
 
@@ -62,7 +62,7 @@ async def test_five_hundred_idle_sessions_are_listed_small_and_asleep() -> None:
             for _ in range(3):
                 assert (await browser.get("/session/state")).status_code == 200
         if own_memory_is_readable(pids[0]):
-            used = statistics.mean(own_memory(entry["pid"]) for sid, entry in listed.items() if sid in {b.started.session for b in browsers[:20]})
+            used = statistics.mean(own_memory(listed[browser.started.session]["pid"]) for browser in browsers[:20])
             idle = statistics.mean(own_memory(pid) for pid in pids)
             print(f"own memory: {idle:.1f} MB idle, {used:.1f} MB after use")
             assert used < 12
