@@ -1,6 +1,6 @@
 """The two roots' private halves on disk: each sealed under its own passphrase, never in clear. Spec: docs/spec/zones.md.
 
-`founding/certificate-root.sealed` and `founding/access-root.sealed` may be carried away to two safes; nothing that
+`certificate-root.sealed` and `access-root.sealed` may be carried away to two safes; nothing that
 runs reads them. The next mandate is signed with what `open_root` gives back.
 """
 
