@@ -16,6 +16,7 @@ from cloister.cli.importing.unit import STAGE, STAGE_LAST, Rejected, Unit
 
 BATCH_ENTRIES: Final = 250  # NDJSON lines and collection entries that go together
 BUNDLE_ENTRIES_MAX: Final = 5_000  # a larger transaction is cut, its references made literal first
+BUNDLE_BYTES_MAX: Final = 32 * 1024 * 1024
 MADE: Final = uuid.uuid5(uuid.NAMESPACE_URL, "https://cloister.example/import")
 _NO_BUNDLE: Final = "Give a Bundle of type transaction, batch or collection, a single resource, or NDJSON."
 
@@ -89,7 +90,7 @@ def _transaction(source: str, body: bytes, bundle: dict[str, Any], entries: list
         steady = _steady(entry, body, number)
         changed = changed or steady is not entry
         good.append((number, steady))
-    if len(good) > BUNDLE_ENTRIES_MAX:
+    if len(good) > BUNDLE_ENTRIES_MAX or len(body) > BUNDLE_BYTES_MAX:
         kept = _literal([entry for _, entry in good])
         yield from _batches(source, list(zip((number for number, _ in good), kept, strict=True)), position, keep_requests=False)
         return
@@ -179,13 +180,13 @@ def _unfit(source: str, number: int, resource: Any) -> Rejected | None:
 
 
 def batched(source: str, entries: Sequence[tuple[int, Entry]], position: int, stage: int) -> Iterator[Unit]:
-    """Batch bundles of at most BATCH_ENTRIES."""
+    """Transactions of at most BATCH_ENTRIES: one write for all of them, and those refused can be left out."""
     for first in range(0, len(entries), BATCH_ENTRIES):
         yield batch_unit(source, entries[first : first + BATCH_ENTRIES], position, stage)
 
 
 def batch_unit(source: str, chunk: Sequence[tuple[int, Entry]], position: int, stage: int) -> Unit:
-    body = orjson.dumps({"resourceType": "Bundle", "type": "batch", "entry": [entry for _, entry in chunk]})
+    body = orjson.dumps({"resourceType": "Bundle", "type": "transaction", "entry": [entry for _, entry in chunk]})
     return Unit(source=source, body=body, numbers=tuple(number for number, _ in chunk), stage=stage, position=position)
 
 
@@ -222,4 +223,24 @@ def without(unit: Unit, places: set[int]) -> Unit | None:
         alone=unit.alone,
         position=unit.position,
         digest=unit.digest,  # of what was read: the journal knows the unit by it
+    )
+
+
+def loosened(unit: Unit) -> Unit:
+    """The unit as a batch: each entry on its own, under its own id, pointing at others by theirs."""
+    bundle = unit.bundle()
+    entries = _literal(bundle["entry"])
+    for place, entry in enumerate(entries):
+        resource = _resource(entry)
+        if entry["request"].get("method") == "POST" and _typed(resource) and isinstance(resource.get("id"), str):
+            entries[place] = put(resource)
+    return Unit(
+        source=unit.source,
+        body=orjson.dumps({**bundle, "type": "batch", "entry": entries}),
+        numbers=unit.numbers,
+        stage=unit.stage,
+        alone=unit.alone,
+        position=unit.position,
+        digest=unit.digest,
+        loose=True,
     )

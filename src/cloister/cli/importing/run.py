@@ -10,7 +10,7 @@ from typing import Final
 
 from cloister.base.errors import CloisterError
 from cloister.cli.importing.answers import Refused, Stored, Without
-from cloister.cli.importing.bundles import without
+from cloister.cli.importing.bundles import loosened, without
 from cloister.cli.importing.channel import Channel
 from cloister.cli.importing.journal import Journal
 from cloister.cli.importing.progress import ImportProgress
@@ -19,7 +19,8 @@ from cloister.cli.importing.unit import Rejected, Unit
 from cloister.cli.place import Trust
 
 WORKERS_MAX: Final = 4  # sessions that a program may have at once
-ROUNDS_MAX: Final = 20  # how often a unit is sent again without what was refused
+TOGETHER_TURNS: Final = 4  # how often a transaction is sent again without what was refused, before each entry goes on its own
+TURNS_MAX: Final = 12
 
 
 @dataclass(slots=True)
@@ -78,7 +79,7 @@ class Import:
         """One unit, less what is refused, until it is in. A unit with refused entries is not journalled: it is to be corrected."""
         left: Unit | None = unit
         whole = True
-        for _ in range(ROUNDS_MAX):
+        for turn in range(TURNS_MAX):
             if left is None:
                 break
             answer = await channel.send(left)
@@ -93,8 +94,12 @@ class Import:
                 self._reject(answer.rejected)
                 left = without(left, set(answer.places))
             elif isinstance(answer, Refused):
-                self._reject(answer.rejected)
-                break
+                if left.loose or left.size == 1:
+                    self._reject(answer.rejected)
+                    break
+                left = loosened(left)  # nobody was named, so ask for each
+            if left is not None and turn >= TOGETHER_TURNS and not left.loose:
+                left = loosened(left)
         self.report.counts.units += 1
         if whole:
             self.journal.add(unit.digest)

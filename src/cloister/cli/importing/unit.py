@@ -24,6 +24,7 @@ class Unit:
     stage: int = STAGE_LAST
     alone: bool = False  # a transaction: needs nothing that stands elsewhere in the input
     position: int = 0  # bytes of the whole input that are read once this unit is read
+    loose: bool = False  # a batch: its entries stand and fall on their own
     digest: bytes = field(default=b"")
 
     def __post_init__(self) -> None:
