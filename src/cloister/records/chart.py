@@ -2,38 +2,117 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from collections.abc import Mapping
+from typing import Any, Final
 
+from cloister.access import Action
+from cloister.base.errors import Busy, Invalid
+from cloister.records.changing import write_one
+from cloister.records.dossier import Dossier
+from cloister.records.lines import Line
+from cloister.records.room import Room
+from cloister.records.search import IndexEntry, Query, parameter, patient_reference
+from cloister.records.search.entry import TIME_MIN
 from cloister.records.stored import Page, Reader, Stored, Written
+from cloister.records.validation import check
 
-if TYPE_CHECKING:
-    from cloister.records.search import Query
+ATTEMPTS: Final = 4
+# By which date a clinician orders what is seen; where a type is not here, by its last change.
+CLINICAL_DATE: Final[dict[str, tuple[str, ...]]] = {
+    "AllergyIntolerance": ("date",),
+    "Appointment": ("date",),
+    "CarePlan": ("date",),
+    "Claim": ("created",),
+    "Composition": ("date",),
+    "Condition": ("onset-date", "recorded-date"),
+    "DiagnosticReport": ("date",),
+    "DocumentReference": ("date",),
+    "Encounter": ("date",),
+    "ExplanationOfBenefit": ("created",),
+    "Goal": ("start-date",),
+    "ImagingStudy": ("started",),
+    "Immunization": ("date",),
+    "MedicationAdministration": ("effective-time",),
+    "MedicationRequest": ("authoredon",),
+    "Observation": ("date",),
+    "Procedure": ("date",),
+    "ServiceRequest": ("authored",),
+    "Task": ("authored-on",),
+}
 
 
 class Chart:
     """A patient's dossier in this session. Made by `Records.open_chart`; its opening is audited."""
 
-    patient: Stored
+    def __init__(self, room: Room, dossier: Dossier, patient: Stored) -> None:
+        self.patient = patient
+        self._room = room
+        self._id = dossier.id
+        self._fresh = True  # it was fetched for this chart a moment ago
+
+    async def _dossier(self) -> Dossier:
+        fresh, self._fresh = not self._fresh, False
+        return (await self._room.dossiers.open([self._id], fresh=fresh))[self._id]
 
     async def all(self, type: str, *, newest: int | None = None) -> list[Stored]:
         """Every current resource of a type, newest clinical date first; `newest` limits the number."""
-        raise NotImplementedError
+        return (await self.summary({type: newest if newest is not None else 2**31}))[type]
 
-    async def summary(self, limits: dict[str, int]) -> dict[str, list[Stored]]:
+    async def summary(self, limits: Mapping[str, int]) -> dict[str, list[Stored]]:
         """`all` for several types in one call to the store: {'Condition': 50, 'Observation': 200, ...}."""
-        raise NotImplementedError
+        for type in limits:
+            await self._room.permit(Action.READ, type)
+        for _ in range(ATTEMPTS):
+            dossier = await self._dossier()
+            pairs: list[tuple[Dossier, Line]] = []
+            for type, newest in limits.items():
+                lines = sorted(dossier.current(type), key=lambda line: (_clinical_date(line.entry), line.entry.updated), reverse=True)
+                pairs.extend((dossier, line) for line in lines[:newest])
+            self._room.dossiers.keep(dossier)
+            note = {"action": Action.READ.value, "kind": "Chart", "object": dossier.name, "reason": f"{len(pairs)} shown"}
+            stored, moved = await self._room.dossiers.rows(pairs, [note])
+            if not moved:
+                found: dict[str, list[Stored]] = {type: [] for type in limits}
+                for one in stored:
+                    if one is not None:
+                        found[one.type].append(one)
+                return found
+        raise Busy("This record is being written too quickly to be read.", hint="Try again.")
 
     async def count(self, type: str) -> int:
-        raise NotImplementedError
+        await self._room.permit(Action.SEARCH, type)
+        return sum(1 for _ in (await self._dossier()).current(type))
 
     async def search(self, query: Query) -> Page:
         """A search inside this chart; the query needs no patient parameter."""
-        raise NotImplementedError
+        await self._room.permit(Action.SEARCH, query.type)
+        return await self._room.searcher.search(query, within=await self._dossier())
 
     async def write(self, resource: dict[str, Any]) -> Written:
         """Create (no id) or update a resource of this patient."""
-        raise NotImplementedError
+        check(resource)
+        if patient_reference(resource) != self.patient.reference:
+            raise Invalid("This resource is not about this patient.", hint=f"Its subject must be {self.patient.reference}.")
+        return await write_one(self._room, resource)
 
     async def readers(self) -> list[Reader]:
         """The zones that may open this dossier, with the people granted in each."""
-        raise NotImplementedError
+        people: dict[str, list[tuple[str, str, str]]] = {}
+        names: dict[str, str] = {}
+        note = {"action": "readers", "kind": "Chart", "object": (await self._dossier()).name}
+        for zone, name, _, _, person, person_name, role in await self._room.gate.call("readers", dossier=self._id, audit=[note]):
+            names[zone] = name
+            several = people.setdefault(zone, [])
+            if person is not None:
+                several.append((person, person_name, role))
+        return [Reader(zone=zone, name=names[zone], people=tuple(several)) for zone, several in people.items()]
+
+
+def _clinical_date(entry: IndexEntry) -> int:
+    """The latest start among the entry's dates, microseconds since 1970; before everything when there is none."""
+    for code in CLINICAL_DATE.get(entry.type, ()):
+        known = parameter(entry.type, code)
+        starts = [int(low) for place in known.places for low in entry.values.get(place, ())[0::2]] if known is not None else []
+        if starts:
+            return max(starts)
+    return TIME_MIN

@@ -10,6 +10,7 @@ import asyncio
 import random
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
+from datetime import timedelta
 from typing import Any, Final
 
 from cloister.base.clock import Clock
@@ -17,16 +18,16 @@ from cloister.base.errors import Busy, Conflict
 from cloister.base.wire import Caller
 from cloister.records import shard, tokens
 from cloister.records.definitions import type_numbers
-from cloister.records.dossier import PARTS_MAX, Dossier
+from cloister.records.dossier import EPOCH, PARTS_MAX, Dossier
 from cloister.records.dossiers import Dossiers, Notes
 from cloister.records.draft import Draft, moment_of
 from cloister.records.lines import Line, pack_part, unpack_part
-from cloister.records.rowids import uuid_row
+from cloister.records.rowids import text_of, uuid_row
 from cloister.records.search import IndexEntry
+from cloister.records.stored import Stored
 from cloister.zones import DossierKey, Keyring, algorithms, commits, compression, dossiers
 
 ATTEMPTS: Final = 8
-NO_CONTENT: Final = b""
 
 
 @dataclass(slots=True)
@@ -65,6 +66,23 @@ class Built:
         self.wraps: list[tuple[int, int, str, bytes]] = []  # key number, epoch, zone, wrapped
         self.tokens: list[tuple[str, int, bytes, list[int]]] = []  # zone, type, row, tokens
         self.people: list[tuple[str, shard.Person]] = []
+        self.moment = EPOCH
+
+    def stored(self) -> dict[tuple[str, str], Stored]:
+        """What this write has stored, by type and id."""
+        id = self.plan.dossier.id
+        return {
+            place: Stored(line.entry.type, line.entry.id, line.entry.version, self.moment, b"" if line.deleted else self.bodies[place], id)
+            for place, line in self.lines.items()
+        }
+
+
+def _notes(built: Sequence[Built], action: str, kind: str) -> Notes:
+    """One note a dossier; of one resource, by its row. What exactly was written is in the dossier's signed chain."""
+    if len(built) == 1 and len(built[0].lines) == 1 and kind != "Bundle":
+        (line,) = built[0].lines.values()
+        return [{"action": action, "kind": kind, "object": f"{kind}/{text_of(uuid_row(line.entry.id) or line.row)}"}]
+    return [{"action": action, "kind": kind, "object": one.plan.dossier.name, "reason": f"{len(one.lines)} written"} for one in built]
 
 
 class Writer:
@@ -77,7 +95,7 @@ class Writer:
         self._tokens = known
         self._clock = clock
 
-    async def write(self, make: Callable[[], Awaitable[Sequence[Plan]]], audit: Notes) -> list[Built]:
+    async def write(self, make: Callable[[], Awaitable[Sequence[Plan]]], action: str, kind: str = "Bundle") -> list[Built]:
         """Plan, build, send; plan again when somebody wrote first. Returns what was written, a `Built` for each plan.
 
         `make` decides on the dossiers as they are when it is called: versions, If-Match, what exists already.
@@ -94,7 +112,7 @@ class Writer:
                     done[place] = self._build(plan)
                 built.append(done[place])
             try:
-                await self._gate.call("write", audit=audit, **columns(self._keyring, built))
+                await self._gate.call("write", audit=_notes(built, action, kind), **columns(self._keyring, built))
             except Conflict:
                 await asyncio.sleep(random.random() * 0.005 * attempt)
                 await self._dossiers.open([plan.dossier.id for plan in plans if plan.dossier.seq], fresh=True)
@@ -138,13 +156,14 @@ class Writer:
         """Seal every version of the plan; returns the entries that the commit binds."""
         dossier, trust, numbers = plan.dossier, self._keyring.trust_id, type_numbers()
         updated, moment = milliseconds * 1000, moment_of(milliseconds)
+        built.moment = EPOCH + timedelta(milliseconds=milliseconds)
         dictionary, sha256 = compression.DEFAULT, algorithms.sha256
         entries = []
         for item in plan.items:
             type, id, draft = item.type, item.id, item.draft
             before = built.lines.get((type, id)) or dossier.lines(type).get(id)
             version = before.entry.version + 1 if before is not None else 1
-            raw = draft.raw(version, moment) if draft is not None else NO_CONTENT
+            raw = draft.raw(version, moment) if draft is not None else moment  # a tombstone says when
             sealed = key.seal_version(trust, type, id, version, dictionary, compression.compress(raw, dictionary))
             hashed = sha256(sealed)
             row = uuid_row(id)

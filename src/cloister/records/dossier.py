@@ -7,14 +7,14 @@ index parts were found to be exactly those that the head signed. A row is then c
 from __future__ import annotations
 
 import uuid
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Final
 
 from cloister.base.secret import Secret
 from cloister.records.definitions import load, type_numbers
-from cloister.records.lines import Line, pack_part, read_lines, unpack_part
+from cloister.records.lines import Line, read_lines, unpack_part
 from cloister.records.rowids import uuid_row
 from cloister.records.stored import Stored
 from cloister.zones import DossierKey, Forged, Refusal, algorithms, compression, dossiers
@@ -139,9 +139,10 @@ class Dossier:
             raise Forged(Refusal.MISSING_ROW)
         dossiers.check_row(row.sealed, row.version, indexed_version=entry.version, indexed_digest=line.sealed)
         raw = self.open_row(entry.type, entry.id, row, trust)
-        if bool(raw) == line.deleted:
+        if raw.startswith(b"{") == line.deleted:
             raise Forged(Refusal.SWAPPED)
-        return Stored(entry.type, entry.id, entry.version, EPOCH + timedelta(microseconds=entry.updated), raw, self.id)
+        updated = EPOCH + timedelta(microseconds=entry.updated)
+        return Stored(entry.type, entry.id, entry.version, updated, b"" if line.deleted else raw, self.id)
 
     def open_row(self, type: str, id: str, row: Row, trust: str) -> bytes:
         """The bytes of a version. The caller must have checked which version this is to be."""
@@ -150,20 +151,6 @@ class Dossier:
             raise Forged(Refusal.TAG)
         return compression.decompress(row.dict_no, key.open_version(trust, type, id, row.version, row.dict_no, row.sealed))
 
-    def merged(self) -> tuple[list[int], list[Line]] | None:
-        """Which parts should become one, and the lines of the new part; None while there are few.
-
-        The largest part is left alone while the others together are small beside it, so that a dossier of
-        thousands of resources is not sealed anew every 32 writes.
-        """
-        if len(self.parts) <= PARTS_MAX:
-            return None
-        return sorted(self.parts), list(self.every_line())
-
 
 def row_of(line: Line) -> bytes:
     return line.row or uuid_row(line.entry.id) or b""
-
-
-def sealed_part(key: DossierKey, number: int, lines: Iterable[Line]) -> bytes:
-    return key.seal_index_part(number, pack_part(lines))

@@ -84,9 +84,9 @@ class Finder:
         dossiers = (await self.locate([(type, id)])).get((type, id), [])
         opened = await self._dossiers.open(dossiers, fresh=fresh)
         for dossier in dossiers:
-            line = opened[dossier].lines(type).get(id) if dossier in opened else None
-            if line is not None:
-                return opened[dossier], line
+            found = opened[dossier].lines(type).get(id) if dossier in opened else None
+            if found is not None:
+                return opened[dossier], found
         self._check_missing(type, id)
         raise not_found(type, id)
 

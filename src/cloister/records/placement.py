@@ -37,6 +37,11 @@ class Places:
     def readable(self) -> frozenset[str]:
         return frozenset(held.zone for held in self._keyring.zones if "read" in held.rights)
 
+    @property
+    def preferred(self) -> list[str]:
+        """The zones of the actor's own hospital: where an id is looked for first."""
+        return [held.zone for held in self._keyring.zones if held.hospital == self._actor.hospital]
+
     def writable(self, dossier: Dossier) -> bool:
         return any(self._keyring.can(zone, "write") for zone in dossier.zones)
 

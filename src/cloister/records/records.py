@@ -8,73 +8,143 @@ the signed head of its dossier. What lies in a zone that this session cannot ope
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
+from urllib.parse import unquote
 
-from cloister.access import Actor, Policy
+from cloister.access import Action, Actor, Policy
 from cloister.base.clock import Clock, system_clock
+from cloister.base.errors import CloisterError, Invalid, Unsupported
 from cloister.base.wire import Caller
+from cloister.records.changing import delete_one, versions_of, write_one
 from cloister.records.chart import Chart
+from cloister.records.finding import not_found
+from cloister.records.room import Room
+from cloister.records.rowids import text_of, uuid_row
+from cloister.records.search import Query, parse, parse_url
+from cloister.records.search.parse import pairs_of
 from cloister.records.stored import Outcome, Page, Stored, Written
+from cloister.records.transaction import READS, Transaction, entries_of, outcome_of_write
 from cloister.zones import Keyring
-
-if TYPE_CHECKING:
-    from cloister.records.search import Query
 
 
 class Records:
     """Door of the room for one session. All methods raise the eight errors of cloister.base.errors."""
 
     def __init__(self, actor: Actor, keyring: Keyring, gate: Caller, policy: Policy, clock: Clock = system_clock) -> None:
-        raise NotImplementedError
+        self._room = Room(actor, keyring, gate, policy, clock)
 
     async def read(self, type: str, id: str) -> Stored:
         """http.html#read. NotFound, with reason 'deleted' when it once existed (410)."""
-        raise NotImplementedError
+        await self._room.permit(Action.READ, type)
+        row = uuid_row(id)
+        note = {"action": Action.READ.value, "kind": type, "object": f"{type}/{text_of(row)}" if row is not None else type}
+        stored = await self._room.finder.read(type, id, [note])
+        if stored.deleted:
+            raise not_found(type, id, deleted=True)
+        return stored
 
     async def vread(self, type: str, id: str, version: int) -> Stored:
         """http.html#vread. A deleted version is NotFound with reason 'deleted'."""
-        raise NotImplementedError
+        await self._room.permit(Action.VREAD, type)
+        if version < 1:
+            raise not_found(type, id)
+        (stored,) = await versions_of(self._room, type, id, version=version)
+        if stored.deleted:
+            raise not_found(type, id, deleted=True)
+        return stored
 
     async def history(self, type: str, id: str) -> list[Stored]:
         """http.html#history of one instance, newest first; deleted versions are `Stored` with `deleted`."""
-        raise NotImplementedError
+        await self._room.permit(Action.HISTORY, type)
+        return await versions_of(self._room, type, id)
 
     async def create(self, resource: dict[str, Any], *, zone: str | None = None, if_none_exist: Query | None = None) -> Written:
         """http.html#create, conditional with `if_none_exist`. The server makes the id."""
-        raise NotImplementedError
+        return await write_one(self._room, resource, action=Action.CREATE, zone=zone, if_none_exist=if_none_exist)
 
     async def update(self, resource: dict[str, Any], *, if_match: int | None = None, zone: str | None = None) -> Written:
         """http.html#update; creates under the given id when there is none (update as create)."""
-        raise NotImplementedError
+        if "id" not in resource:
+            raise Invalid("The resource has no id.", hint="Send the id of what is to be updated.", expression="id")
+        return await write_one(self._room, resource, action=Action.UPDATE, zone=zone, if_match=if_match)
 
     async def delete(self, type: str, id: str, *, if_match: int | None = None) -> None:
         """http.html#delete. Deleting what is deleted is no error; what never existed is NotFound."""
-        raise NotImplementedError
+        await delete_one(self._room, type, id, if_match=if_match)
 
     async def search(self, query: Query) -> Page:
         """search.html, first page. Invalid with reason 'too-costly' when it would open too many dossiers."""
-        raise NotImplementedError
+        await self._room.permit(Action.SEARCH, query.type)
+        return await self._room.searcher.search(query)
 
     async def page(self, token: str) -> Page:
         """A further page of an earlier search of this session; NotFound when it is no longer kept."""
-        raise NotImplementedError
+        return await self._room.searcher.page(token)
 
     async def transaction(self, bundle: dict[str, Any], *, zone: str | None = None, idempotent: bool = False) -> list[Outcome]:
         """http.html#transaction: all or nothing. `idempotent` keeps urn:uuid ids and skips what is stored already."""
-        raise NotImplementedError
+        entries, stored = await Transaction(self._room, bundle, zone=zone, idempotent=idempotent).write()
+        return [
+            await self._asked(entry.method, entry.url) if entry.method in READS else outcome_of_write(entry, stored) for entry in entries
+        ]
 
     async def batch(self, bundle: dict[str, Any], *, zone: str | None = None) -> list[Outcome]:
         """http.html#transaction for type batch: each entry on its own."""
-        raise NotImplementedError
+        outcomes = []
+        for number, entry in enumerate(entries_of(bundle, "batch")):
+            request = entry["request"]
+            try:
+                if request["method"] in READS:
+                    outcomes.append(await self._asked(request["method"], request["url"]))
+                else:
+                    alone = {"resourceType": "Bundle", "type": "transaction", "entry": [entry]}
+                    outcomes.extend(await self.transaction(alone, zone=zone))
+            except CloisterError as refused:
+                refused.expression = refused.expression.replace("Bundle.entry[0]", f"Bundle.entry[{number}]")
+                outcomes.append(Outcome(status=refused.category, problem=refused))
+        return outcomes
+
+    async def _asked(self, method: str, url: str) -> Outcome:
+        """A read or search inside a bundle."""
+        path, mark, _ = url.partition("?")
+        parts = [unquote(part) for part in path.strip("/").split("/")]
+        match parts:
+            case [_] if parts[0] and not parts[0].startswith("_"):
+                return Outcome(status="200", page=await self.search(parse_url(url)))
+            case [type, "_search"]:
+                return Outcome(status="200", page=await self.search(parse(type, pairs_of(url.partition("?")[2]))))
+            case [type, id] if not mark:
+                return Outcome(status="200", stored=await self.read(type, id))
+            case [type, id, "_history", version] if version.isdigit():
+                return Outcome(status="200", stored=await self.vread(type, id, int(version[:10])))
+        raise Unsupported(f"'{method}' of this address is not offered in a bundle.", hint="Use Type/id or Type?parameters.")
 
     async def open_chart(self, patient: str) -> Chart:
         """The chart of Patient/`patient`; NotFound unless this session can open it."""
-        raise NotImplementedError
+        await self._room.permit(Action.READ, "Patient")
+        dossier, line = await self._room.finder.line("Patient", patient)
+        note = {"action": "open-chart", "kind": "Patient", "object": dossier.name}
+        stored = await self._room.finder.fetch(dossier, line, [note])
+        if stored.deleted:
+            raise not_found("Patient", patient, deleted=True)
+        return Chart(self._room, dossier, stored)
 
     async def many(self, references: Sequence[str]) -> dict[str, Stored]:
         """The resources behind these references ('Type/id'), as far as this session can open them."""
-        raise NotImplementedError
+        room = self._room
+        places = [(type, id) for type, _, id in (text.partition("/") for text in dict.fromkeys(references)) if room.may_read(type)]
+        located = await room.finder.locate(places)
+        opened = await room.dossiers.open([several[0] for several in located.values()], fresh=True)
+        pairs = []
+        for (type, id), several in located.items():
+            dossier = opened.get(several[0])
+            line = dossier.lines(type).get(id) if dossier is not None else None
+            if dossier is not None and line is not None and not line.deleted:
+                pairs.append((dossier, line))
+        notes = [{"action": Action.READ.value, "kind": "Chart", "object": name} for name in dict.fromkeys(one.name for one, _ in pairs)]
+        stored, _ = await room.dossiers.rows(pairs, notes)
+        return {one.reference: one for one in stored if one is not None}
 
     def close(self) -> None:
         """Forget every opened key, index and row."""
-        raise NotImplementedError
+        self._room.close()

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Final, Literal
 
-import orjson
+from cloister.records.fhir.text import decode
 
 DELETED: Final = "deleted"  # the reason of a NotFound that is HTTP 410 Gone
 
@@ -40,7 +40,7 @@ class Stored:
     @property
     def resource(self) -> dict[str, Any] | None:
         if self._resource is None and self.raw:
-            self._resource = orjson.loads(self.raw)
+            self._resource = decode(self.raw)
         return self._resource
 
     @property

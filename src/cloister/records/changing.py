@@ -1,0 +1,108 @@
+"""create, update and delete of one resource, and its versions. Spec: http://hl7.org/fhir/R4/http.html."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Any, Final
+
+import orjson
+
+from cloister.access import Action
+from cloister.base.ids import new_id
+from cloister.records.commit import Built
+from cloister.records.definitions import type_numbers
+from cloister.records.dossier import Dossier, Row, row_of
+from cloister.records.draft import Draft
+from cloister.records.finding import not_found
+from cloister.records.lines import Line
+from cloister.records.placing import Change, Planner
+from cloister.records.room import Room
+from cloister.records.rowids import check_id, text_of
+from cloister.records.search import Query
+from cloister.records.stored import Stored, Written
+from cloister.records.transaction import one_match
+from cloister.records.validation import check
+from cloister.zones import Forged, Refusal, algorithms
+
+ATTEMPTS: Final = 4
+
+
+async def write_one(
+    room: Room,
+    resource: dict[str, Any],
+    *,
+    action: Action | None = None,
+    zone: str | None = None,
+    if_match: int | None = None,
+    if_none_exist: Query | None = None,
+) -> Written:
+    """Create (without an id, or with Action.CREATE) or update."""
+    check(resource)
+    type = resource["resourceType"]
+    id = None if action is Action.CREATE else resource.get("id")
+    await room.permit(Action.CREATE if id is None else Action.UPDATE, type)
+    if if_none_exist is not None:
+        matched = await one_match(room, if_none_exist)
+        if matched is not None:
+            return Written(stored=matched, unchanged=True)
+    if id is None:
+        id = new_id()
+        change = Change(type=type, id=id, resource=resource, draft=Draft(resource, id), fresh=True)
+    else:
+        change = Change(type=type, id=check_id(id), resource=resource, draft=Draft(resource, id), if_match=if_match)
+    built = await _write(room, change, zone, Action.CREATE if change.fresh else Action.UPDATE)
+    return Written(stored=built[0].stored()[type, id], created=change.created)
+
+
+async def delete_one(room: Room, type: str, id: str, *, if_match: int | None = None) -> None:
+    await room.permit(Action.DELETE, type)
+    await _write(room, Change(type=type, id=check_id(id), if_match=if_match), None, Action.DELETE)
+
+
+async def _write(room: Room, change: Change, zone: str | None, action: Action) -> list[Built]:
+    return await room.writer.write(Planner(room, [change], zone).plans, action.value, change.type)
+
+
+async def versions_of(room: Room, type: str, id: str, *, version: int = 0) -> list[Stored]:
+    """All versions, newest first, or only one; each proved by the chain of hashes in the dossier's signed index."""
+    for attempt in range(ATTEMPTS):
+        dossier, line = await room.finder.line(type, id, fresh=True)
+        note = {"action": (Action.VREAD if version else Action.HISTORY).value, "kind": type, "object": f"{type}/{text_of(row_of(line))}"}
+        rows = await room.gate.call(
+            "versions", dossier=dossier.id, rtype=type_numbers()[type], id=row_of(line), version=version, audit=[note]
+        )
+        if rows and rows[0][0] != dossier.seq and attempt + 1 < ATTEMPTS:
+            continue  # written meanwhile
+        return _proved(room, dossier, line, rows, version)
+    raise not_found(type, id)
+
+
+def _proved(room: Room, dossier: Dossier, line: Line, rows: list[Any], version: int) -> list[Stored]:
+    entry = line.entry
+    ordered = sorted(rows, key=lambda row: row[1])
+    numbers = [row[1] for row in ordered]
+    if numbers != list(range(1, entry.version + 1)):
+        raise Forged(Refusal.MISSING_ROW if len(numbers) < entry.version else Refusal.EXTRA_ROW)
+    prior = b""
+    for row in ordered[:-1]:
+        prior = algorithms.sha256(prior + row[4])
+    if prior != line.prior or ordered[-1][4] != line.sealed:
+        raise Forged(Refusal.SWAPPED)
+    found = []
+    for _, number, key_no, dict_no, hashed, sealed in reversed(ordered):
+        if sealed is None:
+            continue
+        if algorithms.sha256(sealed) != hashed:
+            raise Forged(Refusal.SWAPPED)
+        raw = dossier.open_row(entry.type, entry.id, Row(number, key_no, dict_no, sealed), room.keyring.trust_id)
+        found.append(_version(entry.type, entry.id, number, raw, dossier.id))
+    if version and not found:
+        raise not_found(entry.type, entry.id)
+    return found
+
+
+def _version(type: str, id: str, version: int, raw: bytes, dossier: bytes) -> Stored:
+    """A tombstone's bytes are only its moment."""
+    deleted = not raw.startswith(b"{")
+    moment = raw.decode() if deleted else orjson.loads(raw)["meta"]["lastUpdated"]
+    return Stored(type, id, version, datetime.fromisoformat(moment), b"" if deleted else raw, dossier)

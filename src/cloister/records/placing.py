@@ -1,0 +1,194 @@
+"""Plans: which dossiers a set of changes goes to, decided on the dossiers as they are at this moment.
+
+Called again by the writer whenever another session wrote first, so everything that depends on a head is here:
+what exists already, which version it has, whether a patient is known.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from cloister.base.errors import Conflict, Denied, Invalid
+from cloister.records.commit import Item, Plan
+from cloister.records.dossier import Dossier
+from cloister.records.draft import Draft
+from cloister.records.finding import not_found
+from cloister.records.lines import Line
+from cloister.records.placement import REGISTER, new_patient_dossier
+from cloister.records.room import Room
+from cloister.records.search import patient_reference
+
+
+@dataclass(slots=True, kw_only=True)
+class Change:
+    """One resource to be written. `draft` None deletes.
+
+    `fresh`: the id was made by this session, so nothing can exist under it. `skip_same`: leave it when the same
+    content is stored. `found` and `dossier` are set by each planning.
+    """
+
+    type: str
+    id: str
+    draft: Draft | None = None
+    resource: dict[str, Any] | None = None
+    if_match: int | None = None
+    fresh: bool = False
+    skip_same: bool = False
+    found: Line | None = None
+    dossier: Dossier | None = None
+    same: bool = False
+
+    @property
+    def created(self) -> bool:
+        return self.found is None or self.found.deleted
+
+
+class Planner:
+    """Places the changes of one request. New dossiers are made once, however often it is planned."""
+
+    def __init__(self, room: Room, changes: Sequence[Change], zone: str | None) -> None:
+        self._room = room
+        self._changes = changes
+        self._zone = zone
+        self._home: str | None = None
+        self._new: dict[str, Dossier] = {}  # Patient/id -> dossier made by this request
+        self._new_register: Dossier | None = None
+        self._known: dict[tuple[str, str], Dossier] = {}
+        self._patients = {f"Patient/{change.id}" for change in changes if change.type == "Patient" and change.draft is not None}
+
+    @property
+    def home(self) -> str:
+        if self._home is None:
+            self._home = self._room.places.home(self._zone)
+        return self._home
+
+    async def plans(self) -> list[Plan]:
+        """Raises what is wrong with any of the changes; then nothing is written."""
+        known = self._known = await self._existing()
+        plans: dict[bytes, Plan] = {}
+        for change in self._changes:
+            change.found, change.same = None, False
+            existing = known.get((change.type, change.id))
+            if change.draft is None:
+                dossier = self._deleted(change, existing)
+            else:
+                dossier = await self._placed(change, change.draft, existing)
+            change.dossier = dossier
+            if change.same:
+                continue
+            plan = plans.get(dossier.id)
+            if plan is None:
+                plan = plans[dossier.id] = Plan(dossier, zones=self._zones(dossier))
+            plan.items.append(Item(change.type, change.id, change.draft))
+            if change.resource is not None:
+                plan.zones |= self._room.places.admission_zones(change.resource)
+        return list(plans.values())
+
+    async def _existing(self) -> dict[tuple[str, str], Dossier]:
+        """The dossiers of what may be there already: resources under a known id, and the patients that are spoken of."""
+        wanted = {(change.type, change.id) for change in self._changes if not change.fresh and self._lookup(change)}
+        for change in self._changes:
+            if change.draft is not None:
+                reference = self._patient(change.draft)
+                if reference is not None and reference not in self._new:
+                    wanted.add(("Patient", reference.removeprefix("Patient/")))
+        located = await self._room.finder.locate(sorted(wanted))
+        dossiers = await self._room.dossiers.open([id for several in located.values() for id in several])
+        found: dict[tuple[str, str], Dossier] = {}
+        for place, several in located.items():
+            able = [dossiers[id] for id in several if id in dossiers and self._suits(dossiers[id])]
+            if able:
+                found[place] = able[0]
+        return found
+
+    def _lookup(self, change: Change) -> bool:
+        """An import's resources are looked for in the index of their own dossier; all others by their id."""
+        return not change.skip_same or change.type == "Patient"
+
+    def _suits(self, dossier: Dossier) -> bool:
+        """With a zone named by the request, only what is in that zone is the same thing."""
+        return self._zone is None or self._zone in dossier.zones
+
+    def _patient(self, draft: Draft) -> str | None:
+        if draft.type == "Patient":
+            return f"Patient/{draft.id}"
+        return patient_reference({"resourceType": draft.type}, draft.values)
+
+    def _deleted(self, change: Change, existing: Dossier | None) -> Dossier:
+        line = existing.lines(change.type).get(change.id) if existing is not None else None
+        if existing is None or line is None:
+            raise not_found(change.type, change.id)
+        self._check(change, existing, line)
+        if change.type == "Patient" and sum(1 for other in existing.every_line() if not other.deleted) > 1:
+            raise Conflict("This patient's record is not empty.", hint="Delete what is in it first.", reason="referenced")
+        change.found, change.same = line, line.deleted
+        return existing
+
+    async def _placed(self, change: Change, draft: Draft, existing: Dossier | None) -> Dossier:
+        target = await self._target(draft)
+        if existing is not None and existing is not target:
+            raise Invalid(
+                f"{change.type}/{change.id} belongs to another patient's record.",
+                hint="Create it anew there; it cannot be moved.",
+                reason="other-dossier",
+                expression=change.type,
+            )
+        line = None if change.fresh else target.lines(change.type).get(change.id)
+        self._check(change, target, line)
+        change.found = line
+        change.same = change.skip_same and line is not None and not line.deleted and line.content == draft.content
+        return target
+
+    def _check(self, change: Change, dossier: Dossier, line: Line | None) -> None:
+        if dossier.seq and not self._room.places.writable(dossier):
+            raise Denied("You may read this record and not write in it.", hint="Ask the access officer.", reason="right-missing")
+        version = line.entry.version if line is not None and not line.deleted else 0
+        if change.if_match is not None and change.if_match != version:
+            raise Conflict(
+                f"{change.type}/{change.id} has changed since version {change.if_match}.",
+                hint="Read it again and repeat.",
+                reason="version",
+            )
+
+    async def _target(self, draft: Draft) -> Dossier:
+        reference = self._patient(draft)
+        if reference is None:
+            return await self._register()
+        made = self._new.get(reference)
+        if made is not None:
+            return made
+        known = self._known.get(("Patient", reference.removeprefix("Patient/")))
+        if known is not None:
+            return known
+        if reference not in self._patients:
+            raise Invalid(
+                f"{draft.type} is about a patient that is not here: {reference}.",
+                hint="Create the patient first, or in the same transaction.",
+                reason="patient-unknown",
+                expression=draft.type,
+            )
+        made = self._new[reference] = new_patient_dossier()
+        return made
+
+    def _zones(self, dossier: Dossier) -> frozenset[str]:
+        """What the dossier must be wrapped for: a new one for the home zone, a register for all zones of its hospital."""
+        if dossier.kind == REGISTER:
+            return self._room.places.register_zones(self.home)
+        return frozenset({self.home}) if dossier.seq == 0 else frozenset()
+
+    async def _register(self) -> Dossier:
+        """The register of the home zone's hospital, founded when there is none."""
+        room = self._room
+        zones = room.places.register_zones(self.home)
+        wanted = room.places.register_id(self.home)
+        opened = await room.dossiers.open([wanted, *await room.finder.registers()])
+        if wanted in opened:
+            return opened[wanted]
+        for dossier in opened.values():
+            if dossier.zones & zones:
+                return dossier
+        if self._new_register is None:
+            self._new_register = Dossier(wanted, REGISTER)
+        return self._new_register

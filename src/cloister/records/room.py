@@ -1,0 +1,71 @@
+"""What one session's records are made of, put together once: policy, keys, opened dossiers, search, writing."""
+
+from __future__ import annotations
+
+from cloister.access import Action, Actor, Facts, Policy
+from cloister.base.clock import Clock
+from cloister.base.errors import Denied, NotFound
+from cloister.base.wire import Caller
+from cloister.records.commit import Writer
+from cloister.records.definitions import is_type
+from cloister.records.dossiers import Dossiers
+from cloister.records.finding import Finder
+from cloister.records.placement import Places
+from cloister.records.searching import Searcher
+from cloister.records.shard import Shard
+from cloister.records.tokens import Tokens
+from cloister.zones import Keyring
+
+
+class Room:
+    """The parts, and the one question that precedes every use of them: may this person do this to that kind of resource?"""
+
+    def __init__(self, actor: Actor, keyring: Keyring, gate: Caller, policy: Policy, clock: Clock) -> None:
+        self.actor = actor
+        self.keyring = keyring
+        self.gate = gate
+        self.clock = clock
+        self._policy = policy
+        self._shards: dict[str, Shard] = {}
+        self.places = Places(actor, keyring)
+        self.tokens = Tokens(keyring)
+        self.dossiers = Dossiers(gate, keyring)
+        self.finder = Finder(gate, keyring, self.dossiers, self.tokens, self.places.preferred)
+        self.writer = Writer(gate, keyring, self.dossiers, self.tokens, clock)
+        self.searcher = Searcher(gate, self.dossiers, self.finder, self.shards, self.may_read)
+
+    def shards(self) -> list[Shard]:
+        """The lists of people of the zones that this session may read."""
+        for zone in self.places.readable:
+            if zone not in self._shards:
+                self._shards[zone] = Shard(self.gate, self.keyring, zone)
+        return list(self._shards.values())
+
+    async def permit(self, action: Action, kind: str) -> None:
+        """Returns when the policy permits; otherwise the refusal is audited and raised."""
+        if not is_type(kind):
+            raise NotFound(f"There is no resource type '{kind[:64]}' in FHIR R4.", hint="Mind upper and lower case: Patient, Observation.")
+        try:
+            self._policy.decide(self.actor, action, self._facts(kind))
+        except Denied as denied:
+            note = {"action": action.value, "kind": kind, "outcome": "denied", "reason": denied.reason}
+            await self.gate.call("audit_append", entries=[note])
+            raise
+
+    def may_read(self, kind: str) -> bool:
+        """For what a search brings along or looks through: refused silently, because nobody asked for it by name."""
+        if not is_type(kind):
+            return False
+        try:
+            self._policy.decide(self.actor, Action.SEARCH, self._facts(kind))
+        except Denied:
+            return False
+        return True
+
+    def _facts(self, kind: str) -> Facts:
+        return Facts(kind=kind, zones=self.places.readable)
+
+    def close(self) -> None:
+        self.dossiers.close()
+        self.searcher.close()
+        self._shards.clear()

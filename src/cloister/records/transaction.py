@@ -1,0 +1,252 @@
+"""transaction and batch: http://hl7.org/fhir/R4/http.html#transaction.
+
+A transaction is one write of all its dossiers: ids are given, references between entries rewritten, everything
+checked, sealed and stored, or nothing is. Its reads and searches are answered afterwards, on what it wrote.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Final
+from urllib.parse import unquote
+
+from cloister.access import Action
+from cloister.base.errors import CloisterError, Conflict, Invalid, Unsupported
+from cloister.base.ids import new_id
+from cloister.records.commit import Built
+from cloister.records.draft import Draft
+from cloister.records.fhir.references import rewrite
+from cloister.records.placing import Change, Planner
+from cloister.records.room import Room
+from cloister.records.rowids import check_id, uuid_row
+from cloister.records.search import Query, parse, parse_url
+from cloister.records.search.parse import pairs_of
+from cloister.records.stored import Outcome, Stored
+from cloister.records.validation import check
+
+ENTRIES_MAX: Final = 20_000
+URN: Final = "urn:uuid:"
+WRITES: Final = {"POST": Action.CREATE, "PUT": Action.UPDATE, "DELETE": Action.DELETE}
+READS: Final = frozenset({"GET", "HEAD"})
+
+
+@dataclass(slots=True)
+class Entry:
+    """One entry, read: either it changes a resource, or stands for one that matched, or is to be read afterwards."""
+
+    number: int
+    method: str
+    url: str
+    change: Change | None = None
+    matched: Stored | None = None
+
+    @property
+    def place(self) -> str:
+        return f"Bundle.entry[{self.number}]"
+
+
+def entries_of(bundle: dict[str, Any], kind: str) -> list[dict[str, Any]]:
+    """The entries of a bundle of this kind; raises Invalid with the place for what is no such bundle."""
+    if bundle.get("resourceType") != "Bundle" or bundle.get("type") != kind:
+        raise Invalid(f"This is no Bundle of type '{kind}'.", hint=f'Send "type": "{kind}".', expression="Bundle.type")
+    entries = bundle.get("entry", [])
+    if not isinstance(entries, list) or len(entries) > ENTRIES_MAX:
+        raise Invalid(f"A Bundle has at most {ENTRIES_MAX} entries.", hint="Split it.", expression="Bundle.entry")
+    for number, entry in enumerate(entries):
+        request = entry.get("request") if isinstance(entry, dict) else None
+        if not isinstance(request, dict) or not isinstance(request.get("method"), str) or not isinstance(request.get("url"), str):
+            raise Invalid(
+                "An entry has no request.", hint="Give each entry request.method and request.url.", expression=f"Bundle.entry[{number}]"
+            )
+    return entries
+
+
+class Transaction:
+    """One transaction bundle on its way in."""
+
+    def __init__(self, room: Room, bundle: dict[str, Any], *, zone: str | None, idempotent: bool) -> None:
+        self._room = room
+        self._raw = entries_of(bundle, "transaction")
+        self._zone = zone
+        self._idempotent = idempotent
+        self._entries: list[Entry] = []
+        self._places: dict[str, str] = {}  # full URL -> Type/id
+
+    async def write(self) -> tuple[list[Entry], dict[tuple[str, str], Stored]]:
+        """Stores all of it; returns the entries, and what was stored by type and id."""
+        for number, raw in enumerate(self._raw):
+            self._entries.append(await self._read(number, raw))
+        await self._permit()
+        changes = await self._changes()
+        if not changes:
+            return self._entries, {}
+        planner = Planner(self._room, changes, self._zone)
+        built = await self._room.writer.write(planner.plans, "transaction")
+        return self._entries, stored_of(built)
+
+    async def _read(self, number: int, raw: dict[str, Any]) -> Entry:
+        """Give the entry its id, so that the others can point at it."""
+        request = raw["request"]
+        entry = Entry(number, request["method"], request["url"])
+        try:
+            match entry.method:
+                case "POST":
+                    await self._post(entry, raw, request)
+                case "PUT":
+                    await self._put(entry, raw, request)
+                case "DELETE":
+                    await self._delete(entry, request)
+                case "GET" | "HEAD":
+                    pass
+                case _:
+                    raise Unsupported(
+                        f"The method '{entry.method[:16]}' is not offered in a transaction.", hint="Use POST, PUT, DELETE or GET."
+                    )
+        except CloisterError as wrong:
+            raise _placed(wrong, entry) from None
+        full = raw.get("fullUrl")
+        if isinstance(full, str) and full:
+            reference = _reference(entry)
+            if reference and self._places.setdefault(full, reference) != reference:
+                raise Invalid("Two entries have the same fullUrl.", hint="Give each its own.", expression=f"{entry.place}.fullUrl")
+        return entry
+
+    async def _post(self, entry: Entry, raw: dict[str, Any], request: dict[str, Any]) -> None:
+        resource = _resource(raw, entry.url)
+        type = resource["resourceType"]
+        condition = request.get("ifNoneExist")
+        if isinstance(condition, str) and condition:
+            entry.matched = await one_match(self._room, parse(type, pairs_of(condition.partition("?")[2] or condition), strict=True))
+            if entry.matched is not None:
+                return
+        full = raw.get("fullUrl", "")
+        kept = full.removeprefix(URN).lower() if self._idempotent and isinstance(full, str) and full.startswith(URN) else ""
+        if kept and uuid_row(kept) is not None:
+            entry.change = Change(type=type, id=kept, resource=resource, skip_same=True)
+        else:
+            entry.change = Change(type=type, id=new_id(), resource=resource, fresh=True)
+
+    async def _put(self, entry: Entry, raw: dict[str, Any], request: dict[str, Any]) -> None:
+        path, mark, text = entry.url.partition("?")
+        resource = _resource(raw, path.partition("/")[0])
+        type = resource["resourceType"]
+        if mark:  # http.html#cond-update
+            matched = await one_match(self._room, parse(type, pairs_of(text), strict=True))
+            id = matched.id if matched is not None else check_id(resource["id"]) if "id" in resource else new_id()
+        else:
+            id = check_id(unquote(path.partition("/")[2]))
+            if resource.get("id", id) != id:
+                raise Invalid("The id in the resource is not the one in the address.", expression="resource.id")
+        entry.change = Change(type=type, id=id, resource=resource, if_match=_version(request), skip_same=self._idempotent)
+
+    async def _delete(self, entry: Entry, request: dict[str, Any]) -> None:
+        if "?" in entry.url:
+            matched = await one_match(self._room, parse_url(entry.url))
+            if matched is None:
+                return
+            entry.change = Change(type=matched.type, id=matched.id, if_match=_version(request))
+            return
+        type, _, id = entry.url.partition("/")
+        entry.change = Change(type=type, id=check_id(unquote(id)), if_match=_version(request))
+
+    async def _permit(self) -> None:
+        asked = {(WRITES[entry.method], entry.change.type) for entry in self._entries if entry.change is not None}
+        for action, type in sorted(asked):
+            await self._room.permit(action, type)
+
+    async def _changes(self) -> list[Change]:
+        """The changes with references rewritten, checked and drafted. Each resource may be named once."""
+        changes: list[Change] = []
+        seen: set[tuple[str, str]] = set()
+        for entry in self._entries:
+            change = entry.change
+            if change is None:
+                continue
+            if (change.type, change.id) in seen:
+                raise Invalid("Two entries change the same resource.", hint="Send it once.", expression=entry.place)
+            seen.add((change.type, change.id))
+            changes.append(change)
+            resource = change.resource
+            if resource is None:
+                continue
+            try:
+                unknown = rewrite(resource, self._places)
+                if unknown:
+                    await self._resolve(unknown)
+                    rewrite(resource, self._places)
+                check(resource)
+                change.draft = Draft(resource, change.id)
+            except CloisterError as wrong:
+                raise _placed(wrong, entry) from None
+        return changes
+
+    async def _resolve(self, unknown: Sequence[str]) -> None:
+        """Conditional references (Practitioner?identifier=...); a urn that no entry has is an error."""
+        for reference in unknown:
+            if reference in self._places:
+                continue
+            if reference.startswith("urn:"):
+                raise Invalid("A reference points at an entry that is not in this bundle.", hint="Check the fullUrl.", reason="dangling")
+            matched = await one_match(self._room, parse_url(reference))
+            if matched is None:
+                raise Invalid("A conditional reference matches nothing that you can open.", hint="Create it first.", reason="dangling")
+            self._places[reference] = matched.reference
+
+
+async def one_match(room: Room, query: Query) -> Stored | None:
+    """What a conditional interaction means: the one match, or None; more than one is a Conflict (412)."""
+    await room.permit(Action.SEARCH, query.type)
+    page = await room.searcher.search(query)
+    if (page.total or len(page.hits)) > 1:
+        raise Conflict("More than one resource matches the condition.", hint="Make the condition narrower.", reason="multiple-matches")
+    return page.hits[0].stored if page.hits else None
+
+
+def stored_of(built: Sequence[Built]) -> dict[tuple[str, str], Stored]:
+    return {place: stored for one in built for place, stored in one.stored().items()}
+
+
+def outcome_of_write(entry: Entry, stored: dict[tuple[str, str], Stored]) -> Outcome:
+    """What became of one write of a transaction that was stored."""
+    if entry.matched is not None:
+        return Outcome(status="200", stored=entry.matched)
+    change = entry.change
+    if change is None or entry.method == "DELETE":
+        return Outcome(status="204")
+    written = stored.get((change.type, change.id))
+    if written is None:  # an import found the same content
+        return Outcome(status="200")
+    return Outcome(status="201" if change.created else "200", stored=written)
+
+
+def _reference(entry: Entry) -> str:
+    if entry.matched is not None:
+        return entry.matched.reference
+    return f"{entry.change.type}/{entry.change.id}" if entry.change is not None else ""
+
+
+def _resource(raw: dict[str, Any], type: str) -> dict[str, Any]:
+    resource = raw.get("resource")
+    if not isinstance(resource, dict):
+        raise Invalid("The entry has no resource.", hint="Give it the resource that is to be stored.", expression="resource")
+    if resource.get("resourceType") != type:
+        raise Invalid(f"The resource is not of the type in the address, '{type[:64]}'.", expression="resource.resourceType")
+    return resource
+
+
+def _version(request: dict[str, Any]) -> int | None:
+    text = request.get("ifMatch")
+    if text is None:
+        return None
+    digits = str(text).removeprefix("W/").strip('"')
+    if not digits.isdigit() or len(digits) > 9:
+        raise Invalid('ifMatch looks like W/"3".', expression="request.ifMatch")
+    return int(digits)
+
+
+def _placed(wrong: CloisterError, entry: Entry) -> CloisterError:
+    """The same error, saying in which entry."""
+    place = f"{entry.place}.resource"
+    wrong.expression = f"{place}.{wrong.expression.partition('.')[2]}".rstrip(".") if wrong.expression else place
+    return wrong
