@@ -11,8 +11,6 @@ import secrets
 from pathlib import Path
 from typing import Any, Final
 
-from rich.table import Table
-
 from cloister.assemble.founding import Founded, Progress, found
 from cloister.assemble.postgres import owner_connection
 from cloister.assemble.roots import roots_file
@@ -50,6 +48,7 @@ async def found_if_new(settings: Settings, progress: Progress) -> Founded | None
             roots = {"trust": row.id, "certificate_root": row.certificate_root.hex(), "access_root": row.access_root.hex()}
             _replace(roots_file(settings), roots, 0o644)
             _replace(sign_ins_file(settings), sign_ins(settings, plan, founded), 0o600)
+            _replace(settings.state / "demo" / "roots.json", root_passphrases(founded), 0o600)
             imported_file(settings).unlink(missing_ok=True)
         return founded
     finally:
@@ -83,8 +82,12 @@ def sign_ins(settings: Settings, plan: TrustPlan, founded: Founded) -> dict[str,
             }
             for program in founded.programs
         ],
-        "roots": {"certificate": founded.certificate_root_passphrase, "access": founded.access_root_passphrase},
     }
+
+
+def root_passphrases(founded: Founded) -> dict[str, Any]:
+    """Of a demo only: a real trust writes the two on paper, for two safes."""
+    return {"certificate": founded.certificate_root_passphrase, "access": founded.access_root_passphrase}
 
 
 def refresh_address(settings: Settings) -> None:
@@ -97,15 +100,13 @@ def refresh_address(settings: Settings) -> None:
 
 
 def show_sign_ins(settings: Settings, board: Board) -> None:
+    """Printed once, a line a person, so that a narrow window does not cut a passphrase."""
     body = json.loads(sign_ins_file(settings).read_text())
-    table = Table(title="Sign-ins of the demo trust", title_justify="left", box=None, padding=(0, 2, 0, 0), header_style="dim")
-    for name in ("sign-in", "passphrase", "who", "role", "where"):
-        table.add_column(name, no_wrap=name in ("sign-in", "passphrase"))
+    board.print(f"\nSign-ins of the demo trust {settings.base_url}\n")
     for person in body["people"]:
         where = ", ".join(person["wards"]) or person["hospital"] or "the whole trust"
-        table.add_row(person["sign_in"], person["passphrase"], person["name"], person["role"], where)
-    board.console.print(table)
-    board.console.print(f"Programs have client secrets in {sign_ins_file(settings)}. To see all this again: cloister demo sign-ins\n")
+        board.print(f"  {person['sign_in']:<18} {person['passphrase']:<36} {person['role']:<20} {where}")
+    board.print("\n  To see them again, with the programs' secrets: cloister demo sign-ins\n")
 
 
 def _replace(path: Path, body: dict[str, Any], mode: int) -> None:

@@ -47,16 +47,16 @@ class Board:
         self._live: Live | None = None
         self.facts = Facts()
 
-    @property
-    def console(self) -> Console:
-        return self._console
+    def print(self, text: str) -> None:
+        """As it is, never folded: what is printed here is copied by people."""
+        self._console.print(text, markup=False, soft_wrap=True)
 
     def tell(self, text: str) -> None:
         """One event: remembered below the table, or a line of its own."""
         if self._live is not None:
             self._events.append(f"{datetime.now():%H:%M:%S}  {text}")
         else:
-            self._console.print(f"{datetime.now():%H:%M:%S}  {text}", markup=False, soft_wrap=True)
+            self.print(f"{datetime.now():%H:%M:%S}  {text}")
 
     def open(self, parts: list[Part]) -> None:
         """From here on the table is alive, if this is a terminal."""
