@@ -1,15 +1,14 @@
 // Builds the scripts and style sheets into src/cloister/web/static/dist: content hashes in the names,
-// Subresource Integrity digests in manifest.json (W3C SRI), brotli and gzip beside each text file.
+// Subresource Integrity digests in manifest.json (W3C SRI). The door compresses.
 //
 // Nothing is fetched from elsewhere at run time: fonts and icons are files of the build.
 // Each page's script is one file without imports, so that its integrity digest covers all of it; the Argon2id
-// worker is carried inside the sign-in script for the same reason.
+// worker is a file of its own (the Content-Security-Policy admits no blob:), which the script checks by its digest.
 
 import { createHash } from "node:crypto";
 import { mkdirSync, readFileSync, readdirSync, rmSync, writeFileSync } from "node:fs";
 import { basename, dirname, extname, join } from "node:path";
 import { fileURLToPath } from "node:url";
-import { brotliCompressSync, constants, gzipSync } from "node:zlib";
 import esbuild from "esbuild";
 import { PurgeCSS } from "purgecss";
 
@@ -17,7 +16,7 @@ const HERE = dirname(fileURLToPath(import.meta.url));
 const ROOT = dirname(HERE);
 const OUT = join(ROOT, "src/cloister/web/static/dist");
 const TARGET = ["chrome116", "firefox139", "safari18"]; // the first versions with WebAuthn PRF
-const SCRIPTS = ["signin", "account", "app"];
+const SCRIPTS = ["argon2.worker", "signin", "account", "app"];
 const STYLES = ["signin", "app"];
 const CONTENT = ["src/cloister/{web,epr}/**/*.{html,py}", "frontend/src/*.js"].map((glob) => join(ROOT, glob));
 
@@ -29,10 +28,6 @@ function write(name, body) {
   const path = `${basename(name, extension)}.${hash}${extension}`;
   const integrity = "sha384-" + createHash("sha384").update(body).digest("base64");
   writeFileSync(join(OUT, path), body);
-  if (extension !== ".woff2") {
-    writeFileSync(join(OUT, `${path}.gz`), gzipSync(body, { level: 9 }));
-    writeFileSync(join(OUT, `${path}.br`), brotliCompressSync(body, { params: { [constants.BROTLI_PARAM_QUALITY]: 11 } }));
-  }
   manifest[name] = { path, integrity, bytes: body.length };
   return path;
 }
@@ -41,18 +36,6 @@ async function bundle(options) {
   const result = await esbuild.build({ bundle: true, minify: true, write: false, target: TARGET, legalComments: "none", logLevel: "warning", ...options });
   return result.outputFiles;
 }
-
-// `import source from "worker:./argon2.worker.js"` gives the bundled worker as text.
-const workers = {
-  name: "worker-as-text",
-  setup(build) {
-    build.onResolve({ filter: /^worker:/ }, (found) => ({ path: join(found.resolveDir, found.path.slice("worker:".length)), namespace: "worker" }));
-    build.onLoad({ filter: /.*/, namespace: "worker" }, async (found) => {
-      const [file] = await bundle({ entryPoints: [found.path], format: "iife" });
-      return { contents: file.text, loader: "text" };
-    });
-  },
-};
 
 function writeFont() {
   const file = join(ROOT, "node_modules/@fontsource-variable/inter/files/inter-latin-wght-normal.woff2");
@@ -65,13 +48,15 @@ async function writeStyle(name, font) {
     name: "font",
     setup(build) {
       build.onResolve({ filter: /^font:inter$/ }, () => ({ path: `/static/${font}`, external: true }));
+      build.onResolve({ filter: /^\/static\// }, ({ path }) => ({ path, external: true }));
     },
   };
   const [file] = await bundle({ entryPoints: [join(HERE, `css/${name}.css`)], plugins: [place], loader: { ".svg": "dataurl" } });
   const [purged] = await new PurgeCSS().purge({
     content: CONTENT,
     css: [{ raw: file.text }],
-    variables: false,
+    variables: true,
+    keyframes: true,
     safelist: { standard: ["html", "body", "show", "active", "disabled", "is-invalid"], greedy: [/^htmx-/] },
     defaultExtractor: (text) => text.match(/[A-Za-z0-9_:/.%-]+/g) ?? [],
   });
@@ -82,7 +67,7 @@ async function writeStyle(name, font) {
 rmSync(OUT, { recursive: true, force: true });
 mkdirSync(OUT, { recursive: true });
 for (const name of SCRIPTS) {
-  const [file] = await bundle({ entryPoints: [join(HERE, `src/${name}.js`)], format: "iife", plugins: [workers] });
+  const [file] = await bundle({ entryPoints: [join(HERE, `src/${name}.js`)], format: "iife" });
   write(`${name}.js`, Buffer.from(file.contents));
 }
 const font = writeFont();

@@ -1,33 +1,38 @@
-// The account page: enrol a passkey. Its PRF-derived key goes to the session sealed, as at sign-in.
+// The account page: enrol a passkey. The passphrase is proved once more, because the session forgot the unlock key on purpose.
 
-import { get, post } from "./call.js";
-import { Failure, passkeyKek, sealToSession } from "./keys.js";
+import { Argon2 } from "./argon2.js";
+import { post } from "./call.js";
+import { Failure, passkeyKek, passphraseSecrets, sealEnrolment } from "./keys.js";
 import { enrol, supported } from "./passkey.js";
 import { say, sayFailure } from "./words.js";
 
-const button = document.getElementById("add-passkey");
+const form = document.getElementById("add-passkey");
+const passphrase = document.getElementById("passphrase");
 const label = document.getElementById("passkey-label");
+const button = document.getElementById("passkey-button");
 const status = document.getElementById("passkey-status");
 const alert = document.getElementById("passkey-alert");
+const argon2 = new Argon2();
 
 async function add() {
+  if (!supported()) throw new Failure("passkey-unsupported");
+  if (!passphrase.value) throw new Failure("passphrase-missing");
   status.textContent = say("phase-start");
-  const { flow, options } = await post("/account/passkeys/start", {});
+  const begun = await post("/account/passkeys/start", {});
   status.textContent = say("phase-passkey");
-  const { attestation, prf } = await enrol(options);
-  const kek = await passkeyKek(prf);
-  const key = await get("/session/key");
-  const sealed = await sealToSession(kek, key.session, key.public_key);
-  kek.fill(0);
+  const { attestation, prf } = await enrol(begun.options); // first, while the click still counts as the person's gesture
+  status.textContent = say("phase-derive");
+  const { kek } = await passphraseSecrets(await argon2.root(passphrase.value, begun.passphrase));
+  const sealed = await sealEnrolment(kek, await passkeyKek(prf), begun.flow, begun.public_key);
   status.textContent = say("phase-save");
-  await post("/account/passkeys", { flow, attestation, sealed, label: label.value.trim() });
+  await post("/account/passkeys", { flow: begun.flow, attestation, sealed, label: label.value.trim() });
 }
 
-button?.addEventListener("click", async () => {
+form.addEventListener("submit", async (event) => {
+  event.preventDefault();
   button.disabled = true;
   alert.hidden = true;
   try {
-    if (!supported()) throw new Failure("passkey-unsupported");
     await add();
     location.replace("/account?added=1");
   } catch (fault) {

@@ -1,26 +1,37 @@
 // Starts the worker early (while the person still types) and asks it once per attempt.
+//
+// A worker's script cannot carry an integrity attribute, so it is fetched with its digest first; the worker then loads the
+// same immutable address. Both stand on the page's own script element, whose integrity the browser has checked.
 
-import source from "worker:./argon2.worker.js";
-import { Failure, checkCost } from "./keys.js";
 import { fromBase64, fromBase64Url } from "./bytes.js";
+import { Failure, checkCost } from "./keys.js";
+
+const { worker: place, workerIntegrity: integrity } = document.currentScript.dataset;
+
+async function start() {
+  const response = await fetch(place, { integrity, credentials: "same-origin" });
+  if (!response.ok) throw new Failure("no-worker");
+  await response.arrayBuffer(); // the digest is checked at the end of the body
+  return new Worker(place);
+}
 
 export class Argon2 {
   constructor() {
-    const place = URL.createObjectURL(new Blob([source], { type: "text/javascript" }));
-    this.worker = new Worker(place);
-    this.worker.addEventListener("error", () => (this.broken = true));
-    URL.revokeObjectURL(place);
+    this.worker = start();
+    this.worker.catch(() => {}); // said when it is needed
   }
 
   /** The root secret of a passphrase. `cost` comes from the door and must not be under the floor. */
-  root(passphrase, cost) {
+  async root(passphrase, cost) {
     checkCost(cost);
+    const worker = await this.worker.catch(() => {
+      throw new Failure("no-worker");
+    });
     const password = new TextEncoder().encode(passphrase.normalize("NFKC"));
     return new Promise((resolve, reject) => {
-      if (this.broken) reject(new Failure("no-worker"));
-      this.worker.onmessage = ({ data }) => (data.root ? resolve(data.root) : reject(new Failure("derivation", { detail: data.fault })));
-      this.worker.onerror = () => reject(new Failure("no-worker"));
-      this.worker.postMessage({ ...cost, password, salt: salt(cost.salt) }, [password.buffer]);
+      worker.onmessage = ({ data }) => (data.root ? resolve(data.root) : reject(new Failure("derivation", { detail: data.fault })));
+      worker.onerror = () => reject(new Failure("no-worker"));
+      worker.postMessage({ ...cost, password, salt: salt(cost.salt) }, [password.buffer]);
     });
   }
 }

@@ -1,35 +1,40 @@
-// JSON calls to the door and to the session; a refusal becomes a Failure with the server's reason.
+// JSON calls to the door and to the session; a refusal becomes a Failure with a name that the page has a sentence for.
 
 import { Failure } from "./keys.js";
 
+// The server's reasons, where they say more than the status.
+const BY_REASON = {
+  "sign-in-refused": "wrong",
+  "challenge-over": "flow-over",
+  "sign-in-limit": "too-many",
+  "wrong-secret": "session-refused",
+  "unlock-message": "session-refused",
+  "other-session": "session-gone",
+  "passkey-without-prf": "prf-missing",
+  "unlocker-exists": "passkey-known",
+  "no-passphrase": "no-passphrase",
+  "no-answer": "down",
+  wrong: "wrong",
+};
 const BY_STATUS = { 401: "refused", 403: "refused", 404: "gone", 421: "session-gone", 429: "too-many", 502: "down", 503: "down", 504: "down" };
 
-export async function post(path, body, { status = {} } = {}) {
-  return answer(await sent(path, { method: "POST", headers: { "content-type": "application/json", accept: "application/json" }, body: JSON.stringify(body) }), status);
-}
-
-export async function get(path) {
-  return answer(await sent(path, { headers: { accept: "application/json" } }), {});
-}
-
-async function sent(path, options) {
+export async function post(path, body) {
+  let response;
   try {
-    return await fetch(path, { credentials: "same-origin", cache: "no-store", redirect: "error", ...options });
+    response = await fetch(path, {
+      method: "POST",
+      headers: { "content-type": "application/json", accept: "application/json" },
+      body: JSON.stringify(body),
+      credentials: "same-origin",
+      cache: "no-store",
+      redirect: "error",
+    });
   } catch {
     throw new Failure("unreachable");
   }
-}
-
-async function answer(response, status) {
-  let body = {};
-  try {
-    body = await response.json();
-  } catch {
-    body = {};
-  }
-  if (response.ok) return body;
-  const error = body.error && typeof body.error === "object" ? body.error : body;
-  const seconds = Number(response.headers.get("retry-after") ?? error.retry_after ?? error.seconds ?? 0) || 0;
-  const reason = status[response.status] ?? BY_STATUS[response.status] ?? "fault";
-  throw new Failure(reason, { seconds, detail: error.reason || error.text || "" });
+  const said = await response.json().catch(() => ({}));
+  if (response.ok) return said;
+  const reason = typeof said.error === "string" ? said.error : said.reason;
+  const seconds = Number(response.headers.get("retry-after")) || 0;
+  throw new Failure(BY_REASON[reason] ?? BY_STATUS[response.status] ?? "fault", { seconds, detail: reason ?? "" });
 }

@@ -18,11 +18,9 @@ export function watch() {
     if (asking) return;
     asking = true;
     try {
-      const response = await fetch("/session/state?touch=1", { headers: { accept: "application/json" }, credentials: "same-origin", cache: "no-store", redirect: "manual" });
-      if (response.status === 401 || response.status === 421 || response.type === "opaqueredirect") return leave();
-      const body = response.ok ? await response.json() : {};
-      if (body.state && !["active", "open", "unlocked", "disconnected"].includes(body.state)) return leave();
-      if (response.ok) contact = Date.now();
+      const response = await fetch("/here", { headers: { accept: "application/json" }, credentials: "same-origin", cache: "no-store", redirect: "manual" });
+      if (response.status === 401 || response.status === 421 || response.type === "opaqueredirect") leave();
+      else if (response.ok) contact = Date.now();
     } catch {
       // The network is away; the clock goes on, and the session locks by itself.
     } finally {

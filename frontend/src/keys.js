@@ -36,13 +36,25 @@ export async function passkeyKek(prf) {
 
 /** What POST /session/unlock takes: the key-encryption key, sealed so that only this session's process can open it. */
 export async function sealToSession(kek, session, publicKey) {
+  return seal(kek, `cloister/session-unlock/v1|${session}`, publicKey);
+}
+
+/** What POST /account/passkeys takes: the passphrase's key and the new passkey's key, sealed for this one enrolment. */
+export async function sealEnrolment(present, fresh, flow, publicKey) {
+  const both = new Uint8Array(present.length + fresh.length);
+  both.set(present, 0);
+  both.set(fresh, present.length);
+  return seal(both, `cloister/enrol/v1|${flow}`, publicKey);
+}
+
+async function seal(plain, label, publicKey) {
   const suite = new CipherSuite({ kem: new XWing(), kdf: new HkdfSha256(), aead: new Aes256Gcm() });
   const recipientPublicKey = await suite.kem.deserializePublicKey(fromBase64(publicKey).buffer);
-  const info = text.encode(`cloister/session-unlock/v1|${session}`);
-  const { enc, ct } = await suite.seal({ recipientPublicKey, info }, kek);
+  const { enc, ct } = await suite.seal({ recipientPublicKey, info: text.encode(label) }, plain);
   const sealed = new Uint8Array(enc.byteLength + ct.byteLength);
   sealed.set(new Uint8Array(enc), 0);
   sealed.set(new Uint8Array(ct), enc.byteLength);
+  plain.fill(0);
   return toBase64(sealed);
 }
 

@@ -75,7 +75,7 @@ export async function enrol(options) {
     id: credential.id,
     rawId: toBase64Url(credential.rawId),
     type: credential.type,
-    clientExtensionResults: {},
+    clientExtensionResults: { prf: { enabled: true } },
     response: {
       clientDataJSON: toBase64Url(credential.response.clientDataJSON),
       attestationObject: toBase64Url(credential.response.attestationObject),

@@ -3,6 +3,7 @@
 // The passphrase never leaves this page: the door gets a verifier derived from it, the session another key derived from it.
 
 import { Argon2 } from "./argon2.js";
+import { toBase64 } from "./bytes.js";
 import { post } from "./call.js";
 import { Failure, passkeyKek, passphraseSecrets, sealToSession } from "./keys.js";
 import { assert, supported } from "./passkey.js";
@@ -56,7 +57,7 @@ async function withPassphrase() {
   const root = await argon2.root(passphrase.value, flow.passphrase).finally(stop);
   const { kek, verifier } = await passphraseSecrets(root);
   phase("phase-prove", 80);
-  const place = await post("/login/passphrase", { flow: flow.flow, verifier: btoa(String.fromCharCode(...verifier)) }, { status: { 401: "wrong", 403: "wrong", 404: "flow-over" } });
+  const place = await post("/login/passphrase", { flow: flow.flow, verifier: toBase64(verifier) });
   return { kek, place };
 }
 
@@ -67,15 +68,16 @@ async function withPasskey() {
   phase("phase-passkey", 30);
   const { assertion, prf } = await assert(flow.passkey);
   phase("phase-prove", 70);
-  const place = await post("/login/passkey", { flow: flow.flow, assertion }, { status: { 401: "passkey-refused", 403: "passkey-refused", 404: "flow-over" } });
+  const place = await post("/login/passkey", { flow: flow.flow, assertion }).catch((failure) => {
+    throw failure.reason === "wrong" ? new Failure("passkey-refused") : failure;
+  });
   return { kek: await passkeyKek(prf), place };
 }
 
 async function unlock({ kek, place }) {
   phase("phase-unlock", 90);
   const sealed = await sealToSession(kek, place.session, place.public_key);
-  kek.fill(0);
-  await post("/session/unlock", { unlocker: place.unlocker.id, sealed }, { status: { 400: "session-refused", 401: "session-refused", 403: "session-refused" } });
+  await post("/session/unlock", { unlocker: place.unlocker.id, sealed });
   phase("phase-open", 100);
   return next(place.next);
 }
@@ -124,5 +126,6 @@ form.addEventListener("submit", (event) => {
 });
 passkeyButton.addEventListener("click", () => attempt(withPasskey));
 if (!supported()) passkeyButton.hidden = true;
+if (new URLSearchParams(location.search).has("locked")) document.getElementById("locked").hidden = false;
 for (const button of form.querySelectorAll("button")) button.disabled = false;
 if (name.value.trim()) name.dispatchEvent(new Event("change"));

@@ -6,7 +6,7 @@ import { existsSync } from "node:fs";
 import { test } from "node:test";
 import { argon2id } from "hash-wasm";
 import { fromBase64, fromBase64Url, toBase64, toBase64Url } from "../src/bytes.js";
-import { Failure, checkCost, passkeyKek, passphraseSecrets, sealToSession } from "../src/keys.js";
+import { Failure, checkCost, passkeyKek, passphraseSecrets, sealEnrolment, sealToSession } from "../src/keys.js";
 
 const python = [".venv/bin/python", "python3"].find((path) => !path.includes("/") || existsSync(path));
 
@@ -37,12 +37,19 @@ const hex = (bytes) => Buffer.from(bytes).toString("hex");
 
 test("the session's process opens what the browser sealed to it, and only with the same session's name", async () => {
   const kek = crypto.getRandomValues(new Uint8Array(32));
+  const expected = hex(kek);
   const sealed = await sealToSession(kek, "s-1", toBase64(Buffer.from(peer("public"), "hex")));
   const bytes = hex(fromBase64(sealed));
   assert.equal(bytes.length, 2 * (1120 + 32 + 16));
-  assert.equal(peer("open", bytes, "cloister/session-unlock/v1|s-1"), hex(kek));
+  assert.equal(peer("open", bytes, "cloister/session-unlock/v1|s-1"), expected);
+  assert.equal(hex(kek), "00".repeat(32), "the key is wiped once it is sealed");
   const wrong = spawnSync(python, ["-c", PEER, "open", bytes, "cloister/session-unlock/v1|s-2"], { encoding: "utf8" });
   assert.notEqual(wrong.status, 0);
+});
+
+test("an enrolment's two keys arrive in order, bound to its flow", async () => {
+  const sealed = await sealEnrolment(new Uint8Array(32).fill(1), new Uint8Array(32).fill(2), "f-1", toBase64(Buffer.from(peer("public"), "hex")));
+  assert.equal(peer("open", hex(fromBase64(sealed)), "cloister/enrol/v1|f-1"), "01".repeat(32) + "02".repeat(32));
 });
 
 test("browser and Python derive the same keys from a passphrase, however its accents were typed", async () => {

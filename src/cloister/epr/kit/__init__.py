@@ -1,0 +1,1 @@
+"""What the modules share: reading FHIR, dates, words, lists, forms, the patient banner, trend pictures."""

@@ -1,0 +1,14 @@
+"""The application shell: pages and their words, the modules' screens, the account, the console, the files that browsers load.
+
+pages = read_pages()                                        # before a session is hardened: reads every file once
+application = workspace(pages, desk_of, routes=fhir_routes)  # what a session serves
+pages.render("login.html", language="fr")                   # what the door serves, without a session
+"""
+
+from cloister.web.application import workspace
+from cloister.web.assets import STATIC_FOLDER, static_names
+from cloister.web.desk import Desk, wards_of
+from cloister.web.headers import PAGE_HEADERS
+from cloister.web.pages import Pages, read_pages
+
+__all__ = ["PAGE_HEADERS", "STATIC_FOLDER", "Desk", "Pages", "read_pages", "static_names", "wards_of", "workspace"]

@@ -1,0 +1,193 @@
+"""The application that a session serves: the modules' screens, the account, the console, and the FHIR interface beside them.
+
+Runs behind the session's own checks (ticket, unlocked). Every screen is decided by the policy before its handler runs; errors
+of the store become pages in the person's language.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from functools import partial
+from typing import Any, Final
+
+from starlette.applications import Starlette
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.responses import HTMLResponse, JSONResponse, RedirectResponse, Response
+from starlette.routing import BaseRoute, Route
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from cloister.access import PAGE, Action, Facts, Page
+from cloister.base.errors import HTTP_STATUS, CloisterError, Corrupt, NotFound
+from cloister.base.telemetry import log
+from cloister.base.wire import where_of
+from cloister.epr import CLINICAL_ROLES, LANGUAGES, Visit
+from cloister.web import account, console
+from cloister.web.desk import Desk, DeskOf
+from cloister.web.headers import PAGE_HEADERS
+from cloister.web.pages import Pages
+
+Handler = Callable[[Request], Awaitable[Response]]
+
+LANGUAGE_COOKIE: Final = "language"
+LANGUAGE_SECONDS: Final = 365 * 24 * 3600
+FHIR: Final = "/fhir/"
+
+
+def workspace(pages: Pages, desk_of: DeskOf, *, routes: Sequence[BaseRoute] = ()) -> Starlette:
+    """`routes` are served beside the pages (FHIR); they find `request.state.records`."""
+    served: list[BaseRoute] = [Route("/", _guarded(Page.START, partial(_start, pages)), methods=["GET"])]
+    for module in pages.modules:
+        served += [Route(screen.path, _guarded(Page.CHART, screen.handler), methods=list(screen.methods)) for screen in module.screens]
+    served += [
+        Route("/account", _guarded(Page.ACCOUNT, account.show_account), methods=["GET"]),
+        Route("/account/passkeys/start", _guarded(Page.ACCOUNT, account.start_passkey), methods=["POST"]),
+        Route("/account/passkeys", _guarded(Page.ACCOUNT, account.add_passkey), methods=["POST"]),
+        Route("/console/ciphertext", _guarded(Page.CONSOLE, console.show_ciphertext), methods=["GET"]),
+        Route("/language/{language}", _choose_language, methods=["POST"]),
+        Route("/here", _here, methods=["GET"]),
+        *routes,
+    ]
+    application = Starlette(routes=served, exception_handlers={CloisterError: _refused, HTTPException: _no_such_page})
+    return _with_circumstances(application, pages, desk_of)
+
+
+def _guarded(page: Page, handler: Handler) -> Handler:
+    """The policy first: a screen that a role may not see is refused before anything is read."""
+
+    async def guarded(request: Request) -> Response:
+        desk: Desk = request.state.desk
+        desk.policy.decide(desk.actor, Action.VIEW, Facts(kind=PAGE, page=page))
+        return await handler(request)
+
+    return guarded
+
+
+async def _start(pages: Pages, request: Request) -> Response:
+    """The first page after sign-in, by role."""
+    visit = Visit.of(request)
+    for module in pages.modules:
+        if module.start and visit.may(module.roles):
+            return await module.start(request)
+    if visit.actor.role == "it-operator":
+        return RedirectResponse("/console/ciphertext", status_code=303)
+    return visit.page("start.html", nav="/")
+
+
+async def _choose_language(request: Request) -> Response:
+    """POST /language/fr?back=/patients: remembered in this browser, and no secret."""
+    language, back = request.path_params["language"], request.query_params.get("back", "/")
+    response = RedirectResponse(back if back.startswith("/") and not back.startswith(("//", "/\\")) else "/", status_code=303)
+    if language in LANGUAGES:
+        response.set_cookie(LANGUAGE_COOKIE, language, max_age=LANGUAGE_SECONDS, secure=True, httponly=True, samesite="strict")
+    return response
+
+
+async def _here(request: Request) -> Response:
+    """Somebody works on this page: passing through the session's shell is what keeps it unlocked."""
+    return Response(status_code=204)
+
+
+# --- around every request -----------------------------------------------------------------------
+
+
+def _with_circumstances(application: Starlette, pages: Pages, desk_of: DeskOf) -> Starlette:
+    """Puts desk, records and visit into the request's state, and the headers onto every page."""
+
+    class Circumstances:
+        def __init__(self, app: ASGIApp) -> None:
+            self._app = app
+
+        async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+            if scope["type"] != "http":
+                await self._app(scope, receive, send)
+                return
+            state = scope.setdefault("state", {})
+            desk = desk_of(state.get("runtime"))
+            state["desk"], state["records"] = desk, desk.records
+            state["visit"] = visit_of(Request(scope), pages, desk)
+            if scope["path"].startswith(FHIR):
+                await self._app(scope, receive, send)
+                return
+            answer = Answer(send)
+            try:
+                await self._app(scope, receive, answer)
+            except Exception as fault:  # the process's edge: its text may hold a patient's words, so nobody gets it
+                log("page.fault", level="error", kind=type(fault).__name__, at=where_of(fault))
+                if not answer.begun:
+                    await (await _refused(Request(scope), _FAULT))(scope, receive, answer)
+
+    application.add_middleware(Circumstances)
+    return application
+
+
+class Answer:
+    """Sends, with the headers of every page; knows whether the answer has begun."""
+
+    def __init__(self, send: Send) -> None:
+        self._send = send
+        self.begun = False
+
+    async def __call__(self, message: Message) -> None:
+        if message["type"] == "http.response.start":
+            self.begun = True
+            have = {name.lower() for name, _ in message.get("headers", ())}
+            more = [(name.encode(), value.encode()) for name, value in PAGE_HEADERS.items() if name.encode() not in have]
+            message["headers"] = [*message.get("headers", ()), *more]
+        await self._send(message)
+
+
+def visit_of(request: Request, pages: Pages, desk: Desk) -> Visit:
+    words = pages.catalogue.wanted(chosen=request.cookies.get(LANGUAGE_COOKIE), accept="", usual=desk.actor.language)
+    now = desk.clock()
+
+    def draw(template: str, context: Mapping[str, Any]) -> str:
+        links = [link for module in pages.modules for link in module.top if desk.actor.role in link.roles]
+        shell = {
+            "me": desk.actor,
+            "trust": desk.trust,
+            "hospital": desk.hospital,
+            "now": now,
+            "idle_seconds": desk.idle_lock_seconds,
+            "clinical": desk.actor.role in CLINICAL_ROLES,
+            "nav": "",
+            "links": links,
+            "path": request.url.path,
+        }
+        return pages.draw(template, words, {**shell, **context})
+
+    return Visit(records=desk.records, actor=desk.actor, words=words, wards=desk.wards, now=now, draw=draw, modules=pages.modules)
+
+
+# --- errors as pages --------------------------------------------------------------------------------
+
+
+_FAULT: Final = Corrupt("Something went wrong inside.", hint="Try again, and tell IT if it happens twice.", reason="fault")
+
+
+def _wants_json(request: Request) -> bool:
+    return "application/json" in request.headers.get("accept", "")
+
+
+async def _refused(request: Request, raised: Exception) -> Response:
+    assert isinstance(raised, CloisterError)
+    status = HTTP_STATUS[raised.category]
+    if _wants_json(request):
+        return JSONResponse(
+            {"error": raised.reason or raised.category, "category": raised.category, "text": raised.text, "hint": raised.hint},
+            status_code=status,
+        )
+    visit = Visit.of(request)
+    body = visit.draw("error.html", {"error": raised, "status": status})
+    headers = {"retry-after": "5"} if raised.category in ("busy", "unavailable") else {}
+    if request.headers.get("hx-request") == "true":  # htmx shows no error's body in place of a list; the page is loaded instead
+        headers["hx-retarget"], headers["hx-reswap"] = "#main", "innerHTML"
+        body = visit.draw("error-part.html", {"error": raised, "status": status})
+    return HTMLResponse(body, status_code=status, headers=headers)
+
+
+async def _no_such_page(request: Request, raised: Exception) -> Response:
+    assert isinstance(raised, HTTPException)
+    if raised.status_code == 404:
+        return await _refused(request, NotFound("There is no such page.", reason="no-such-page"))
+    return Response(f"{raised.detail}\n", status_code=raised.status_code, headers=raised.headers, media_type="text/plain")

@@ -1,0 +1,62 @@
+"""What a session's pages work with: made by the assembly each time the session was unlocked."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+from cloister.access import Actor, Policy
+from cloister.base.clock import Clock, system_clock
+from cloister.base.wire import Caller
+from cloister.epr import Ward
+from cloister.identity import passkey
+from cloister.records import Records
+from cloister.web.enrolment import Enrolments
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Desk:
+    """One unlocked session, as its pages see it."""
+
+    actor: Actor
+    records: Records
+    gate: Caller
+    policy: Policy
+    trust: str  # the trust's name
+    hospital: str  # the name of the person's hospital, or nothing
+    wards: tuple[Ward, ...]
+    idle_lock_seconds: int
+    party: passkey.RelyingParty
+    clock: Clock = system_clock
+    enrolments: Enrolments = field(default_factory=Enrolments)
+
+
+DeskOf = Callable[[Any], Desk]  # the session runtime to its desk
+
+
+class Held(Protocol):
+    """A zone of a keyring (cloister.zones.keyring.HeldZone)."""
+
+    @property
+    def zone(self) -> str: ...
+    @property
+    def hospital(self) -> str: ...
+    @property
+    def ward(self) -> str | None: ...
+    @property
+    def rights(self) -> frozenset[str]: ...
+
+
+def wards_of(held: Iterable[Held], wards: Iterable[Mapping[str, Any]], hospitals: Iterable[Mapping[str, Any]]) -> tuple[Ward, ...]:
+    """The wards whose patients this keyring opens: those of its ward zones first, then all of its hospital zones.
+
+    `wards` and `hospitals` are rows of the directory: {id, hospital, name, zone, ordinal} and {id, name, zone}.
+    """
+    names = {str(row["id"]): str(row["name"]) for row in hospitals}
+    readable = [zone for zone in held if "read" in zone.rights]
+    own = {zone.zone for zone in readable if zone.ward}
+    whole = {zone.hospital for zone in readable if not zone.ward}
+    chosen = [row for row in wards if row["zone"] in own or row["hospital"] in whole]
+    chosen.sort(key=lambda row: (row["zone"] not in own, row["hospital"], row["ordinal"]))
+    return tuple(Ward(id=str(row["id"]), name=str(row["name"]), hospital=names.get(str(row["hospital"]), "")) for row in chosen)
