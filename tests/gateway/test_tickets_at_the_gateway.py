@@ -30,6 +30,14 @@ def test_a_program_sends_its_ticket_as_bearer_token(gateway: Rig) -> None:
     assert answer.json()["served_by"] == "slot 1"
 
 
+def test_two_tickets_in_one_request_never_mix_two_sessions(gateway: Rig) -> None:
+    both = {"authorization": f"Bearer {gateway.ticket(1, session=YANIS)}"}
+    answer = gateway.get("/fhir/R4/Patient", gateway.ticket(0), **both).json()
+    assert (answer["served_by"], answer["headers"]["x-cloister-sid"]) == ("slot 1", YANIS)
+    forged = {"authorization": f"Bearer {gateway.ticket(1, session=YANIS, by=gateway.stranger)}"}
+    assert gateway.get("/fhir/R4/Patient", gateway.ticket(0), **forged).status_code == 401
+
+
 def test_without_a_ticket_a_browser_is_shown_the_sign_in(gateway: Rig) -> None:
     answer = gateway.get("/patients/7", accept="text/html")
     assert answer.status_code == 303

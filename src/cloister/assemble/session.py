@@ -14,7 +14,7 @@ from cloister.base.errors import Denied
 from cloister.base.settings import Settings
 from cloister.base.wire import Caller
 from cloister.identity import passkey
-from cloister.records import Records, routes
+from cloister.records import Records, routes, warm
 from cloister.server import Application, Asgi, SessionRuntime, control_socket, run_zygote
 from cloister.web import Desk, Pages, read_pages, wards_of, workspace
 from cloister.zones import Keyring
@@ -68,6 +68,7 @@ class Workplace:
 def application_of(settings: Settings) -> Application:
     """What builds a session's application around its runtime."""
     pages, policy = read_pages(), read_policy()
+    warm()
     party = passkey.RelyingParty(id=settings.host, name="Cloister", origins=(settings.base_url,))
 
     def application(runtime: SessionRuntime) -> Asgi:

@@ -25,10 +25,11 @@ from cloister.gateway.envoy.plan import (
 from cloister.gateway.envoy.routes import door_matches
 
 KEYS_PATH: Final = "/login/keys"
+BEARER: Final = "Bearer "
 
 
-def ticket_filter(plan: Plan) -> Json:
-    provider: Json = {
+def _provider(plan: Plan, source: Json) -> Json:
+    return {
         "issuer": TICKET_ISSUER,
         "audiences": [TICKET_AUDIENCE],
         "remote_jwks": {
@@ -36,8 +37,7 @@ def ticket_filter(plan: Plan) -> Json:
             "cache_duration": "30s",
             "async_fetch": {"fast_listener": False, "failed_refetch_duration": "1s"},
         },
-        "from_cookies": [TICKET_COOKIE],
-        "from_headers": [{"name": "Authorization", "value_prefix": "Bearer "}],
+        **source,
         "payload_in_metadata": TICKET_METADATA,
         "claim_to_headers": [{"header_name": header, "claim_name": claim} for header, claim in CLAIM_HEADERS.items()],
         "require_expiration": True,
@@ -46,12 +46,19 @@ def ticket_filter(plan: Plan) -> Json:
         # Per worker; a ticket is renewed every few minutes, so twice the slots hold all that live.
         "jwt_cache_config": {"jwt_cache_size": max(1000, plan.slots * 2)},
     }
+
+
+def ticket_filter(plan: Plan) -> Json:
+    """A request with a bearer token is judged by that alone: two tickets in one request would mix two sessions' claims."""
+    bearer = {"from_headers": [{"name": "Authorization", "value_prefix": BEARER}]}
+    has_bearer = [{"name": "authorization", "string_match": {"prefix": BEARER}}]
     return typed(
         JWT_FILTER,
         "envoy.extensions.filters.http.jwt_authn.v3.JwtAuthentication",
-        providers={"ticket": provider},
+        providers={"bearer": _provider(plan, bearer), "cookie": _provider(plan, {"from_cookies": [TICKET_COOKIE]})},
         rules=[
             *({"match": match} for match in door_matches()),
-            {"match": {"prefix": "/"}, "requires": {"provider_name": "ticket"}},
+            {"match": {"prefix": "/", "headers": has_bearer}, "requires": {"provider_name": "bearer"}},
+            {"match": {"prefix": "/"}, "requires": {"provider_name": "cookie"}},
         ],
     )
