@@ -89,6 +89,8 @@ async def serve(where: Path | socket.socket, handler: Handler, *, mode: int = 0o
                 task.add_done_callback(tasks.discard)
         except (asyncio.IncompleteReadError, ConnectionError):
             pass
+        except asyncio.CancelledError:
+            pass  # the process stops; asyncio would log a stack for each connection otherwise
         except (CloisterError, ValueError, TypeError, msgpack.UnpackException):
             log("wire.bad_frame", level="warning", pid=peer.pid, uid=peer.uid)
         finally:
