@@ -12,11 +12,12 @@ if TYPE_CHECKING:
     from cloister.records.chart import Chart
     from cloister.records.definitions import capability_statement
     from cloister.records.fhir.routes import routes
+    from cloister.records.fhir.warming import warm
     from cloister.records.records import Records
     from cloister.records.search import parse
     from cloister.records.stored import Hit, Outcome, Page, Reader, Stored, Written
 
-__all__ = ["Chart", "Hit", "Outcome", "Page", "Reader", "Records", "Stored", "Written", "capability_statement", "parse", "routes"]
+__all__ = ["Chart", "Hit", "Outcome", "Page", "Reader", "Records", "Stored", "Written", "capability_statement", "parse", "routes", "warm"]
 
 
 def __getattr__(name: str) -> Any:
@@ -36,6 +37,10 @@ def __getattr__(name: str) -> Any:
         from cloister.records.fhir.routes import routes
 
         return routes
+    if name == "warm":
+        from cloister.records.fhir.warming import warm
+
+        return warm
     if name == "parse":
         from cloister.records.search import parse
 

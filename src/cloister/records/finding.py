@@ -94,8 +94,7 @@ class Finder:
         """One verified resource, in one call once its dossier is open; a deleted one comes back as `deleted`."""
         row = uuid_row(id)
         if row is None:
-            dossier, line = await self.line(type, id)
-            return await self.fetch(dossier, line, audit)
+            return await self.fetch(*await self.line(type, id), audit)
         for _ in range(ATTEMPTS):
             answers = await self._gate.call("rows_by_id", rtype=type_numbers()[type], ids=[row], audit=audit)
             if not answers:

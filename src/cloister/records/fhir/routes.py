@@ -42,6 +42,8 @@ def routes(base: str = "") -> list[Route]:
         route("/metadata", metadata, "GET"),
         route("", _bundle, "POST"),
         route("/", _bundle, "POST"),
+        route("/_history", _elsewhere, *METHODS),
+        route("/{type}/_history", _elsewhere, *METHODS),
         route("/{type}/_search", search_by_post, "POST"),
         route("/{type}", search, "GET"),
         route("/{type}", create, "POST"),

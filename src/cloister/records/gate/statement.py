@@ -21,7 +21,7 @@ TEXT_MAX: Final = 200
 RowId = Annotated[bytes, Meta(min_length=16, max_length=16)]
 ZoneName = Annotated[str, Meta(min_length=1, max_length=TEXT_MAX)]
 Text = Annotated[str, Meta(max_length=TEXT_MAX)]
-Number = Annotated[int, Meta(ge=-(2**63), lt=2**63)]
+Number = Annotated[int, Meta(ge=-(2**63), le=2**63 - 1)]
 Small = Annotated[int, Meta(ge=0, lt=2**15)]
 Medium = Annotated[int, Meta(ge=0, lt=2**31)]
 

@@ -30,9 +30,10 @@ ATTRIBUTES: Final = frozenset(
     """.split()  # noqa: SIM905 (a list of 40 quoted words reads worse)
 )
 XHTML: Final = "http://www.w3.org/1999/xhtml"
-LINK: Final = re.compile(r"\s*(https?:|mailto:|tel:|urn:|#|[^:]*$)", re.IGNORECASE)  # no javascript:, data:, vbscript:
-IMAGE: Final = re.compile(r"\s*(data:image/(png|jpeg|gif|webp);base64,|#|[^:/]*$)", re.IGNORECASE)  # nothing is fetched from outside
-STYLE: Final = re.compile(r"url\s*\(|expression\s*\(|@import|javascript:|behavior\s*:|-moz-binding|\\", re.IGNORECASE)
+LINK: Final = re.compile(r"\s*(https?:|ftp:|mailto:|tel:|urn:|#|[^:]*$)", re.IGNORECASE)  # no javascript:, data:, vbscript:
+IMAGE: Final = re.compile(r"\s*(data:\s*image/(png|jpeg|gif|webp);base64,|#|[^:/]*$)", re.IGNORECASE)  # nothing is fetched from outside
+ADDRESS: Final = re.compile(r"url\s*\(\s*['\"]?([^)'\"]*)", re.IGNORECASE)
+STYLE: Final = re.compile(r"expression\s*\(|@import|javascript:|behavior\s*:|-moz-binding|\\", re.IGNORECASE)
 NAMED: Final = re.compile(r"&([A-Za-z][A-Za-z0-9]*);")
 OF_XML: Final = frozenset({"lt", "gt", "amp", "quot", "apos"})
 
@@ -88,7 +89,7 @@ class _Reader:
                 raise _Refused(f"The narrative holds the attribute {attribute[:32]}, which is not allowed.")
             if (attribute in ("href", "cite", "longdesc") and not LINK.match(value)) or (attribute == "src" and not IMAGE.match(value)):
                 raise _Refused(f"The narrative holds an address in {attribute} that is not allowed.")
-            if attribute == "style" and STYLE.search(value):
+            if attribute == "style" and (STYLE.search(value) or not all(IMAGE.match(address) for address in ADDRESS.findall(value))):
                 raise _Refused("The narrative holds a style that is not allowed.")
 
     def end(self, name: str) -> None:
