@@ -66,7 +66,9 @@ def test_any_bytes_given_as_a_row_or_an_index_part_are_refused(junk: bytes) -> N
         KEY.open_index_part(0, junk)
 
 
-@pytest.mark.parametrize("change", [{"version": -1}, {"version": 2**63}, {"dict_no": -1}, {"dict_no": 2**31}, {"id": "x" * 256}])
+@pytest.mark.parametrize(
+    "change", [{"version": -1}, {"version": 2**63}, {"dict_no": -1}, {"dict_no": 2**31}, {"id": "x" * 256}, {"id": "\ud800"}]
+)
 def test_a_place_that_cannot_be_is_refused(change: dict[str, Any]) -> None:
     with refused(Refusal.MALFORMED):
         sealed_at(**change)
@@ -79,6 +81,19 @@ def test_index_parts_open_in_their_own_place() -> None:
         KEY.open_index_part(2, part)
     with refused(Refusal.TAG):
         KEY.open_version(TRUST, "Observation", "obs-1", 1, 0, part)
+
+
+@pytest.mark.parametrize("number", [-1, 2**64])
+def test_a_number_that_no_format_holds_is_refused(trust: Trust, number: int) -> None:
+    with refused(Refusal.MALFORMED):
+        KEY.open_index_part(number, bytes(40))
+    with refused(Refusal.MALFORMED):
+        dossier_key(key_no=number)
+    keyring = trust.keyring(trust.grant())
+    with refused(Refusal.MALFORMED):
+        keyring.unwrap(WARD, 1, "dossier-1", number, bytes(60))
+    with refused(Refusal.MALFORMED):
+        keyring.shard_open(WARD, number, bytes(3) + b"\1" + bytes(40))
 
 
 def test_a_row_is_the_one_its_index_entry_means() -> None:

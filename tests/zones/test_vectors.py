@@ -27,6 +27,7 @@ from cloister.zones import (
     unlockers,
 )
 from cloister.zones.cbor import decoded, encoded
+from cloister.zones.certificates import EXTENSION_OID
 from cloister.zones.packing import packed
 
 FOLDER = Path(__file__).resolve().parents[2] / "docs" / "spec" / "vectors"
@@ -136,3 +137,10 @@ def test_audit() -> None:
         frontier.append(entry.leaf())
     assert frontier.root().hex() == v["roots"][-1]
     assert frontier.to_bytes().hex() == v["frontier"]
+
+
+def test_the_written_format_shows_the_same_bytes_as_the_vectors() -> None:
+    text = "".join((FOLDER.parent / "zones.md").read_text().split())
+    v, u = vectors("primitives"), vectors("unlocking")
+    shown = [v["cbor"]["out"], v["packed"]["out"], v["envelope"]["out"][:100], u["passphrase"]["kek"], u["passphrase"]["verifier"]]
+    assert [one for one in [*shown, u["passkey"]["prf_salt"], EXTENSION_OID.dotted_string] if one not in text] == []

@@ -202,6 +202,8 @@ class Certificates:
             if hashed in self._verified:
                 known.append(self._verified[hashed])
                 continue
+            if hashed in self._refused:
+                continue
             parsed = _parsed_or_none(self._ders[hashed])
             if parsed is None or not _signed_by(parsed, self.roots.certificate_root_public):
                 continue

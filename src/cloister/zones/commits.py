@@ -23,7 +23,7 @@ NO_PREVIOUS: Final = bytes(32)
 
 
 class Authors(Protocol):
-    """Whoever knows the authors' certificates: a Keyring, or a verifier that holds no keys (`KnownAuthors`)."""
+    """Whoever knows the authors' certificates: a Keyring, or a verifier that holds no keys."""
 
     @property
     def trust_id(self) -> str: ...

@@ -66,7 +66,10 @@ class DossierKey:
     def _bound(self, trust: str, rtype: str, id: str, version: int, dict_no: int) -> bytes:
         if trust != self._trust:
             self._trust, self._prefix = trust, self._version_prefix(trust)
-        kind, name = rtype.encode(), id.encode()
+        try:
+            kind, name = rtype.encode(), id.encode()
+        except UnicodeEncodeError:  # a lone surrogate
+            raise Forged(Refusal.MALFORMED) from None
         if not 0 <= version < 2**63 or not 0 <= dict_no < 2**31 or len(kind) > 255 or len(name) > 255:
             raise Forged(Refusal.MALFORMED)
         return b"%b%c%b%c%b%b" % (self._prefix, len(kind), kind, len(name), name, _TAIL.pack(version, dict_no))

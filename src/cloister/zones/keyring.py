@@ -90,13 +90,13 @@ class Keyring:
         offices = Offices(trust, certificates, material.mandates)
         keyring = cls(bundle, trust, max(own, key=lambda one: one.not_after), certificates, offices)
         keyring.refused.extend((hashed.hex(), reason) for hashed, reason in offices.refused)
-        hashes = {one.hash for one in own}
+        hashes, revoked = {one.hash for one in own}, set(material.revoked_grants)
         zones, epochs = _by_zone(material.zones, "seq"), _by_zone(material.epochs, "epoch")
         for grant in keyring._newest(material.grants, now):
             try:
                 if grant.certificate not in hashes:
                     raise Refused(Refusal.GRANT_CERTIFICATE_MISMATCH)
-                if grant.hash in set(material.revoked_grants):
+                if grant.hash in revoked:
                     raise Refused(Refusal.GRANT_REVOKED)
                 check_moment(grant, now)
                 keyring._open_zone(grant, bundle, zones.get(grant.zone, []), epochs.get(grant.zone, []))
