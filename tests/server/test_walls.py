@@ -166,6 +166,17 @@ async def test_a_sessions_descriptors_are_only_its_own(server: Rig) -> None:
     assert len(links) <= 11, "slot, control, loop (3), agent (2), gate"
 
 
+async def test_a_fault_says_where_it_is_and_quotes_no_record(server: Rig) -> None:
+    adele = await server.open("adele")
+    assert (await adele.get("/fail")).status_code == 500
+    assert (await adele.get("/")).status_code == 200
+    log = server.log.read_text()
+    assert '"event": "session.request_fault"' in log
+    assert "zygote_process.py:" in log
+    assert "Lopez" not in log
+    assert "Traceback" not in log
+
+
 def test_the_filter_lets_no_call_through_twice() -> None:
     numbers = [n for table in (seccomp.CALLS_ALLOWED, seccomp.CALLS_OF_INTRUDERS, seccomp.CALLS_UNKNOWN, seccomp.CALLS_WITHOUT_FILES)
                for n in table.values()]  # fmt: skip

@@ -98,7 +98,10 @@ def application(runtime: SessionRuntime) -> Starlette:
             return PlainTextResponse(errno.errorcode.get(refused.errno or 0, type(refused).__name__))
         return PlainTextResponse("done")
 
-    return Starlette(routes=[Route("/", who), Route("/fhir/R4/Patient", who), Route("/try/{what}", attempt)])
+    async def fail(request: Request) -> PlainTextResponse:
+        raise ValueError("Mrs Lopez has a secret")
+
+    return Starlette(routes=[Route("/fail", fail), Route("/", who), Route("/fhir/R4/Patient", who), Route("/try/{what}", attempt)])
 
 
 async def warm(app: Any) -> None:

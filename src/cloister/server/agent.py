@@ -27,6 +27,7 @@ from cloister.server.register import Register, SessionRecord
 from cloister.server.slots import Slots
 from cloister.server.zygote_link import Forked, ZygoteLink
 
+JOIN_SECONDS_MAX: Final = 10.0
 READY_SECONDS_MAX: Final = 10.0
 ADOPT_SECONDS_MAX: Final = 5.0
 END_SECONDS_MAX: Final = 3.0
@@ -96,7 +97,7 @@ class Agent:
         await asyncio.gather(*(self._adopt(record, pidfd) for record, pidfd in found))
         # Sessions have accounts of their own, so all may connect; who may say what is decided by SO_PEERCRED.
         server = await wire.serve(self._plan.socket("agent"), self._answer, mode=0o666 if self._root else 0o600)
-        tasks += [asyncio.create_task(self._gate.keep()), asyncio.create_task(self._controller.keep())]
+        tasks += [asyncio.create_task(self._gate.keep()), asyncio.create_task(self._join_farm())]
         log("agent.ready", slots=self._plan.slots, adopted=len(self._live))
         try:
             await stop.wait()
@@ -106,6 +107,12 @@ class Agent:
             for task in tasks:
                 task.cancel()
             await asyncio.gather(*tasks, return_exceptions=True)
+
+    async def _join_farm(self) -> None:
+        """Say hello when sessions can be started; without a zygote, say it late, for the sessions that live already."""
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(self._zygote.warm.wait(), JOIN_SECONDS_MAX)
+        await self._controller.keep()
 
     # --- agent.sock ----------------------------------------------------------------------------------
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import errno
 import os
 import resource
+from pathlib import Path
 from typing import Final
 
 from cloister.base.process import Account, drop_to, is_root, unshare
@@ -35,6 +36,16 @@ def harden(account: Account) -> tuple[str, ...]:
     missing += landlock.forbid_files_and_tcp()
     missing += seccomp.install()  # last: the steps before need calls that it refuses
     return tuple(missing)
+
+
+def swap_in_use() -> list[str]:
+    """Whether the kernel may write pages with keys to a disk."""
+    try:
+        areas = Path("/proc/swaps").read_text().splitlines()[1:]
+    except OSError:
+        return []
+    on_disk = [area for area in areas if not area.startswith("/dev/zram")]
+    return ["keys only in memory: swap is on; turn it off (swapoff -a), or encrypt it"] if on_disk else []
 
 
 def _own_namespaces() -> list[str]:

@@ -8,8 +8,12 @@ from __future__ import annotations
 
 import asyncio
 import gc
+import logging
 import signal
 import socket
+import sys
+import threading
+import warnings
 from typing import Any, Final
 
 import uvicorn
@@ -92,6 +96,23 @@ def control_handler(runtime: SessionRuntime) -> wire.Handler:
     return answer
 
 
+def silence_libraries() -> None:
+    """Their log lines and stacks may quote what they worked on; ours name the kind of a fault and its place, no value."""
+    logging.disable(logging.CRITICAL)
+    sys.excepthook = lambda kind, fault, trace: _log_fault("session.fault", fault)
+    threading.excepthook = lambda fault: _log_fault("session.thread_fault", fault.exc_value)
+    warnings.simplefilter("ignore")
+
+
+def _log_fault(event: str, fault: BaseException | None) -> None:
+    if fault is not None:
+        log(event, level="error", kind=type(fault).__name__, where=wire.where_of(fault))
+
+
+def _loop_fault(loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
+    _log_fault("session.task_fault", context.get("exception"))
+
+
 async def live(
     runtime: SessionRuntime, assignment: Assignment, config: uvicorn.Config, listener: socket.socket, control: socket.socket
 ) -> None:
@@ -100,6 +121,7 @@ async def live(
     forbid_late_imports()
     runtime.begin(assignment, missing)
     loop = asyncio.get_running_loop()
+    loop.set_exception_handler(_loop_fault)
     loop.add_signal_handler(signal.SIGTERM, runtime.end, "stopped")
     http = await serve_http(config, listener, assignment.edge_uid)
     calls = await wire.serve(control, control_handler(runtime))
@@ -112,10 +134,11 @@ async def live(
 def run(runtime: SessionRuntime, assignment: Assignment, config: uvicorn.Config, listener: socket.socket, control: socket.socket) -> int:
     """The child's main; its value is the exit status."""
     name_part(f"session-{assignment.slot}")
+    silence_libraries()
     gc.enable()  # what came before the fork is frozen, so it stays shared
     try:
         asyncio.run(live(runtime, assignment, config, listener, control))
     except Exception as fault:  # the process's edge
-        log("session.fault", level="error", session=assignment.session, kind=type(fault).__name__, where=wire.where_of(fault))
+        _log_fault("session.fault", fault)
         return 1
     return 0

@@ -15,7 +15,9 @@ from collections.abc import Awaitable, Callable, MutableMapping
 from dataclasses import dataclass
 from typing import Any, Final
 
-from cloister.base.errors import HTTP_STATUS, ISSUE_CODE, CloisterError, Denied, Invalid
+from cloister.base.errors import HTTP_STATUS, ISSUE_CODE, CloisterError, Corrupt, Denied, Invalid
+from cloister.base.telemetry import log
+from cloister.base.wire import where_of
 from cloister.farm import SessionState
 from cloister.server.runtime import SessionRuntime
 
@@ -74,7 +76,24 @@ class Shell:
             return
         scope.setdefault("state", {})["runtime"] = self._runtime
         with self._runtime.in_use():
-            await self._application(scope, receive, self._renewing(ask, send))
+            await self._serve(ask, scope, receive, self._renewing(ask, send))
+
+    async def _serve(self, ask: Ask, scope: Scope, receive: Receive, send: Send) -> None:
+        begun = False
+
+        async def watched(message: Message) -> None:
+            nonlocal begun
+            begun = True
+            await send(message)
+
+        try:
+            await self._application(scope, receive, watched)
+        except Exception as fault:  # the process's edge: the fault is ours; its text, which may quote a record, stays here
+            log("session.request_fault", level="error", kind=type(fault).__name__, where=where_of(fault))
+            if begun:
+                raise ConnectionAbortedError from None  # half an answer must not look whole
+            known = fault if isinstance(fault, CloisterError) else Corrupt("Something went wrong inside.", hint="See the log.")
+            await refuse(ask, known, send)
 
     def _check(self, ask: Ask) -> None:
         if ask.sid != self._runtime.session.encode():

@@ -17,7 +17,7 @@ from cloister.base.errors import Unavailable
 from cloister.server import session
 from cloister.zones import algorithms
 
-REQUESTS: Final = (b"GET /session/state HTTP/1.1\r\nhost: warm\r\nx-cloister-sid: warm\r\n\r\n", b"broken\r\n\r\n")
+REQUESTS: Final = (b"GET /session/state HTTP/1.1\r\nhost: warm\r\nx-cloister-sid: warm\r\n\r\n",)
 
 
 async def warm_session(config: uvicorn.Config) -> None:

@@ -23,7 +23,7 @@ from cloister.base.process import Account, return_free_memory
 from cloister.base.telemetry import log, name_part
 from cloister.server import session
 from cloister.server.assignment import Assignment, assignment_from_wire
-from cloister.server.hardening import harden
+from cloister.server.hardening import harden, swap_in_use
 from cloister.server.runtime import SessionRuntime
 from cloister.server.shell import Asgi, Shell
 from cloister.server.warming import warm_session
@@ -49,7 +49,7 @@ def run_zygote(control: socket.socket, *, application: Application, trust: Trust
     asyncio.run(warm_session(config))
     if warm is not None:
         asyncio.run(warm(app))
-    missing = _probe_walls()
+    missing = [*_probe_walls(), *swap_in_use()]
     if threading.active_count() != 1:
         log("zygote.threads", level="warning", threads=threading.active_count())  # a thread is lost in the fork
     signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # the kernel reaps; the agent watches pidfds

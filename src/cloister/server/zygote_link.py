@@ -38,7 +38,7 @@ class ZygoteLink:
         self._command = list(command)
         self._socket: socket.socket | None = None
         self._process: asyncio.subprocess.Process | None = None
-        self._warm = asyncio.Event()
+        self.warm = asyncio.Event()
         self._turn = asyncio.Lock()
         self.missing: tuple[str, ...] = ()
 
@@ -72,13 +72,13 @@ class ZygoteLink:
             hello, _ = await asyncio.wait_for(_receive(ours), WARM_SECONDS_MAX)
             self.missing = tuple(hello["missing"])
             self._socket = ours
-            self._warm.set()
+            self.warm.set()
             log("zygote.ready", zygote=self._process.pid, missing=len(self.missing))
             return await self._process.wait()
         except TimeoutError:
             raise Unavailable("The zygote does not become ready.", hint="See its log.") from None
         finally:
-            self._warm.clear()
+            self.warm.clear()
             self._socket = None
             ours.close()  # its lifeline: a zygote that still runs ends now
             if self._process is not None and self._process.returncode is None:
@@ -90,7 +90,7 @@ class ZygoteLink:
         """A new session's process. Raises Unavailable while there is no zygote; the request may be repeated."""
         async with self._turn:
             try:
-                await asyncio.wait_for(self._warm.wait(), FORK_SECONDS_MAX)
+                await asyncio.wait_for(self.warm.wait(), FORK_SECONDS_MAX)
                 if self._socket is None:
                     raise ConnectionError
                 packet = msgpack.packb(assignment.as_wire())
@@ -98,7 +98,7 @@ class ZygoteLink:
                 reply, fds = await asyncio.wait_for(_receive(self._socket), FORK_SECONDS_MAX)
                 return Forked(int(reply["pid"]), fds[0])
             except (OSError, TimeoutError, IndexError) as lost:
-                self._warm.clear()  # the next request waits for the next zygote
+                self.warm.clear()  # the next request waits for the next zygote
                 self.stop()  # and a late reply of this one must never be taken for that
                 raise Unavailable("No session can be started at this moment.", hint="Try again in some seconds.", reason="zygote") from lost
 
