@@ -24,6 +24,11 @@ FORMAT: Final = 1  # raise when a table's layout changes; the loader refuses ano
 TEXT: Final = r"^[^\x00-\x08\x0b\x0c\x0e-\x1f]*[^\x00-\x20][^\x00-\x08\x0b\x0c\x0e-\x1f]*$"
 NO_SPACE: Final = r"^[^\x00-\x20]*$"
 CODE: Final = r"^[^\x00-\x20]+([ \t\r\n][^\x00-\x20]+)*$"
+NUMBERS: Final = {  # datatypes.html#integer, #unsignedInt, #positiveInt; by the pattern that HL7 gives them
+    r"^-?([0]|([1-9][0-9]*))$": {"type": "integer", "minimum": -(2**31), "maximum": 2**31 - 1},
+    r"^[0]|([1-9][0-9]*)$": {"type": "integer", "minimum": 0, "maximum": 2**31 - 1},
+    r"^[1-9][0-9]*$": {"type": "integer", "minimum": 1, "maximum": 2**31 - 1},
+}
 
 
 @dataclass(slots=True)
@@ -152,8 +157,9 @@ def patched_schema(folder: Path, known: dict[str, dict[str, Any]]) -> dict[str, 
         stem = name.split("_")[0]
         if stem in known or name in ("xhtml", "Element", "BackboneElement"):
             kept[name] = slimmed(body)
-            if kept[name].get("type") == "object" or "properties" in kept[name]:
-                kept[name]["minProperties"] = 1  # json.html: an object is never empty
+            if "properties" in kept[name]:  # HL7 does not say that these are objects, so text and null would pass
+                kept[name] |= {"type": "object", "minProperties": 1}  # json.html: an object is never empty
+                accompany(kept[name]["properties"])
     # Resources inside resources are checked by their own type, not by trying 148 types one after another.
     kept["ResourceList"] = {"type": "object", "required": ["resourceType"], "properties": {"resourceType": {"type": "string"}}}
     patterns = {"string": TEXT, "markdown": TEXT, "uri": NO_SPACE, "canonical": NO_SPACE, "url": NO_SPACE, "code": CODE}
@@ -161,9 +167,7 @@ def patched_schema(folder: Path, known: dict[str, dict[str, Any]]) -> dict[str, 
         kept[primitive] = {"type": "string", "pattern": pattern}
     kept["boolean"] = {"type": "boolean"}
     kept["decimal"] = {"type": "number"}
-    kept["integer"] = {"type": "integer", "minimum": -(2**31), "maximum": 2**31 - 1}
-    kept["unsignedInt"] = {"type": "integer", "minimum": 0, "maximum": 2**31 - 1}
-    kept["positiveInt"] = {"type": "integer", "minimum": 1, "maximum": 2**31 - 1}
+    kept["integer"], kept["unsignedInt"], kept["positiveInt"] = NUMBERS.values()
     dangling = set(re.findall(r'"#/definitions/(\w+)"', json.dumps(kept))) - set(kept)
     if dangling:
         sys.exit(f"The schema refers to definitions that it does not have: {', '.join(sorted(dangling))}.")
@@ -179,10 +183,10 @@ def slimmed(body: Any) -> Any:
     node = {name: slimmed(value) for name, value in body.items() if name != "description" or isinstance(value, dict)}
     pattern = node.get("pattern")
     if isinstance(pattern, str):
-        inline = {r"^[ \r\n\t\S]+$": TEXT, r"^\S*$": NO_SPACE, r"^[^\s]+(\s[^\s]+)*$": CODE}
-        if node.get("type") in ("number", "boolean", "integer"):
-            del node["pattern"]  # a pattern says nothing about what is no text
-        elif pattern in inline:
+        inline = {r"^[ \r\n\t\S]+$": TEXT, r"^\S*$": NO_SPACE, r"^[^\s]+(\s[^\s]+)*$": CODE}  # of choices, written out
+        if node.get("type") in ("number", "boolean", "integer"):  # a pattern says nothing about what is no text
+            return NUMBERS.get(pattern, {"type": node["type"]})
+        if pattern in inline:
             node["pattern"] = inline[pattern]
     reference = node.get("$ref", "")
     if reference.endswith(("/Resource", "/ResourceList")):
@@ -192,6 +196,20 @@ def slimmed(body: Any) -> Any:
         if padded(node.get("items")):
             node["items"] = {"anyOf": [node["items"], {"type": "null"}]}
     return node
+
+
+def accompany(properties: dict[str, Any]) -> None:
+    """Add the `_name` companions of primitives that HL7's schema forgot (those of type canonical)."""
+    for name, node in list(properties.items()):
+        of = node.get("items", node)
+        of = of["anyOf"][0] if "anyOf" in of else of
+        kind = of.get("$ref", "").rpartition("/")[2]
+        if name[0] == "_" or f"_{name}" in properties or name in ("id", "resourceType") or not kind[:1].islower() or kind == "xhtml":
+            continue
+        element: dict[str, Any] = {"$ref": "#/definitions/Element"}
+        if "items" in node:
+            element = {"type": "array", "minItems": 1, "items": {"anyOf": [element, {"type": "null"}]}}
+        properties[f"_{name}"] = element
 
 
 def padded(items: Any) -> bool:

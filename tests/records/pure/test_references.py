@@ -1,0 +1,37 @@
+"""A transaction's entries point at each other by full URL; once stored, everything points by type and id."""
+
+from __future__ import annotations
+
+import copy
+from typing import Any
+
+from cloister.records.fhir.references import references, rewrite
+
+LOPEZ = "urn:uuid:018f428e-34f6-4707-8009-5ad742f901e7"
+ADELE = "Practitioner?identifier=urn:rpps|10001"
+NOTE: dict[str, Any] = {
+    "resourceType": "DocumentReference",
+    "subject": {"reference": LOPEZ, "display": LOPEZ},
+    "author": [{"reference": ADELE}, {"reference": "Practitioner/2"}],
+    "content": [{"attachment": {"url": LOPEZ}}],
+    "extension": [{"url": "urn:x", "valueReference": {"reference": "urn:uuid:unknown"}}],
+    "identifier": [{"value": LOPEZ}],
+}
+
+
+def test_every_reference_is_found_wherever_it_stands() -> None:
+    assert sorted(text for _, text in references(NOTE)) == sorted([LOPEZ, ADELE, "Practitioner/2", "urn:uuid:unknown"])
+
+
+def test_references_become_literal_and_nothing_else_changes() -> None:
+    note = copy.deepcopy(NOTE)
+    unknown = rewrite(note, {LOPEZ: "Patient/lopez", ADELE: "Practitioner/adele"})
+    assert unknown == ["urn:uuid:unknown"]
+    assert note["subject"] == {"reference": "Patient/lopez", "display": LOPEZ}
+    assert note["author"] == [{"reference": "Practitioner/adele"}, {"reference": "Practitioner/2"}]
+    assert note["content"][0]["attachment"]["url"] == "Patient/lopez"
+    assert note["identifier"] == [{"value": LOPEZ}]
+
+
+def test_what_is_not_in_the_bundle_is_told() -> None:
+    assert sorted(rewrite(copy.deepcopy(NOTE), {})) == sorted([LOPEZ, ADELE, "urn:uuid:unknown"])
