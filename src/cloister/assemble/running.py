@@ -30,6 +30,7 @@ from cloister.base.settings import Settings
 
 TICK_SECONDS: Final = 1.0
 REAP_EVERY: Final = 5
+HEARD: Final = "select exists (select from estate.server where seen > now() - make_interval(secs => $1))"
 FACTS: Final = """
     select (select coalesce(jsonb_object_agg(state, n), '{}') from
               (select state, count(*) as n from estate.session where state <> 'ended' group by state limit 10) s)::text as sessions,
@@ -131,9 +132,20 @@ class Up:
         await self._found()
         await start(Part("gate", lambda: probes.listens(settings.socket("gate"))))
         await start(Part("controller", lambda: probes.controller_answers(settings)))
-        await start(Part("agent", lambda: probes.listens(settings.socket("agent"))))
+        await start(Part("agent", self._agent_answers))
         await start(Part("envoy", lambda: probes.edge_answers(settings)))
         self._board.tell(f"all parts run after {time.monotonic() - began:.1f} s")
+
+    async def _agent_answers(self) -> bool:
+        """It listens, and the controller has heard of it since it was started."""
+        if not await probes.listens(self._settings.socket("agent")):
+            return False
+        started = next((part.since for part in self._supervisor.parts if part.name == "agent"), 0.0)
+        connection = await postgres.owner_connection(self._settings)
+        try:
+            return bool(await connection.fetchval(HEARD, time.monotonic() - started))
+        finally:
+            await connection.close()
 
     async def _found(self) -> None:
         told = ""
