@@ -7,7 +7,6 @@ Encounter in progress at a ward's Location, wraps it for the ward's zone too.
 
 from __future__ import annotations
 
-import uuid
 from typing import Any, Final
 
 from cloister.access import Actor
@@ -71,7 +70,7 @@ class Places:
         hospital = self.hospital_of(zone)
         own = [held.zone for held in self._keyring.zones if held.hospital == hospital and held.ward is None]
         key = self._keyring.index_key(sorted(own)[0] if own else zone)
-        return uuid.UUID(bytes=algorithms.hmac256(key, b"cloister/register/v1|" + hospital.encode())[:16], version=8).bytes
+        return algorithms.hmac256(key, b"cloister/register/v1|" + hospital.encode())[:16]
 
     def admission_zones(self, resource: dict[str, Any]) -> frozenset[str]:
         """The zones of the wards at which this Encounter is going on, as far as this session may wrap for them."""

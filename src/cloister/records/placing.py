@@ -55,6 +55,7 @@ class Planner:
         self._home: str | None = None
         self._new: dict[str, Dossier] = {}  # Patient/id -> dossier made by this request
         self._new_register: Dossier | None = None
+        self._register: Dossier | None = None
         self._known: dict[tuple[str, str], Dossier] = {}
         self._patients = {f"Patient/{change.id}" for change in changes if change.type == "Patient" and change.draft is not None}
 
@@ -67,6 +68,7 @@ class Planner:
     async def plans(self) -> list[Plan]:
         """Raises what is wrong with any of the changes; then nothing is written."""
         known = self._known = await self._existing()
+        self._register = None
         plans: dict[bytes, Plan] = {}
         for change in self._changes:
             change.found, change.same = None, False
@@ -155,7 +157,9 @@ class Planner:
     async def _target(self, draft: Draft) -> Dossier:
         reference = self._patient(draft)
         if reference is None:
-            return await self._register()
+            if self._register is None:
+                self._register = await self._hospital_register()
+            return self._register
         made = self._new.get(reference)
         if made is not None:
             return made
@@ -178,7 +182,7 @@ class Planner:
             return self._room.places.register_zones(self.home)
         return frozenset({self.home}) if dossier.seq == 0 else frozenset()
 
-    async def _register(self) -> Dossier:
+    async def _hospital_register(self) -> Dossier:
         """The register of the home zone's hospital, founded when there is none."""
         room = self._room
         zones = room.places.register_zones(self.home)
