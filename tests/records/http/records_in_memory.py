@@ -12,7 +12,7 @@ from cloister.base.errors import CloisterError, Conflict, Denied, NotFound
 from cloister.records.fhir.text import encode
 from cloister.records.search import IndexEntry, Query, extract, included_by, matches, sorted_entries
 from cloister.records.stored import DELETED, Hit, Outcome, Page, Stored, Written
-from cloister.records.validation import check
+from cloister.records.validation import InvalidResource, check
 
 START = datetime(2026, 11, 22, 8, 0, 0, 123000, UTC)
 
@@ -125,8 +125,12 @@ class RecordsInMemory:
     async def transaction(self, bundle: dict[str, Any], *, zone: str | None = None, idempotent: bool = False) -> list[Outcome]:
         self.seen.append(("transaction", idempotent))
         resources = [entry["resource"] for entry in bundle.get("entry", [])]
-        for resource in resources:
-            check(resource)
+        for number, resource in enumerate(resources):
+            try:
+                check(resource)
+            except InvalidResource as wrong:
+                wrong.expression = f"Bundle.entry[{number}].resource"
+                raise
         return [Outcome(status="201 Created", stored=self._put(one, f"made-{next(self._number)}")) for one in resources]
 
     async def batch(self, bundle: dict[str, Any], *, zone: str | None = None) -> list[Outcome]:

@@ -201,6 +201,17 @@ async def test_a_transaction_and_a_batch_answer_entry_by_entry(client: httpx.Asy
     assert answer["entry"][1]["response"]["outcome"]["issue"][0]["details"]["coding"][0]["code"] == "binding"
 
 
+async def test_a_transaction_says_which_entry_is_wrong(client: httpx.AsyncClient, records: RecordsInMemory) -> None:
+    request = {"method": "POST", "url": "Observation"}
+    wrong = {"resource": PULSE | {"status": "no", "note": []}, "request": request}
+    bundle = {"resourceType": "Bundle", "type": "transaction", "entry": [{"resource": PULSE, "request": request}, wrong]}
+    answer = await client.post("", json=bundle)
+    assert answer.status_code == 422
+    places = {issue["expression"][0] for issue in issues(answer)}
+    assert places == {"Bundle.entry[1].resource.status", "Bundle.entry[1].resource.note"}
+    assert not records.versions
+
+
 async def test_the_home_zone_may_be_named(client: httpx.AsyncClient, records: RecordsInMemory) -> None:
     await client.post("/Patient", json=LOPEZ, headers={"Cloister-Zone": "ward-3"})
     assert ("zone", "ward-3") in records.seen

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 from typing import Any, ClassVar, Final
 
@@ -60,18 +61,27 @@ def outcome(issues: Iterable[dict[str, Any]]) -> dict[str, Any]:
     return {"resourceType": "OperationOutcome", "issue": list(issues)}
 
 
-def outcome_of(error: CloisterError, *, where: str = "") -> dict[str, Any]:
-    """The OperationOutcome that explains an error; `where` stands before its expressions (Bundle.entry[3].resource)."""
+ENTRY: Final = re.compile(r"Bundle\.entry\[\d+\]\.resource")
+
+
+def outcome_of(error: CloisterError) -> dict[str, Any]:
+    """The OperationOutcome that explains an error. An error inside a bundle says in its expression in which entry it is."""
     if isinstance(error, InvalidResource):
+        place = ENTRY.match(error.expression)
         return outcome(
-            issue("error", one.code, one.text, hint=one.hint, rule=one.rule, expression=_at(where, one.expression)) for one in error.issues
+            issue("error", one.code, one.text, hint=one.hint, rule=one.rule, expression=_inside(place, one.expression))
+            for one in error.issues
         )
     code = ISSUE_OF_REASON.get(error.reason, ISSUE_CODE[error.category])
-    return outcome([issue("error", code, error.text, hint=error.hint, rule=error.reason, expression=_at(where, error.expression))])
+    return outcome([issue("error", code, error.text, hint=error.hint, rule=error.reason, expression=error.expression)])
 
 
-def _at(where: str, expression: str) -> str:
-    return f"{where}.{expression}" if where and expression and not expression.startswith("Bundle.") else expression or where
+def _inside(place: re.Match[str] | None, expression: str) -> str:
+    """Patient.name[0] in the third entry is Bundle.entry[2].resource.name[0]."""
+    if place is None or expression.startswith("Bundle."):
+        return expression
+    _, dot, rest = expression.partition(".")
+    return f"{place[0]}{dot}{rest}"
 
 
 def done(text: str) -> dict[str, Any]:

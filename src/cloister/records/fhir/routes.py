@@ -32,8 +32,9 @@ Interaction = Callable[[Exchange], Awaitable[Response]]
 METHODS: Final = ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"]
 
 
-def routes(base: str = "") -> list[Route]:
-    """The routes under /fhir/R4. `base` is the absolute address in links; left out, it is taken from each request."""
+def routes(origin: str = "") -> list[Route]:
+    """The routes under /fhir/R4. `origin` (https://host:port) begins every link; left out, it is taken from each request."""
+    base = f"{origin.rstrip('/')}{BASE}" if origin else ""
 
     def route(path: str, interaction: Interaction, *methods: str) -> Route:
         return Route(f"{BASE}{path}", _endpoint(interaction, base), methods=list(methods))

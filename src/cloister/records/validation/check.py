@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any, Final
 
-from cloister.records.definitions import is_type, load
+from cloister.records.definitions import is_type
 from cloister.records.validation import schema
 from cloister.records.validation.issues import ISSUES_MAX, Fault, InvalidResource, Issue, issue_of
 from cloister.records.validation.walk import walkers
@@ -40,8 +40,7 @@ def faults_of(resource: Any, *, inside: bool) -> list[Fault]:
     if not isinstance(type, str) or not is_type(type):
         hint = "Mind upper and lower case: Patient, Observation."
         return [Fault(["resourceType"], "value", "resource-type", "This is no resource type of FHIR R4.", hint)]
-    validator = schema.validator(type)
-    if not validator.is_valid(resource):
+    if not schema.is_valid(type, resource):
         return schema.faults(resource)
     found: list[Fault] = []
     walkers()[type].walk(resource, found)
@@ -53,8 +52,7 @@ def faults_of(resource: Any, *, inside: bool) -> list[Fault]:
 def warm() -> None:
     """Compile everything. The zygote calls this once, so that all sessions share the result."""
     walkers()
-    for type in load().types:
-        schema.validator(type)
+    schema.is_valid("Patient", {})
 
 
 def _contained(resource: dict[str, Any], found: list[Fault], inside: bool) -> None:
