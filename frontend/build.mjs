@@ -55,9 +55,9 @@ async function writeStyle(name, font) {
   const [purged] = await new PurgeCSS().purge({
     content: CONTENT,
     css: [{ raw: file.text }],
-    variables: true,
+    variables: false,
     keyframes: true,
-    safelist: { standard: ["html", "body", "show", "active", "disabled", "is-invalid"], greedy: [/^htmx-/] },
+    safelist: { standard: ["html", "body", "show", "active", "disabled", "is-invalid"], greedy: [/^htmx-/, /^event-/, /^flag-/, /^trend-/, /focus-visible/] },
     defaultExtractor: (text) => text.match(/[A-Za-z0-9_:/.%-]+/g) ?? [],
   });
   const [small] = await bundle({ stdin: { contents: purged.css, loader: "css" }, plugins: [place] });

@@ -34,7 +34,7 @@ class Bedside:
     resources: Resources
     banner: Banner
 
-    def page(self, template: str, *, tab: str = "", status: int = 200, **context: Any) -> HTMLResponse:
+    def page(self, template: str, *, tab: str | None = None, status: int = 200, **context: Any) -> HTMLResponse:
         tabs = [link for module in self.visit.modules for link in module.tabs if self.visit.may(link.roles)]
         actions = [link for module in self.visit.modules for link in module.actions if self.visit.may(link.roles)]
         return self.visit.page(template, status=status, banner=self.banner, patient=self.id, tab=tab, tabs=tabs, actions=actions, **context)

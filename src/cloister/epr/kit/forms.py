@@ -12,7 +12,7 @@ from starlette.datastructures import FormData
 from starlette.requests import Request
 
 from cloister.base.errors import CloisterError, Invalid
-from cloister.epr.kit.moment import Moment
+from cloister.epr.kit.moment import Moment, parse_moment
 from cloister.epr.kit.words import Words
 
 FIELDS_MAX: Final = 60
@@ -69,20 +69,16 @@ class Form:
         return value
 
     def moment(self, name: str, *, now: datetime, needed: bool = True) -> Moment:
-        """A local date or date and time as HTML gives it, not in the future."""
+        """A date, as precise as it is known, with or without a time; not in the future."""
         text = self.line(name, needed=needed, longest=30)
         if not text or name in self.wrong:
             return Moment()
-        try:
-            at = datetime.fromisoformat(text).astimezone()
-        except (ValueError, OverflowError):
+        moment = Moment(parse_moment(text))
+        if not moment or moment.order.year < 1880:
             self.wrong[name] = self.words("kit.form.date")
-            return Moment()
-        if at > now + timedelta(minutes=1):
+        elif moment.order > now + timedelta(minutes=1):
             self.wrong[name] = self.words("kit.form.future")
-        elif at.year < 1880:
-            self.wrong[name] = self.words("kit.form.date")
-        return Moment(at.isoformat(timespec="seconds") if len(text) > 10 else text)
+        return moment
 
 
 async def read_form(request: Request, words: Words) -> Form:
@@ -96,8 +92,3 @@ async def read_form(request: Request, words: Words) -> Form:
 
 def empty_form(words: Words, values: Mapping[str, str] | None = None) -> Form:
     return Form(values or {}, words)
-
-
-def local_input(now: datetime) -> str:
-    """Now, as <input type=datetime-local> wants it."""
-    return now.astimezone().strftime("%Y-%m-%dT%H:%M")

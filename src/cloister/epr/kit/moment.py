@@ -5,6 +5,7 @@ Shown as dd-Mmm-yyyy, as the NHS Common User Interface guide 'Date and time disp
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
 from functools import cached_property, lru_cache
@@ -15,6 +16,8 @@ MONTHS: Final = {
     "fr": ("janv", "févr", "mars", "avr", "mai", "juin", "juil", "août", "sept", "oct", "nov", "déc"),
 }
 _NEVER: Final = datetime(1, 1, 1, tzinfo=UTC)
+_TYPED: Final = re.compile(r"(?P<day>[\w./ -]{4,24}?)(?:[ T]+(?P<hour>\d{1,2})[:hH](?P<minute>\d{2}))?")
+_BETWEEN: Final = re.compile(r"[-/. ]+")
 
 
 @dataclass(frozen=True)
@@ -96,17 +99,33 @@ def age_parts(born: date, on: date) -> tuple[int, str]:
 
 
 def parse_day(text: str) -> date | None:
-    """A date as a person types it: 2026-03-05, 05/03/2026, 05.03.2026, 05-Mar-2026, 5 mars 2026. Day before month."""
-    parts = [part for part in text.replace("/", "-").replace(".", "-").replace(" ", "-").split("-") if part]
-    if len(parts) != 3:
-        return None
-    year_first = len(parts[0]) == 4
-    year, month, day = parts if year_first else parts[::-1]
-    number = _month(month)
+    """A whole date as a person types it: 2026-03-05, 05/03/2026, 05.03.2026, 05-Mar-2026, 5 mars 2026. Day before month."""
+    written = parse_moment(text)
+    return date.fromisoformat(written) if len(written) == 10 else None
+
+
+def parse_moment(text: str) -> str:
+    """What was typed as a FHIR dateTime of the same precision, in the system's time zone; empty when it is no date.
+
+    2026 · Mar-2026 · 03/2026 · any whole date · any whole date with 14:30 after it.
+    """
+    found = _TYPED.fullmatch(text.strip())
+    if not found:
+        return ""
+    parts = [part for part in _BETWEEN.split(found["day"]) if part]
+    if len(parts) > 1 and len(parts[0]) == 4 and parts[0].isdigit():  # the year first
+        parts.reverse()
+    if not parts or len(parts) > 3 or len(parts[-1]) != 4 or (found["hour"] and len(parts) != 3):
+        return ""
     try:
-        return date(int(year), number, int(day)) if len(year) == 4 and number else None
+        year = int(parts[-1])
+        month = _month(parts[-2]) if len(parts) > 1 else 1
+        whole = datetime(year, month, int(parts[0]) if len(parts) == 3 else 1, int(found["hour"] or 0), int(found["minute"] or 0))
     except ValueError:
-        return None
+        return ""
+    if found["hour"]:
+        return whole.astimezone().isoformat(timespec="seconds")
+    return whole.date().isoformat()[: {1: 4, 2: 7, 3: 10}[len(parts)]]
 
 
 def _month(text: str) -> int:

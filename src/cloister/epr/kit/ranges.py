@@ -20,13 +20,13 @@ class Range:
 
     @property
     def text(self) -> str:
-        """'3.5–5.0', '< 5.0', '> 3.5' or nothing."""
+        """'3.5–5', '≤ 5', '≥ 3.5' or nothing; FHIR's bounds are inside."""
         low, high = shown_number(self.low), shown_number(self.high)
         if low and high:
             return f"{low}–{high}"
         if high:
-            return f"< {high}"
-        return f"> {low}" if low else ""
+            return f"≤ {high}"
+        return f"≥ {low}" if low else ""
 
     def flag(self, value: Decimal | None) -> str:
         if value is None:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Final
 
 from markupsafe import Markup, escape
@@ -16,6 +16,9 @@ WIDTH: Final = 220
 HEIGHT: Final = 56
 EDGE: Final = 6
 POINTS_MAX: Final = 60
+# A trend shows the shortest of these periods, back from the newest value, that holds enough values to be one; else all.
+PERIODS: Final = tuple(timedelta(days=days) for days in (1, 3, 7, 30, 365))
+POINTS_ENOUGH: Final = 4
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,6 +26,24 @@ class Point:
     at: datetime
     value: float
     abnormal: bool = False
+
+
+def recent(points: Sequence[Point]) -> list[Point]:
+    """The newest part of a series that is worth one picture: hours are not squeezed beside years."""
+    ordered = sorted(points, key=lambda point: point.at)
+    for period in PERIODS:
+        since = ordered[-1].at - period if ordered else None
+        part = [point for point in ordered if since is not None and point.at >= since]
+        if len(part) >= POINTS_ENOUGH:
+            return part
+    return ordered
+
+
+def days_of(points: Sequence[Point]) -> int:
+    """How many days the points span, at least one."""
+    if not points:
+        return 0
+    return max(1, round((max(point.at for point in points) - min(point.at for point in points)) / timedelta(days=1)))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -49,6 +49,10 @@ class Words:
             when = of_day(when)
         return when.shown(self.language, time=time)
 
+    def num(self, text: str) -> str:
+        """A number as this language writes it: 37.5 or 37,5."""
+        return text.replace(".", ",") if self.language == "fr" else text
+
     def _chosen(self, key: str, values: Mapping[str, object]) -> str:
         n = values.get("n")
         if not isinstance(n, int) or f"{key}.other" not in self.sentences:

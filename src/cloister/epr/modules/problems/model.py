@@ -55,6 +55,26 @@ def problems_of(resources: Resources) -> tuple[list[Problem], list[Problem]]:
     return [problem for problem in problems if problem.active], [problem for problem in problems if not problem.active]
 
 
+@dataclass(frozen=True, slots=True)
+class Merged:
+    """The same problem as it was recorded once or several times, at different stays."""
+
+    problem: Problem  # the newest
+    since: Moment  # the earliest
+    times: int
+
+
+def merged(problems: list[Problem]) -> list[Merged]:
+    """One line a problem, in the order of its newest entry; same code, or same words where there is no code."""
+    groups: dict[str, list[Problem]] = {}
+    for problem in problems:
+        groups.setdefault(problem.code or problem.text.casefold(), []).append(problem)
+    return [
+        Merged(group[0], min((one.since for one in group if one.since), key=lambda since: since.order, default=Moment()), len(group))
+        for group in groups.values()
+    ]
+
+
 def events(resources: Resources, visit: Visit) -> Iterable[Event]:
     for resource in resources.get("Condition", ()):
         problem = problem_of(resource)

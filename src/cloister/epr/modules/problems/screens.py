@@ -13,16 +13,17 @@ from cloister.epr.kit.bedside import Bedside, open_bedside
 from cloister.epr.kit.forms import Form, empty_form, read_form
 from cloister.epr.kit.module import Resources
 from cloister.epr.kit.visit import Visit, go
-from cloister.epr.modules.problems.model import ICD10_FORM, condition, normal_code, problems_of
+from cloister.epr.modules.problems.model import ICD10_FORM, condition, merged, normal_code, problems_of
 
 NEEDS: Final = {"Condition": 500}
-OTHERS_ON_CARD: Final = 5
+OTHERS_ON_CARD: Final = 8
 CERTAINTIES: Final = ("confirmed", "provisional")
 
 
 def draw_card(resources: Resources, visit: Visit) -> Mapping[str, Any]:
     active, others = problems_of(resources)
-    return {"active": active, "others": others[:OTHERS_ON_CARD], "more": max(0, len(others) - OTHERS_ON_CARD)}
+    past = merged(others)
+    return {"active": merged(active), "others": past[:OTHERS_ON_CARD], "more": max(0, len(past) - OTHERS_ON_CARD)}
 
 
 async def show_problems(request: Request) -> Response:

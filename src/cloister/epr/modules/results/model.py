@@ -15,7 +15,7 @@ from cloister.epr.kit.fhir import LOINC, code_of, dig, in_category, newest_first
 from cloister.epr.kit.module import Event, Resource, Resources
 from cloister.epr.kit.moment import Moment
 from cloister.epr.kit.ranges import Range, flag_of, range_of
-from cloister.epr.kit.trends import Line, Point, Trend
+from cloister.epr.kit.trends import Line, Point, Trend, recent
 from cloister.epr.kit.visit import Visit
 from cloister.epr.kit.words import Words
 
@@ -92,7 +92,9 @@ def tests_of(results: Sequence[Result], words: Words) -> list[Test]:
 
 def _test(results: Sequence[Result], words: Words) -> Test:
     last = results[0]
-    points = [Point(result.at.order, result.value, bool(result.flag)) for result in results if result.value is not None and result.at]
+    points = recent(
+        [Point(result.at.order, result.value, bool(result.flag)) for result in results if result.value is not None and result.at]
+    )
     trend = Trend(
         lines=(Line(points=points),),
         title=words("results.trend", name=last.name, n=len(points)),
@@ -118,7 +120,7 @@ def events(resources: Resources, visit: Visit) -> Iterable[Event]:
             kind="results",
             at=result.at,
             title=result.name,
-            detail=f"{result.text} {result.unit}".strip(),
+            detail=f"{visit.words.num(result.text)} {result.unit}".strip(),
             flag="abnormal" if result.flag else "",
         )
 

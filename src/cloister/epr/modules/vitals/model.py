@@ -14,7 +14,7 @@ from cloister.epr.kit.fhir import CATEGORY, LOINC, UCUM, codes_of, dig, each, in
 from cloister.epr.kit.module import Resource
 from cloister.epr.kit.moment import Moment, age_years
 from cloister.epr.kit.ranges import Range, flag_of, range_of
-from cloister.epr.kit.trends import Line, Point, Trend
+from cloister.epr.kit.trends import Line, Point, Trend, days_of, recent
 from cloister.epr.kit.words import Words
 from cloister.epr.modules.vitals.measures import ADULT_YEARS, DIASTOLIC, MASS_INDEX, MEASURES, PRESSURE, SYSTOLIC, Measure
 
@@ -82,6 +82,7 @@ class Row:
     at: Moment
     usual: str
     trend: Markup
+    days: int  # that the trend spans
 
 
 def rows(found: Sequence[Reading], words: Words) -> list[Row]:
@@ -96,24 +97,43 @@ def rows(found: Sequence[Reading], words: Words) -> list[Row]:
     return [row for row in made if row is not None]
 
 
-def _points(series: Sequence[Reading]) -> list[Point]:
+def _all_points(series: Sequence[Reading]) -> list[Point]:
     return [Point(reading.at.order, float(reading.value), bool(reading.flag)) for reading in series if reading.at]
+
+
+def _points(series: Sequence[Reading]) -> list[Point]:
+    return recent(_all_points(series))
 
 
 def _float(value: Decimal | None) -> float | None:
     return None if value is None else float(value)
 
 
+def _since(points: Sequence[Point], first: Sequence[Point]) -> list[Point]:
+    """The part of a second line that lies in the period of the first."""
+    return [point for point in points if first and point.at >= first[0].at]
+
+
 def _single(series: Sequence[Reading], words: Words) -> Row:
     last = series[-1]
     name = words(f"vitals.{last.measure.name}")
+    points = _points(series)
     trend = Trend(
-        lines=(Line(points=_points(series)),),
-        title=words("vitals.trend", name=name, n=len(series)),
+        lines=(Line(points=points),),
+        title=words("vitals.trend", name=name, n=len(points)),
         low=_float(last.usual.low),
         high=_float(last.usual.high),
     )
-    return Row(name=name, text=last.text, unit=last.unit, flag=last.flag, at=last.at, usual=last.usual.text, trend=trend.svg())
+    return Row(
+        name=name,
+        text=last.text,
+        unit=last.unit,
+        flag=last.flag,
+        at=last.at,
+        usual=last.usual.text,
+        trend=trend.svg(),
+        days=days_of(points),
+    )
 
 
 def _pressure(series: Mapping[str, Sequence[Reading]], words: Words) -> Row | None:
@@ -123,24 +143,22 @@ def _pressure(series: Mapping[str, Sequence[Reading]], words: Words) -> Row | No
     last = upper[-1]
     below = next((reading for reading in reversed(lower) if reading.at == last.at), None)
     name = words("vitals.pressure")
+    points = _points(upper)
     trend = Trend(
-        lines=(Line(points=_points(upper)), Line(points=_points(lower))),
-        title=words("vitals.trend", name=name, n=len(upper)),
+        lines=(Line(points=points), Line(points=_since(_all_points(lower), points))),
+        title=words("vitals.trend", name=name, n=len(points)),
         low=_float(below.usual.low) if below else None,
         high=_float(last.usual.high),
     )
     flag = last.flag or (below.flag if below else "")
     usual = " / ".join(text for text in (last.usual.text, below.usual.text if below else "") if text)
-    return Row(
-        name=name, text=f"{last.text}/{below.text if below else '–'}", unit=last.unit, flag=flag, at=last.at, usual=usual, trend=trend.svg()
-    )
+    text = f"{last.text}/{below.text if below else '–'}"
+    return Row(name=name, text=text, unit=last.unit, flag=flag, at=last.at, usual=usual, trend=trend.svg(), days=days_of(points))
 
 
 def vital_signs(observations: Iterable[Resource]) -> list[Resource]:
     return [
-        item
-        for item in observations
-        if in_category(item, "vital-signs") or codes_of(item.get("code")) & _BY_CODE.keys() or item.get("component")
+        item for item in observations if in_category(item, "vital-signs") or codes_of(item.get("code")) & (_BY_CODE.keys() | {PRESSURE})
     ]
 
 

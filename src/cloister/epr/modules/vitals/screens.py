@@ -12,7 +12,7 @@ from starlette.responses import Response
 from cloister.base.errors import Conflict, Invalid
 from cloister.epr.kit.bedside import Bedside, open_bedside
 from cloister.epr.kit.fhir import each, newest_first, shown_number, text_of, unit_of, value_text, when
-from cloister.epr.kit.forms import Form, empty_form, local_input, read_form
+from cloister.epr.kit.forms import Form, empty_form, read_form
 from cloister.epr.kit.module import Event, Resource, Resources
 from cloister.epr.kit.visit import Visit, go
 from cloister.epr.modules.vitals.measures import DIASTOLIC, MEASURES, SYSTOLIC
@@ -36,7 +36,9 @@ def draw_card(resources: Resources, visit: Visit) -> Mapping[str, Any]:
 
 def events(resources: Resources, visit: Visit) -> Iterable[Event]:
     for observation in vital_signs(resources.get("Observation", ())):
-        yield Event(kind="vitals", at=when(observation), title=text_of(observation.get("code")), detail=_in_words(observation))
+        yield Event(
+            kind="vitals", at=when(observation), title=text_of(observation.get("code")), detail=visit.words.num(_in_words(observation))
+        )
 
 
 def _in_words(observation: Resource) -> str:
@@ -62,7 +64,7 @@ async def show_vitals(request: Request) -> Response:
 
 async def new_observation(request: Request) -> Response:
     bedside = await open_bedside(request, {"Observation": 200})
-    return _drawn(bedside, empty_form(bedside.visit.words, {"at": local_input(bedside.visit.now)}))
+    return _drawn(bedside, empty_form(bedside.visit.words, {"at": bedside.visit.words.date(bedside.visit.now)}))
 
 
 async def save_observation(request: Request) -> Response:
@@ -70,6 +72,8 @@ async def save_observation(request: Request) -> Response:
     visit = bedside.visit
     form = await read_form(request, visit.words)
     at = form.moment("at", now=visit.now)
+    if at and not at.has_time:
+        form.wrong["at"] = visit.word("vitals.time-needed")
     values: dict[str, Decimal] = {}
     for measure in MEASURES:
         value = form.decimal(measure.name, low=measure.low, high=measure.high, unit=measure.shown, needed=False)
