@@ -17,16 +17,17 @@ from pathlib import Path
 from typing import Final
 
 from cloister.base.errors import Conflict, Invalid, Unavailable
+from cloister.base.process import is_root
 from cloister.base.settings import Settings
 
 LOG_BYTES_KEPT: Final = 10 * 1024 * 1024
 # Only what we make ourselves is ever removed from the runtime folder, because its path is a setting.
-OURS: Final = ("slots", "edge", "database")
+OURS: Final = ("edge", "database")
 
 
 @dataclass(slots=True)
 class Claim:
-    """While this is open, no other `up` runs on the same state folder."""
+    """While this is open, no other `up` runs on the same folder."""
 
     descriptor: int
 
@@ -53,15 +54,26 @@ def claim_state(settings: Settings) -> Claim:
     _folder(settings.state, 0o700, "CLOISTER_STATE")
     for name, mode in (("secrets", 0o700), ("logs", 0o700), ("public", 0o755), ("demo", 0o700)):
         _folder(settings.state / name, mode, "CLOISTER_STATE")
-    descriptor = os.open(settings.state / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    return _claim(settings.state, "CLOISTER_STATE")
+
+
+def claim_runtime(settings: Settings) -> Claim:
+    """Make the runtime folder and lock it: two trusts that were given the same one would take each other's sockets."""
+    _folder(settings.runtime, 0o755 if is_root() else 0o700, "CLOISTER_RUNTIME")
+    _safe_runtime(settings.runtime)
+    return _claim(settings.runtime, "CLOISTER_RUNTIME")
+
+
+def _claim(folder: Path, variable: str) -> Claim:
+    descriptor = os.open(folder / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except OSError as taken:
         other = os.pread(descriptor, 32, 0).decode(errors="replace").strip()
         os.close(descriptor)
         raise Conflict(
-            f"Another `cloister up` (process {other or '?'}) already runs on {settings.state}.",
-            hint="Stop it with Ctrl-C in its window, or set CLOISTER_STATE to another folder.",
+            f"Another `cloister up` (process {other or '?'}) already runs on {folder}.",
+            hint=f"Stop it with Ctrl-C in its window, or set {variable} to another folder.",
         ) from taken
     os.ftruncate(descriptor, 0)
     os.pwrite(descriptor, f"{os.getpid()}\n".encode(), 0)
@@ -76,21 +88,16 @@ def _safe_runtime(runtime: Path) -> None:
 
 
 def prepare_runtime(settings: Settings) -> None:
-    """The runtime folder, empty of what an earlier run left."""
-    root = os.geteuid() == 0
-    _folder(settings.runtime, 0o755 if root else 0o700, "CLOISTER_RUNTIME")
-    _safe_runtime(settings.runtime)
-    if root:
+    """The claimed runtime folder, empty of what an earlier run left. Sessions' slots are the agent's to tidy."""
+    if is_root():
         _reachable(settings.runtime)
     for name in OURS:
         shutil.rmtree(settings.runtime / name, ignore_errors=True)
     for left in settings.runtime.glob("*.sock"):
         with contextlib.suppress(FileNotFoundError):
             left.unlink()
-    # Listed by nobody, passed through by the gateway: a slot's own permissions say who may connect.
-    for name, mode in (("slots", 0o711 if root else 0o700), ("edge", 0o700), ("database", 0o700)):
-        _folder(settings.runtime / name, mode, "CLOISTER_RUNTIME")
-        (settings.runtime / name).chmod(mode)
+    for name in OURS:
+        _folder(settings.runtime / name, 0o700, "CLOISTER_RUNTIME")
 
 
 def _reachable(runtime: Path) -> None:

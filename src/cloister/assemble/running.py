@@ -20,7 +20,7 @@ import asyncpg
 
 from cloister.assemble import first_start, postgres, probes
 from cloister.assemble.edge import local_authority
-from cloister.assemble.folders import check_port, claim_state, log_tail, prepare_runtime
+from cloister.assemble.folders import check_port, claim_runtime, claim_state, log_tail, prepare_runtime
 from cloister.assemble.status import Board
 from cloister.assemble.supervisor import Part, Supervisor, ending
 from cloister.base.database import LOST
@@ -39,12 +39,11 @@ FACTS: Final = """
 
 def run_up(settings: Settings) -> int:
     """The exit code of `cloister up`."""
-    board = Board(settings)
+    board, claims = Board(settings), []
+    os.umask(0o022)  # what must be private says so itself; folders on the way to sockets must not be
     try:
-        claim = claim_state(settings)
-    except CloisterError as refused:
-        return _refused(refused)
-    try:
+        claims.append(claim_state(settings))
+        claims.append(claim_runtime(settings))
         prepare_runtime(settings)
         check_port(settings)
         adopt_orphans()
@@ -52,7 +51,8 @@ def run_up(settings: Settings) -> int:
     except CloisterError as refused:
         return _refused(refused)
     finally:
-        claim.release()
+        for claim in claims:
+            claim.release()
 
 
 def _refused(refused: CloisterError) -> int:
