@@ -60,6 +60,11 @@ async def test_a_created_resource_gets_an_id_of_the_servers_making(client: httpx
     assert answer.json()["id"] != "mine"
 
 
+async def test_a_reference_by_our_own_address_is_kept_by_type_and_id(client: httpx.AsyncClient) -> None:
+    answer = await client.post("/Observation", json=PULSE | {"subject": {"reference": "https://trust.example/fhir/R4/Patient/lopez"}})
+    assert answer.json()["subject"] == {"reference": "Patient/lopez"}
+
+
 async def test_what_a_client_has_already_is_not_sent_again(client: httpx.AsyncClient) -> None:
     await put_lopez(client)
     answer = await client.get("/Patient/lopez", headers={"If-None-Match": 'W/"1"'})

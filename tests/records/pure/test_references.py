@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 from typing import Any
 
-from cloister.records.fhir.references import references, rewrite
+from cloister.records.fhir.references import localise, references, rewrite
 
 LOPEZ = "urn:uuid:018f428e-34f6-4707-8009-5ad742f901e7"
 ADELE = "Practitioner?identifier=urn:rpps|10001"
@@ -35,3 +35,10 @@ def test_references_become_literal_and_nothing_else_changes() -> None:
 
 def test_what_is_not_in_the_bundle_is_told() -> None:
     assert sorted(rewrite(copy.deepcopy(NOTE), {})) == sorted([LOPEZ, ADELE, "urn:uuid:unknown"])
+
+
+def test_our_own_address_is_left_out_of_references() -> None:
+    base = "https://trust.example/fhir/R4"
+    note = {"subject": {"reference": f"{base}/Patient/lopez"}, "author": [{"reference": "https://trust.example/fhir/R4b/Practitioner/2"}]}
+    localise(note, base)
+    assert note == {"subject": {"reference": "Patient/lopez"}, "author": [{"reference": "https://trust.example/fhir/R4b/Practitioner/2"}]}

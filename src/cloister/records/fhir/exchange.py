@@ -17,6 +17,7 @@ from starlette.responses import Response
 
 from cloister.base.errors import CloisterError, Invalid
 from cloister.records.fhir.outcomes import NotAcceptable, TooLarge, WrongMedia, done, outcome_of, status_of
+from cloister.records.fhir.references import localise
 from cloister.records.fhir.text import decode, encode
 from cloister.records.interactions.port import RecordsPort
 from cloister.records.search.parse import pairs_of
@@ -88,9 +89,12 @@ class Exchange:
         media = media_type(self.request)
         if media not in JSON:
             raise WrongMedia("This server reads JSON.", hint=f"Send the resource as JSON, with Content-Type: {FHIR_JSON}.")
-        value = decode(await self.body())
+        body = await self.body()
+        value = decode(body)
         if not isinstance(value, dict):
             raise Invalid("The body is not a JSON object.", hint="Send an object with a resourceType.", reason="json")
+        if self.base.encode() in body:
+            localise(value, self.base)
         return value
 
     async def body(self) -> bytes:

@@ -28,6 +28,14 @@ def references(resource: dict[str, Any]) -> Iterator[tuple[dict[str, Any], str]]
                 yield node, text
 
 
+def localise(body: dict[str, Any], base: str) -> None:
+    """Make literal references to our own address relative, in place: whose dossier a resource belongs in is read from them."""
+    start = f"{base}/"
+    for holder, text in references(body):
+        if text.startswith(start):
+            holder["reference"] = text[len(start) :]
+
+
 def rewrite(resource: dict[str, Any], places: Mapping[str, str]) -> list[str]:
     """Replace each full URL and each conditional reference found in `places`; returns the urn: and conditional references
     that `places` does not know, in no order."""

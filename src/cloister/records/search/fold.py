@@ -20,13 +20,18 @@ SECOND: Final = 1_000_000
 MINUTE: Final = 60 * SECOND
 DAY: Final = 24 * 60 * MINUTE
 DATE_SHAPE: Final = re.compile(r"\d{4}(-\d\d(-\d\d(T\d\d:\d\d(:\d\d(\.\d+)?)?(Z|[+-]\d\d:\d\d)?)?)?)?")
+# Letters that Unicode does not take apart, and the typographic forms of apostrophe and hyphen.
+LETTERS: Final = str.maketrans(
+    {"œ": "oe", "æ": "ae", "ø": "o", "đ": "d", "ð": "d", "ħ": "h", "ı": "i", "ł": "l", "þ": "th", "’": "'", "ʼ": "'", "‘": "'"}
+    | dict.fromkeys("\u2010\u2011\u2012\u2013\u2014\u2212", "-")
+)
 
 
 def fold(text: str) -> str:
     """Case, accents and runs of white space do not count: ' Hélène  DUPONT' and 'helene dupont' are one."""
     if not text.isascii():
-        text = "".join(c for c in unicodedata.normalize("NFKD", text) if not unicodedata.combining(c)).casefold()
-        return " ".join(text.split())
+        apart = unicodedata.normalize("NFKD", text).casefold()
+        text = unicodedata.normalize("NFKD", "".join(c for c in apart if not unicodedata.combining(c)).translate(LETTERS))
     return " ".join(text.lower().split())
 
 
@@ -79,7 +84,7 @@ def asked_span(text: str) -> tuple[int, int]:
 
 def asked_number(text: str) -> tuple[float, float, float]:
     """Value, and the span that its digits imply: 5.40 is [5.395, 5.405). Raises Invalid."""
-    match = re.fullmatch(r"[+-]?\d+(?:\.(\d+))?(?:[eE]([+-]?\d{1,3}))?", text.strip())
+    match = re.fullmatch(r"[+-]?\d+(?:\.(\d+))?(?:[eE]([+-]?\d{1,2}))?", text.strip())
     if match is None:
         raise Invalid("This is not a number.", hint="Write a number such as 5.4 or 1e3.")
     value = float(text)

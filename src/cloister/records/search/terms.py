@@ -42,6 +42,8 @@ Accept = Callable[[str], bool]  # of one textual value
 
 def split(text: str, at: str) -> list[str]:
     """Split at a separator that is not escaped with a backslash; the escapes stay (search.html#escaping)."""
+    if "\\" not in text:
+        return text.split(at)
     pieces, piece, escaped = [], "", False
     for character in text:
         if character == at and not escaped:
