@@ -1,0 +1,80 @@
+"""120 sessions read and write in one zone, without pause; the same work against plaintext storage."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Sequence
+from urllib.parse import quote
+
+import orjson
+
+from benchmarks.hospital.bench import Bench
+from benchmarks.hospital.importing import imported
+from benchmarks.load import Connection, Work, saturated
+from benchmarks.measure import Result, percentile, ratio_at_least, told
+from benchmarks.plaintext.server import PlainServer
+
+SESSIONS = 120
+SECONDS = 12.0
+WARM_SECONDS = 5.0
+WRITES = 0.1
+SEARCHES = 0.25
+RATIO_GOAL = 0.8
+
+
+def work_of(bench: Bench, chance: random.Random) -> Work:
+    """One thing that a ward does: mostly reading a value, sometimes a series, sometimes writing one."""
+
+    async def work(connection: Connection, turn: int) -> None:
+        identity, patient, code = chance.choice(bench.observations)
+        what = chance.random()
+        if what < WRITES:
+            system, _, plain = code.rpartition("|")
+            body = {
+                "resourceType": "Observation",
+                "status": "final",
+                "code": {"coding": [{"system": system, "code": plain}]},
+                "subject": {"reference": f"Patient/{patient}"},
+                "effectiveDateTime": "2026-11-22T10:00:00Z",
+                "valueQuantity": {"value": 71, "unit": "/min", "system": "http://unitsofmeasure.org", "code": "/min"},
+            }
+            status, answer = await connection.request(
+                "POST", "/fhir/R4/Observation", orjson.dumps(body), headers="prefer: return=minimal\r\n"
+            )
+        elif what < WRITES + SEARCHES:
+            path = f"/fhir/R4/Observation?patient={patient}&code={quote(code)}&_sort=-date&_count=10"
+            status, answer = await connection.request("GET", path)
+        else:
+            status, answer = await connection.request("GET", f"/fhir/R4/Observation/{identity}")
+        if status not in (200, 201):
+            raise RuntimeError(f"answered {status}: {answer[:200]!r}")
+
+    return work
+
+
+async def measured(bench: Bench, port: int, tokens: Sequence[str]) -> tuple[float, list[float]]:
+    tls = bench.trust.tls()
+    connections = [await Connection.open(port, tls, token) for token in tokens]
+    work = work_of(bench, random.Random(2))
+    await saturated(connections, work, seconds=WARM_SECONDS)
+    result = await saturated(connections, work, seconds=SECONDS)
+    for connection in connections:
+        connection.close()
+    return result
+
+
+async def run(bench: Bench) -> list[Result]:
+    sealed, times = await measured(bench, bench.trust.settings.port, await bench.trust.sessions(SESSIONS))
+    async with PlainServer(bench.trust, sessions=SESSIONS) as plain:
+        await imported(plain.importer(), bench.source(), bench.trust.folder / "plain-zone")
+        plaintext, plain_times = await measured(bench, plain.port, plain.tokens())
+    return [
+        ratio_at_least(f"{SESSIONS} sessions in one zone, reading and writing", sealed, plaintext, "requests/s", RATIO_GOAL),
+        Result(
+            name=f"{SESSIONS} sessions in one zone, p95",
+            value=round(percentile(times, 95), 1),
+            unit="ms",
+            baseline=round(percentile(plain_times, 95), 1),
+        ),
+        told("of which writes", WRITES * 100, "%"),
+    ]
