@@ -5,6 +5,9 @@ from __future__ import annotations
 import copy
 from typing import Any
 
+import pytest
+
+from cloister.base.errors import Invalid
 from cloister.records.fhir.references import localise, references, rewrite
 
 LOPEZ = "urn:uuid:018f428e-34f6-4707-8009-5ad742f901e7"
@@ -42,3 +45,12 @@ def test_our_own_address_is_left_out_of_references() -> None:
     note = {"subject": {"reference": f"{base}/Patient/lopez"}, "author": [{"reference": "https://trust.example/fhir/R4b/Practitioner/2"}]}
     localise(note, base)
     assert note == {"subject": {"reference": "Patient/lopez"}, "author": [{"reference": "https://trust.example/fhir/R4b/Practitioner/2"}]}
+
+
+def test_depth_without_end_is_refused() -> None:
+    resource: dict[str, Any] = {"reference": LOPEZ}
+    for _ in range(3000):
+        resource = {"extension": [resource]}
+    with pytest.raises(Invalid):
+        rewrite(resource, {})
+    assert [text for _, text in references(resource)] == [LOPEZ]

@@ -9,6 +9,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any, Final
 
+from cloister.base.errors import Invalid
+
 # Elements of type Reference, uri, url and canonical that may name another entry (http.html#trules).
 REWRITTEN: Final = frozenset({"reference", "url", "uri", "valueUri", "valueUrl", "valueCanonical"})
 
@@ -37,23 +39,29 @@ def localise(body: dict[str, Any], base: str) -> None:
 
 
 def rewrite(resource: dict[str, Any], places: Mapping[str, str]) -> list[str]:
-    """Replace each full URL and each conditional reference found in `places`; returns the urn: and conditional references
-    that `places` does not know, in no order."""
+    """Replace each full URL and each conditional reference found in `places`, in place; returns the urn: and conditional
+    references that `places` does not know."""
     unknown: list[str] = []
-    stack: list[Any] = [resource]
-    while stack:
-        node = stack.pop()
-        if node.__class__ is list:
-            stack.extend(value for value in node if value.__class__ is dict or value.__class__ is list)
-            continue
-        for name, value in node.items():
-            kind = value.__class__
-            if kind is dict or kind is list:
-                stack.append(value)
-            elif kind is str and name in REWRITTEN:
+    try:
+        _rewrite(resource, places, unknown)
+    except RecursionError:
+        raise Invalid("This resource is nested too deeply.", hint="Send something flatter.", reason="depth") from None
+    return unknown
+
+
+def _rewrite(node: dict[str, Any], places: Mapping[str, str], unknown: list[str]) -> None:
+    for name, value in node.items():
+        kind = value.__class__
+        if kind is str:
+            if name in REWRITTEN:
                 place = places.get(value)
                 if place is not None:
                     node[name] = place
                 elif name == "reference" and (value[:4] == "urn:" or "?" in value):
                     unknown.append(value)
-    return unknown
+        elif kind is dict:
+            _rewrite(value, places, unknown)
+        elif kind is list:
+            for item in value:
+                if item.__class__ is dict:
+                    _rewrite(item, places, unknown)
