@@ -50,6 +50,7 @@ class FakeGate:
         self._trust = trust
         self.admitted: dict[int, dict[str, Any]] = {}
         self.notes: list[dict[str, Any]] = []
+        self.refuses = False
         self._server: asyncio.Server | None = None
 
     async def start(self) -> None:
@@ -64,8 +65,8 @@ class FakeGate:
 
     async def _answer(self, peer: wire.Peer, method: str, arguments: dict[str, Any]) -> Any:
         if method in ("session_admit", "session_dismiss"):
-            if arguments["token"] != TOKEN:
-                raise Denied("no")
+            if arguments["token"] != TOKEN or self.refuses:
+                raise Denied("This service is not known to the store gate.", reason="unknown-service")
             if method == "session_admit":
                 self.admitted[arguments["pid"]] = arguments
             else:

@@ -36,9 +36,7 @@ class SmallTrust:
         signer = envelope.access_root(access)
         self._keys = epochs.EpochKeys(ZONE, 1, epochs.new_zone_key())
         made = self.now - DAY
-        self.zones = [
-            epochs.zone_record(signer, trust=TRUST, zone=ZONE, name="Ward", hospital="chu", ward="w1", policy={}, made=made)
-        ]
+        self.zones = [epochs.zone_record(signer, trust=TRUST, zone=ZONE, name="Ward", hospital="chu", ward="w1", policy={}, made=made)]
         self.epochs = [
             epochs.epoch_record(signer, trust=TRUST, keys=self._keys, index_key=epochs.new_index_key(), previous=None, made=made)
         ]
@@ -58,9 +56,7 @@ class SmallTrust:
         return algorithms.kem_seal(public_key, kek or self.kek(person), unlockers.session_unlock_info(session))
 
     def _certificate(self, seed: Secret, issuer: bytes, who: bundle.Bundle, office: str | None) -> bytes:
-        return certificates.certificate(
-            seed, issuer, who.person, who.person, who.sign_public, who.kem_public, office, 365, self.now - DAY
-        )
+        return certificates.certificate(seed, issuer, who.person, who.person, who.sign_public, who.kem_public, office, 365, self.now - DAY)
 
     def _person(self, person: str) -> dict[str, Any]:
         own = bundle.new_bundle(person)

@@ -72,7 +72,7 @@ async def test_a_wrong_secret_is_refused_and_the_fifth_time_the_session_ends(ser
     for _ in range(4):
         answer = await adele.unlock(kek=algorithms.random(32))
         assert (answer.status_code, answer.json()["reason"]) == (403, "wrong-secret")
-    assert server.gate.notes[-1]["outcome"] == "refused"
+    assert server.gate.notes[-1]["outcome"] == "denied"
     assert (await adele.unlock(kek=algorithms.random(32))).status_code == 403
     await server.until(lambda: server.store.state(adele.started.session) == "ended")
     assert server.store.rows[adele.started.session].why == "too-many-tries"
@@ -116,6 +116,7 @@ async def test_signing_out_ends_the_process_and_frees_the_slot(server: Rig) -> N
     await server.until(lambda: not os.path.exists(f"/proc/{pid}"))
     await server.until(lambda: server.store.state(adele.started.session) == "ended")
     assert server.store.rows[adele.started.session].why == "signed-out"
+    assert [(note["action"], note["reason"]) for note in server.gate.notes] == [("unlock", ""), ("end", "signed-out")]
     assert await server.listed() == {}
     assert not (server.folder / "slots" / f"{adele.started.slot}.sock").exists()
     with pytest.raises(NotFound):

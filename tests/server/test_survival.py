@@ -7,7 +7,10 @@ import os
 import signal
 import time
 
-from server_rig import Rig
+import pytest
+from server_rig import Rig, running_server
+
+from cloister.base.errors import Busy, Denied
 
 
 async def test_a_killed_agent_finds_its_sessions_again(server: Rig) -> None:
@@ -92,6 +95,20 @@ async def test_when_her_process_is_killed_a_new_one_never_answers_her_old_ticket
     await adele.http.aclose()
     fresh = type(adele)(server, "adele", adele.started)
     assert (await fresh.get("/")).status_code == 421
+
+
+async def test_sessions_that_fail_to_start_leave_their_slots_once() -> None:
+    async with running_server(slots=2) as server:
+        server.gate.refuses = True
+        for _ in range(3):
+            with pytest.raises(Denied) as refused:
+                await server.sign_in("adele")
+            assert refused.value.reason == "unknown-service"
+        server.gate.refuses = False
+        slots = {(await server.open(person)).started.slot for person in ("adele", "bruno")}
+        assert slots == {0, 1}
+        with pytest.raises(Busy):
+            await server.sign_in("lab", role="program", kind="program")
 
 
 async def test_stopping_the_server_ends_every_session(server: Rig) -> None:

@@ -22,6 +22,7 @@ from cloister.base.errors import Unavailable
 
 PR_SET_PDEATHSIG: Final = 1
 PR_SET_DUMPABLE: Final = 4
+PR_SET_NAME: Final = 15
 PR_SET_CHILD_SUBREAPER: Final = 36
 PR_SET_NO_NEW_PRIVS: Final = 38
 USERADD_SECONDS_MAX: Final = 30
@@ -126,6 +127,11 @@ def adopt_orphans() -> None:
 def die_with_parent(number: int) -> None:
     """Ask for this signal when the parent ends. Lost at a change of ids: call it afterwards."""
     prctl(PR_SET_PDEATHSIG, number)
+
+
+def name_process(name: str) -> None:
+    """The name in `ps` and `top`: at most 15 bytes of it."""
+    _libc.prctl(PR_SET_NAME, ctypes.c_char_p(name.encode()[:15]), ctypes.c_ulong(0), ctypes.c_ulong(0), ctypes.c_ulong(0))
 
 
 def prctl(option: int, value: int) -> None:

@@ -113,6 +113,4 @@ def _assert_answering(servers: Sequence[Server], wanted: str, now: datetime) -> 
     for server in servers:
         if server.id == wanted and now - server.seen < SERVER_SILENT:
             return
-    raise Unavailable(
-        f"The server '{wanted}', which holds your session, is silent.", hint="Try again in a minute.", reason="server-silent"
-    )
+    raise Unavailable(f"The server '{wanted}', which holds your session, is silent.", hint="Try again in a minute.", reason="server-silent")

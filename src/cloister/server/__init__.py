@@ -1,7 +1,7 @@
 """A server of the farm: its agent, the zygote, and sessions, one walled-in process a person. Knows no record.
 
-    await Agent(plan).run(stop)                                        # the agent's process
-    run_zygote(control_socket(fd), application=..., trust=..., warm=...)   # the zygote's; never returns
+await Agent(plan).run(stop)                                        # the agent's process
+run_zygote(control_socket(fd), application=..., trust=..., warm=...)   # the zygote's; never returns
 """
 
 from cloister.server.agent import Agent, AgentPlan

@@ -178,17 +178,17 @@ class Agent:
             gate=str(plan.socket("gate")), agent=str(plan.socket("agent")),
             idle_lock_seconds=plan.idle_lock_seconds, linger_seconds=plan.linger_seconds, unlock_seconds=plan.unlock_seconds,
         )  # fmt: skip
+        watched = False
         try:
             async with self._forking:
                 forked = await self._fork(assignment)
                 live = self._watch(_record(assignment, forked.pid), forked.pidfd)
+                watched = True
                 return await self._ready(live)
-        except BaseException:
-            if session not in self._live:  # no process holds it; otherwise its death gives it back
-                self._slots.give_back(slot)
-            raise
         finally:
             self._starting.discard(session)
+            if not watched:  # no process holds the slot; otherwise its death gives it back
+                self._slots.give_back(slot)
 
     async def _fork(self, assignment: Assignment) -> Forked:
         """Twice at most: a zygote that dies is started again meanwhile. Each time with new sockets, so that a

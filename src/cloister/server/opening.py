@@ -28,9 +28,7 @@ class Opened:
     directory: dict[str, Any]  # rows of PUBLIC_ROWS: names of people, wards and hospitals
 
 
-def opened(
-    rows: Mapping[str, Any], *, person: str, session: str, unlocker: str, kek: Secret, trust: TrustRoots, now: datetime
-) -> Opened:
+def opened(rows: Mapping[str, Any], *, person: str, session: str, unlocker: str, kek: Secret, trust: TrustRoots, now: datetime) -> Opened:
     """Raises Denied(wrong-secret) for a wrong secret, NotFound for an unlocker of nobody or of somebody else."""
     unlock_key = _unlock_key(rows, person, unlocker, kek)
     try:

@@ -138,7 +138,7 @@ class SessionRuntime:
             except (Denied, NotFound, Corrupt, Invalid) as refused:
                 await self._refused(refused)
                 raise
-            await self._note("success", "")
+            await self._note("unlock")
             await self._use(fresh)
 
     def _open(self, private: algorithms.KemPrivate, rows: dict[str, Any], unlocker: str, sealed: bytes) -> Opened:
@@ -155,12 +155,11 @@ class SessionRuntime:
         if self._opened is not None:  # another worker of a program proved itself; the open keyring is in use
             fresh.keyring.close()
             return
-        try:
+        with contextlib.ExitStack() as undo:
+            undo.callback(fresh.keyring.close)
             for callback in self._on_open:
                 await callback(fresh.keyring, fresh.actor, self.gate)
-        except BaseException:
-            fresh.keyring.close()
-            raise
+            undo.pop_all()
         self._opened = fresh
         self._was_unlocked = True
         self.touch()
@@ -170,14 +169,14 @@ class SessionRuntime:
         self._tries += 1
         log("session.unlock_refused", level="warning", session=self.session, reason=refused.reason, tries=self._tries)
         with contextlib.suppress(CloisterError):
-            await self._note("refused", refused.reason)
+            await self._note("unlock", outcome="denied", reason=refused.reason)
         if self._tries >= TRIES_MAX:
             self._loop.call_later(0.1, self.end, "too-many-tries")  # the answer leaves first
             refused.hint = "Sign in again."
 
-    async def _note(self, outcome: str, reason: str) -> None:
-        entry = {"action": "unlock", "kind": "session", "object": self.session, "outcome": outcome, "reason": reason}
-        await self.gate.call("audit_append", entries=[entry])
+    async def _note(self, action: str, *, outcome: str = "success", reason: str = "", seconds: float = 30.0) -> None:
+        entry = {"action": action, "kind": "session", "object": self.session, "outcome": outcome, "reason": reason}
+        await self.gate.call("audit_append", timeout_seconds=seconds, entries=[entry])
 
     def lock(self, why: str = "locked") -> None:
         """Wipe the keys; the person must unlock again."""
@@ -212,6 +211,9 @@ class SessionRuntime:
         self._speak(self._last_word(why))
 
     async def _last_word(self, why: str) -> None:
+        if self._was_unlocked:
+            with contextlib.suppress(CloisterError):
+                await self._note("end", reason=why, seconds=LAST_WORD_SECONDS)
         with contextlib.suppress(CloisterError):
             await self.agent.call("session_state", timeout_seconds=LAST_WORD_SECONDS, state=str(self._state), why=why)
         self.ended.set()
@@ -284,11 +286,18 @@ class SessionRuntime:
 
     def _change(self, event: SessionEvent, why: str) -> None:
         before, self._state = self._state, step(self._state, event)
-        if before is SessionState.ACTIVE and self._state is not SessionState.ACTIVE or event is SessionEvent.REJOIN:
+        left = before is SessionState.ACTIVE and self._state is not SessionState.ACTIVE
+        if left or event is SessionEvent.REJOIN:
             self._locked_at = self._loop.time()
+        if left:
+            self._speak(self._note_lock(why))
         self._arm()
         if before is not self._state:
             self._speak(self._report(self._state, why))
+
+    async def _note_lock(self, why: str) -> None:
+        with contextlib.suppress(CloisterError):  # the keys are gone either way
+            await self._note("lock", reason=why)
 
     async def _report(self, state: SessionState, why: str) -> None:
         with contextlib.suppress(CloisterError):  # a restarted agent asks for the state itself

@@ -22,7 +22,7 @@ from uvicorn.server import ServerState
 
 from cloister.base import wire
 from cloister.base.errors import Denied, Invalid
-from cloister.base.process import Account
+from cloister.base.process import Account, name_process
 from cloister.base.telemetry import log, name_part
 from cloister.server.assignment import Assignment
 from cloister.server.hardening import harden
@@ -134,6 +134,7 @@ async def live(
 def run(runtime: SessionRuntime, assignment: Assignment, config: uvicorn.Config, listener: socket.socket, control: socket.socket) -> int:
     """The child's main; its value is the exit status."""
     name_part(f"session-{assignment.slot}")
+    name_process(f"session-{assignment.slot}")
     silence_libraries()
     gc.enable()  # what came before the fork is frozen, so it stays shared
     try:

@@ -19,14 +19,14 @@ from typing import Any, Final, NoReturn
 import msgpack
 import uvicorn
 
-from cloister.base.process import Account, return_free_memory
+from cloister.base.process import Account, name_process, return_free_memory
 from cloister.base.telemetry import log, name_part
 from cloister.server import session
 from cloister.server.assignment import Assignment, assignment_from_wire
 from cloister.server.hardening import harden, swap_in_use
 from cloister.server.runtime import SessionRuntime
 from cloister.server.shell import Asgi, Shell
-from cloister.server.warming import warm_session
+from cloister.server.warming import warm_keys, warm_session
 from cloister.zones import TrustRoots
 
 MESSAGE_BYTES_MAX: Final = 65_536
@@ -41,12 +41,14 @@ Warm = Callable[[Asgi], Coroutine[Any, Any, None]]
 def run_zygote(control: socket.socket, *, application: Application, trust: TrustRoots, warm: Warm | None = None) -> NoReturn:
     """Build the application around a blank runtime, warm it, and fork until the agent is gone."""
     name_part("zygote")
+    name_process("zygote")
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the supervisor, which stops its parts in order
     runtime = SessionRuntime(trust=trust)
     app = application(runtime)
     shell = Shell(app, runtime)
     config = session.http_config(shell)
     asyncio.run(warm_session(config))
+    warm_keys()
     if warm is not None:
         asyncio.run(warm(app))
     missing = [*_probe_walls(), *swap_in_use()]
