@@ -24,6 +24,8 @@ from cloister.zones import Forged, Keyring, Refusal
 ATTEMPTS: Final = 4
 REGISTERS_KEPT_SECONDS: Final = 10.0
 REGISTERS_MAX: Final = 200
+PATIENTS_KEPT_SECONDS: Final = 30.0
+PATIENTS_MAX: Final = 5000
 
 
 class Finder:
@@ -34,6 +36,7 @@ class Finder:
         self._tokens = known
         self._preferred = frozenset(preferred)
         self._registers: tuple[float, list[bytes]] = (0.0, [])
+        self._patients: dict[str, tuple[float, list[bytes]]] = {}
 
     def _zones(self) -> list[str]:
         return [held.zone for held in self._keyring.zones if "read" in held.rights]
@@ -55,6 +58,19 @@ class Finder:
             ids = [id for id, _, _ in rows]
             self._registers = (time.monotonic(), ids)
         return ids
+
+    async def patients(self, ids: Sequence[str]) -> list[bytes]:
+        """The dossiers of these patients, remembered for a while: a chart is searched many times."""
+        now = time.monotonic()
+        unknown = [id for id in ids if now - self._patients.get(id, (-PATIENTS_KEPT_SECONDS, []))[0] >= PATIENTS_KEPT_SECONDS]
+        if unknown:
+            located = await self.locate([("Patient", id) for id in unknown])
+            if len(self._patients) > PATIENTS_MAX:
+                self._patients.clear()
+            for id in unknown:
+                if ("Patient", id) in located:
+                    self._patients[id] = (now, located["Patient", id])
+        return list(dict.fromkeys(dossier for id in ids for dossier in self._patients.get(id, (0.0, []))[1]))
 
     async def locate(self, places: Sequence[tuple[str, str]]) -> dict[tuple[str, str], list[bytes]]:
         """For each (type, id) the dossiers that hold it, preferred first; what this session cannot open is absent."""

@@ -11,7 +11,7 @@ import secrets
 import time
 from collections import OrderedDict
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Final
 
 from cloister.base.errors import Busy, Invalid, NotFound
@@ -51,11 +51,10 @@ class Cursor:
 
 @dataclass(slots=True)
 class Scope:
-    """Where to look: these dossiers, and of them only these rows when `rows` is given. `fresh`: their heads were just asked for."""
+    """Where to look: these dossiers, and of them only these rows when `rows` is given."""
 
     dossiers: list[bytes]
     rows: frozenset[tuple[bytes, bytes]] | None = None
-    at_least: dict[bytes, int] = field(default_factory=dict)
 
 
 def too_costly(query: Query) -> Invalid:
@@ -82,20 +81,35 @@ class Searcher:
 
     async def search(self, query: Query, within: Dossier | None = None) -> Page:
         """The first page. `within` confines it to one opened dossier."""
-        found = await self.found(query, within)
+        page, certain = await self._search(query, within, fresh=False)
+        if not certain:
+            page, _ = await self._search(query, within, fresh=True)
+        return page
+
+    async def _search(self, query: Query, within: Dossier | None, *, fresh: bool) -> tuple[Page, bool]:
+        """The first page, and whether it is certainly of now.
+
+        One chart that is open already is searched as it was last seen; the call that fetches the rows also says
+        whether its head has moved since, and then, or when there are no rows to fetch, it is done again `fresh`.
+        """
+        found, recent = await self.found(query, within, fresh=fresh)
         total = len(found) if query.total != "none" else None
+        if not recent and (query.summary == "count" or not found):
+            return Page(hits=()), False
         if query.summary == "count":
             await self._gate.call("audit_append", entries=_notes(query, [], within))
-            return Page(hits=(), total=len(found))
-        places = [(dossier, line.entry.type, line.entry.id) for dossier, line in found]
-        cursor = Cursor(query, places, total)
+            return Page(hits=(), total=len(found)), True
+        cursor = Cursor(query, [(dossier, line.entry.type, line.entry.id) for dossier, line in found], total)
+        matched, included, moved = await self._hits(query, cursor.places[: query.count], within)
+        if moved and not recent:
+            return Page(hits=()), False
         token = ""
-        if len(places) > query.count:
+        if len(cursor.places) > query.count:
             token = secrets.token_urlsafe(12)
             self._cursors[token] = cursor
             while len(self._cursors) > CURSORS_MAX:
                 self._cursors.popitem(last=False)
-        return await self._page(cursor, token, 0, within)
+        return _page_of(cursor, token, 0, matched, included), True
 
     async def page(self, token: str) -> Page:
         """A further page by its token, '<cursor>.<offset>'."""
@@ -104,24 +118,13 @@ class Searcher:
         if cursor is None or not offset.isdigit() or int(offset) > len(cursor.places):
             raise NotFound("This page is no longer kept.", hint="Search again.", reason="page-expired")
         self._cursors.move_to_end(name)
-        return await self._page(cursor, name, int(offset), None)
+        places = cursor.places[int(offset) : int(offset) + cursor.query.count]
+        matched, included, _ = await self._hits(cursor.query, places, None)
+        return _page_of(cursor, name, int(offset), matched, included)
 
-    async def _page(self, cursor: Cursor, token: str, offset: int, within: Dossier | None) -> Page:
-        query = cursor.query
-        places = cursor.places[offset : offset + query.count]
-        matched, included = await self._hits(query, places, within)
-        last = (len(cursor.places) - 1) // query.count * query.count if cursor.places else 0
-        return Page(
-            hits=(*matched, *included),
-            total=cursor.total,
-            page=f"{token}.{offset}" if token else None,
-            first=f"{token}.0" if token else None,
-            previous=f"{token}.{max(0, offset - query.count)}" if token and offset else None,
-            next=f"{token}.{offset + query.count}" if token and offset < last else None,
-        )
-
-    async def _hits(self, query: Query, places: Sequence[Place], within: Dossier | None) -> tuple[list[Hit], list[Hit]]:
-        """The rows of a page, with what `_include` adds, in one call; again when somebody wrote meanwhile."""
+    async def _hits(self, query: Query, places: Sequence[Place], within: Dossier | None) -> tuple[list[Hit], list[Hit], set[bytes]]:
+        """The rows of a page, what `_include` adds, and the dossiers that have moved, in one call."""
+        moved: set[bytes] = set()
         for _ in range(ATTEMPTS):
             opened = await self._dossiers.open([dossier for dossier, _, _ in places])
             pairs = []
@@ -130,32 +133,31 @@ class Searcher:
                 if line is not None and not line.deleted:
                     pairs.append((opened[dossier], line))
             others = await include(query, pairs, self._dossiers, self._finder, self._may_read) if query.includes else []
-            stored, moved = await self._dossiers.rows([*pairs, *others], _notes(query, pairs, within))
+            stored, newly = await self._dossiers.rows([*pairs, *others], _notes(query, pairs, within))
+            moved |= newly
             if all(one is not None for one in stored):
                 hits = [Hit(stored=one, mode="match" if n < len(pairs) else "include") for n, one in enumerate(stored) if one is not None]
-                return hits[: len(pairs)], hits[len(pairs) :]
+                return hits[: len(pairs)], hits[len(pairs) :], moved
             await self._dossiers.open(list(moved), fresh=True)
         raise Busy("These records are being written too quickly to be read.", hint="Try again.")
 
     # --- candidates ---------------------------------------------------------------------------------------
 
-    async def found(self, query: Query, within: Dossier | None = None) -> list[Found]:
-        """All matches that this session can open, in the order asked for."""
+    async def found(self, query: Query, within: Dossier | None = None, *, fresh: bool = True) -> tuple[list[Found], bool]:
+        """All matches that this session can open, in the order asked for; and whether the heads were asked for just now."""
         targets, confined = await self._chains(query)
         if any(not one for one in targets.values()):
-            return []
-        if within is not None:
-            opened = await self._dossiers.open([within.id], fresh=True)
-            found = self._matching(query, opened.values(), targets, None)
+            return [], True
+        recent = True
+        scope = Scope([within.id]) if within is not None else await self._scope(query, confined)
+        if scope is None:
+            found = await self._scan(query, targets)
         else:
-            scope = await self._scope(query, confined)
-            if scope is None:
-                found = await self._scan(query, targets)
-            else:
-                opened = await self._dossiers.open(scope.dossiers, at_least=scope.at_least, fresh=not scope.at_least)
-                found = self._matching(query, opened.values(), targets, scope.rows)
-        by_entry = {id(line.entry): one for one in found for line in (one[1],)}
-        return [by_entry[id(entry)] for entry in sorted_entries(query, [line.entry for _, line in found])]
+            recent = fresh or len(scope.dossiers) != 1 or self._dossiers.get(scope.dossiers[0]) is None
+            opened = await self._dossiers.open(scope.dossiers, fresh=recent)
+            found = self._matching(query, opened.values(), targets, scope.rows)
+        by_entry = {id(line.entry): (dossier, line) for dossier, line in found}
+        return [by_entry[id(entry)] for entry in sorted_entries(query, [line.entry for _, line in found])], recent
 
     def _matching(
         self,
@@ -181,15 +183,9 @@ class Searcher:
         if confined is not None:
             return Scope(confined)
         patients = query.patients()
-        named = (
-            list(patients)
-            if patients is not None
-            else [f"{query.type}/{one}" for one in sorted(query.ids)]
-            if query.ids is not None
-            else None
-        )
-        if named is None:
-            named = _named(query)
+        if patients is not None:
+            return Scope(await self._finder.patients([text.removeprefix("Patient/") for text in patients]))
+        named = [f"{query.type}/{one}" for one in sorted(query.ids)] if query.ids is not None else _named(query)
         if named is not None:
             places = [(type, one) for type, _, one in (text.partition("/") for text in named)]
             located = await self._finder.locate(places)
@@ -244,7 +240,7 @@ class Searcher:
             for inner in chain.queries:
                 if not self._may_read(inner.type):
                     continue
-                for dossier, line in await self.found(inner):
+                for dossier, line in (await self.found(inner))[0]:
                     references.append(f"{inner.type}/{line.entry.id}")
                     dossiers.append(dossier)
             if len(references) > CHAINED_MAX:
@@ -253,6 +249,19 @@ class Searcher:
             if chain.parameter.code in ("patient", "subject") and all(one.startswith("Patient/") for one in references):
                 confined = list(dict.fromkeys(dossiers))
         return targets, confined
+
+
+def _page_of(cursor: Cursor, token: str, offset: int, matched: Sequence[Hit], included: Sequence[Hit]) -> Page:
+    count = cursor.query.count
+    last = (len(cursor.places) - 1) // count * count if cursor.places else 0
+    return Page(
+        hits=(*matched, *included),
+        total=cursor.total,
+        page=f"{token}.{offset}" if token else None,
+        first=f"{token}.0" if token else None,
+        previous=f"{token}.{max(0, offset - count)}" if token and offset else None,
+        next=f"{token}.{offset + count}" if token and offset < last else None,
+    )
 
 
 def _named(query: Query) -> list[str] | None:

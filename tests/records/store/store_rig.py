@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
+import os
+import signal
+import socket
 import subprocess
 import sys
 import time
@@ -94,8 +98,10 @@ class Session:
     pid: int
 
     def close(self) -> None:
+        """The session's process ends, and its relay with it."""
         self.records.close()
         self.gate.close()
+        os.kill(self.pid, signal.SIGKILL)
 
 
 class Rig:
@@ -152,7 +158,8 @@ class Rig:
     @staticmethod
     def _wait(path: Path) -> None:
         for _ in range(500):
-            if path.exists():
+            with socket.socket(socket.AF_UNIX) as trial, contextlib.suppress(OSError):
+                trial.connect(str(path))
                 return
             time.sleep(0.02)
         raise TimeoutError(path.name)

@@ -11,7 +11,7 @@ import contextlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Any, Final
+from typing import Final
 
 import asyncpg
 
@@ -19,6 +19,7 @@ from cloister.audit import Entry, Log, Row, resumed, store
 from cloister.base.clock import Clock
 from cloister.base.errors import CloisterError, Unavailable
 from cloister.base.telemetry import log
+from cloister.records.gate.connections import Connections
 
 GROUP_ENTRIES_MAX: Final = 5000
 WAITING_MAX: Final = 20_000
@@ -37,9 +38,9 @@ class CheckpointKey:
 
 
 class AuditWriter:
-    """`append` returns when the entries are on the disk, or raises and they are not in the log."""
+    """What `append` returns is done when the entries are on the disk, and raises when they could not be written."""
 
-    def __init__(self, database: asyncpg.Pool[Any], *, clock: Clock, checkpoint_key: CheckpointKey | None) -> None:
+    def __init__(self, database: Connections, *, clock: Clock, checkpoint_key: CheckpointKey | None) -> None:
         self._database = database
         self._clock = clock
         self._key = checkpoint_key
@@ -50,15 +51,19 @@ class AuditWriter:
         self._signed_size = 0
         self._task = asyncio.create_task(self._run())
 
-    async def append(self, entries: Sequence[Entry]) -> None:
-        if not entries:
-            return
-        if len(self._waiting) >= WAITING_MAX or self._task.done():
-            raise Unavailable("The audit log cannot be written now.", hint="See the log of part 'gate'.", reason="audit")
+    def append(self, entries: Sequence[Entry]) -> asyncio.Future[None]:
+        """Await what this returns; the entries are on their way from now on."""
         future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        self._waiting.append((list(entries), future))
-        self._wake.set()
-        await future
+        if not entries:
+            future.set_result(None)
+        elif len(self._waiting) >= WAITING_MAX or self._task.done():
+            future.set_exception(Unavailable("The audit log cannot be written now.", hint="See the log of part 'gate'.", reason="audit"))
+        else:
+            self._waiting.append((list(entries), future))
+            self._wake.set()
+        # Whoever asked may fail before it waits for this: the entries stay, and a failure to write them is logged here.
+        future.add_done_callback(lambda done: done.cancelled() or done.exception())
+        return future
 
     async def close(self) -> None:
         self._task.cancel()

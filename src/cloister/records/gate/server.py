@@ -9,7 +9,6 @@ from __future__ import annotations
 import asyncio
 import hmac
 import socket
-import socket
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -27,10 +26,11 @@ from cloister.base.errors import Denied, Invalid, Unavailable
 from cloister.base.telemetry import log
 from cloister.records.gate import finding, looking, reading, trust, writing
 from cloister.records.gate.audit_writer import AuditWriter, CheckpointKey
+from cloister.records.gate.connections import Connections
 from cloister.records.gate.sessions import Admitted, Sessions
 from cloister.records.gate.statement import Call, Note, Notes, Statement
 
-POOL_CONNECTIONS: Final = 8
+CONNECTIONS_MAX: Final = 8
 ZONES_KEPT_SECONDS: Final = 2.0  # a revoked grant is noticed within this time
 STATEMENTS: Final[dict[str, Statement]] = {
     statement.name: statement
@@ -96,7 +96,7 @@ def _read(arguments: dict[str, Any], form: type[_Form], method: str) -> _Form:
 class Gate:
     """The gate's state: who is admitted, which zones they have, the pool, the audit writer."""
 
-    def __init__(self, database: asyncpg.Pool[Any], writer: AuditWriter, tokens: Mapping[str, str], clock: Clock) -> None:
+    def __init__(self, database: Connections, writer: AuditWriter, tokens: Mapping[str, str], clock: Clock) -> None:
         self._database = database
         self._clock = clock
         self._writer = writer
@@ -125,7 +125,7 @@ class Gate:
             return await service(self, arguments)
         admitted = self._sessions.of(peer)
         if method == "audit_append":
-            await self._append(admitted, _read(arguments, SessionAudit, method).entries)
+            await self._note(admitted, _read(arguments, SessionAudit, method).entries)
             return None
         statement = STATEMENTS.get(method)
         if statement is None:
@@ -141,11 +141,13 @@ class Gate:
         if not form.audit:
             return await statement.run(call, form)
         if statement.noted_first:
-            # Together, and the answer waits for both: no row leaves before its audit entry is on the disk.
-            answer, _ = await asyncio.gather(statement.run(call, form), self._append(admitted, form.audit))
+            # Both at once, and the answer waits for both: no row leaves before its audit entry is on the disk.
+            noted = self._note(admitted, form.audit)
+            answer = await statement.run(call, form)
+            await noted
             return answer
         answer = await statement.run(call, form)
-        await self._append(admitted, form.audit)
+        await self._note(admitted, form.audit)
         return answer
 
     async def _zones_of(self, admitted: Admitted) -> tuple[str, ...]:
@@ -159,9 +161,9 @@ class Gate:
             return kept[1]
         return tuple(zone for zone in kept[1] if zone in admitted.ceiling)
 
-    async def _append(self, admitted: Admitted, notes: Sequence[Note]) -> None:
+    def _note(self, admitted: Admitted, notes: Sequence[Note]) -> asyncio.Future[None]:
         now = self._clock()
-        await self._writer.append(
+        return self._writer.append(
             [Entry(now, admitted.person, admitted.session, n.action, n.kind, n.object, n.outcome, n.reason, "session") for n in notes]
         )
 
@@ -202,15 +204,6 @@ _SERVICE: Final = {
 }
 
 
-def _same(value: bytes) -> bytes:
-    return value
-
-
-async def _prepare(connection: asyncpg.Connection[Any]) -> None:
-    """Ids are 16 bytes here and on the wire: making a UUID object of each costs more than sending it."""
-    await connection.set_type_codec("uuid", schema="pg_catalog", format="binary", encoder=_same, decoder=bytes)
-
-
 async def run_gate(
     pool_arguments: Mapping[str, Any],
     where: Path | socket.socket,
@@ -226,11 +219,11 @@ async def run_gate(
     The socket is open to all accounts, because sessions have accounts of their own; who calls is asked of the kernel.
     """
     # No connection is made before the first call, so that the gate starts while PostgreSQL is still starting.
-    pool = await asyncpg.create_pool(min_size=0, max_size=POOL_CONNECTIONS, command_timeout=60, init=_prepare, **pool_arguments)
-    writer = AuditWriter(pool, clock=clock, checkpoint_key=checkpoint_key)
-    gate = Gate(pool, writer, tokens, clock)
+    database = Connections(pool_arguments, largest=CONNECTIONS_MAX)
+    writer = AuditWriter(database, clock=clock, checkpoint_key=checkpoint_key)
+    gate = Gate(database, writer, tokens, clock)
     server = await wire.serve(where, gate.handle, mode=mode)
-    log("gate.ready", connections=POOL_CONNECTIONS)
+    log("gate.ready", connections=CONNECTIONS_MAX)
     if ready is not None:
         ready.set()
     try:
@@ -238,4 +231,4 @@ async def run_gate(
     finally:
         server.close()
         await writer.close()
-        pool.terminate()
+        database.close()

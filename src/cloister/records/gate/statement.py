@@ -10,8 +10,9 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Annotated, Any, Final
 
-import asyncpg
 from msgspec import Meta, Struct
+
+from cloister.records.gate.connections import Connections
 
 ROWS_MAX: Final = 5000  # rows of one answer
 NOTES_MAX: Final = 2000  # audit notes of one call
@@ -53,7 +54,7 @@ class Call:
     session: str
     role: str
     zones: tuple[str, ...]
-    database: asyncpg.Pool[Any]
+    database: Connections
 
 
 Run = Callable[[Call, Any], Awaitable[Any]]
