@@ -117,7 +117,7 @@ def running_gateway() -> Iterator[Rig]:
         (folder / name).write_bytes(content)
     plan = Plan(
         address="127.0.0.1", port=free_port(), slots_folder=folder / "slots", slots=SLOTS, door_socket=folder / "door.sock",
-        admin_socket=folder / "admin.sock", certificate_chain=folder / "chain.pem", private_key=folder / "key.pem",
+        admin_socket=folder / "admin.sock", certificate_chain=folder / "chain.pem", private_key=folder / "key.pem", strict_transport=True,
     )  # fmt: skip
     (folder / "envoy.json").write_text(json.dumps(bootstrap(plan)))
     tickets, stranger = (Tickets(Secret(algorithms.random(32)), clock=system_clock) for _ in range(2))

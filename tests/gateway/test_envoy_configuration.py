@@ -16,6 +16,7 @@ def _plan(slots: int = 2) -> Plan:
     return Plan(
         address="127.0.0.1", port=8443, slots_folder=run / "slots", slots=slots, door_socket=run / "door.sock",
         admin_socket=run / "edge" / "admin.sock", certificate_chain=run / "edge" / "chain.pem", private_key=run / "edge" / "key.pem",
+        strict_transport=True,
     )  # fmt: skip
 
 

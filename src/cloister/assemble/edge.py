@@ -87,6 +87,7 @@ def plan_of(settings: Settings) -> Plan:
         admin_socket=folder / "admin.sock",
         certificate_chain=folder / "chain.pem",
         private_key=folder / "key.pem",
+        strict_transport=settings.host != "localhost",
     )
 
 

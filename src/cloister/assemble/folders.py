@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import fcntl
+import ipaddress
 import os
 import secrets
 import shutil
@@ -112,6 +113,10 @@ def _reachable(runtime: Path) -> None:
 
 def check_port(settings: Settings) -> None:
     """The address and port are free and allowed; said before anything starts."""
+    try:
+        ipaddress.ip_address(settings.address)
+    except ValueError:
+        raise Invalid(f"'{settings.address[:60]}' is no address.", hint="Set CLOISTER_ADDRESS to an IP address, such as 0.0.0.0.") from None
     family = socket.AF_INET6 if ":" in settings.address else socket.AF_INET
     with socket.socket(family, socket.SOCK_STREAM) as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)

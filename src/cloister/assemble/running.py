@@ -21,7 +21,7 @@ import asyncpg
 from cloister.assemble import first_start, postgres, probes
 from cloister.assemble.edge import local_authority
 from cloister.assemble.folders import check_port, claim_runtime, claim_state, log_tail, prepare_runtime
-from cloister.assemble.status import Board
+from cloister.assemble.status import Board, missing_line
 from cloister.assemble.supervisor import Part, Supervisor, ending
 from cloister.base.database import LOST
 from cloister.base.errors import EXIT_CODE, CloisterError
@@ -62,7 +62,9 @@ def _refused(refused: CloisterError) -> int:
 
 def environment(settings: Settings) -> dict[str, str]:
     """What the parts are told: this very `up`, whatever the caller's folder or variables were."""
-    kept = {name: value for name, value in os.environ.items() if name in ("PATH", "LANG", "LC_ALL", "TZ", "VIRTUAL_ENV", "HOME")}
+    kept = {
+        name: value for name, value in os.environ.items() if name in ("PATH", "LANG", "LC_ALL", "TZ", "VIRTUAL_ENV", "PYTHONPATH", "HOME")
+    }
     return {
         **kept,
         "PYTHONUNBUFFERED": "1",
@@ -202,8 +204,10 @@ class Up:
         except (*LOST, TimeoutError, asyncpg.PostgresError):
             self._database = None
             return
-        if row is not None:
-            self._board.facts = replace(self._board.facts, sessions=json.loads(row["sessions"]), missing=tuple(json.loads(row["missing"])))
+        missing = tuple(json.loads(row["missing"]))
+        if missing and missing != self._board.facts.missing:
+            self._board.tell(missing_line(missing))
+        self._board.facts = replace(self._board.facts, sessions=json.loads(row["sessions"]), missing=missing)
 
     async def _stop(self) -> None:
         self._board.tell("stopping")

@@ -75,7 +75,8 @@ def _static(door: Door) -> Endpoint:
 
 def _favicon(door: Door) -> Endpoint:
     async def favicon(request: Request) -> Response:
-        return file_response(door.files, "favicon.ico" if "favicon.ico" in door.files else "favicon.svg", request)
+        name = next((name for name in door.files if name.startswith("favicon.")), "favicon.ico")
+        return file_response(door.files, name, request)
 
     return favicon
 

@@ -41,34 +41,23 @@ TYPES: Final = {
 @dataclass(frozen=True, slots=True)
 class StaticFile:
     content: bytes
-    encoded: dict[str, bytes]  # smaller forms by content coding (RFC 9110 8.4.1), the best first
+    compressed: bytes | None  # by gzip, where that is smaller
     media_type: str
     etag: str
     immutable: bool  # its name changes whenever its content does
 
 
-def static_file(name: str, content: bytes, *, immutable: bool = False, brotli: bytes | None = None) -> StaticFile:
-    suffix = Path(name).suffix
-    media_type = TYPES.get(suffix) or mimetypes.guess_type(name)[0] or "application/octet-stream"
-    forms = {"br": brotli, "gzip": gzip.compress(content, 9, mtime=0) if media_type.startswith(COMPRESSED) else None}
-    smaller = {coding: form for coding, form in forms.items() if form is not None and len(form) < len(content)}
+def static_file(name: str, content: bytes, *, immutable: bool = False) -> StaticFile:
+    media_type = TYPES.get(Path(name).suffix) or mimetypes.guess_type(name)[0] or "application/octet-stream"
+    packed = gzip.compress(content, 9, mtime=0) if media_type.startswith(COMPRESSED) else content
+    smaller = packed if len(packed) < len(content) else None
     return StaticFile(content, smaller, media_type, f'"{hashlib.sha256(content).hexdigest()[:32]}"', immutable)
 
 
 def read_files(folder: Path, *, immutable: Container[str] = ()) -> dict[str, StaticFile]:
-    """Every file below the folder by its path; those in `immutable` carry their hash in the name.
-
-    `NAME.br` beside NAME is its Brotli form, made by the build; files of other compressed forms are left out.
-    """
+    """Every file below the folder by its path; those in `immutable` carry their hash in the name."""
     paths = {path.relative_to(folder).as_posix(): path for path in folder.rglob("*") if path.is_file() and not path.is_symlink()}
-    files = {}
-    for name, path in sorted(paths.items()):
-        if path.suffix in (".br", ".gz") or path.name.startswith("."):
-            continue
-        brotli = paths.get(f"{name}.br")
-        packed = brotli.read_bytes() if brotli is not None else None
-        files[name] = static_file(name, path.read_bytes(), immutable=name in immutable, brotli=packed)
-    return files
+    return {name: static_file(name, path.read_bytes(), immutable=name in immutable) for name, path in sorted(paths.items())}
 
 
 def file_response(files: Mapping[str, StaticFile], name: str, request: Request) -> Response:
@@ -78,8 +67,6 @@ def file_response(files: Mapping[str, StaticFile], name: str, request: Request) 
     headers = {"etag": file.etag, "cache-control": YEAR if file.immutable else ASK_AGAIN, "vary": "accept-encoding"}
     if file.etag in (tag.strip() for tag in request.headers.get("if-none-match", "").split(",")):
         return Response(status_code=304, headers=headers)
-    accepted = {part.split(";", 1)[0].strip() for part in request.headers.get("accept-encoding", "").split(",")}
-    for coding, form in file.encoded.items():
-        if coding in accepted:
-            return Response(form, media_type=file.media_type, headers={**headers, "content-encoding": coding})
+    if file.compressed is not None and "gzip" in request.headers.get("accept-encoding", ""):
+        return Response(file.compressed, media_type=file.media_type, headers={**headers, "content-encoding": "gzip"})
     return Response(file.content, media_type=file.media_type, headers=headers)

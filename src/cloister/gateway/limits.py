@@ -17,9 +17,7 @@ from cloister.base.clock import Clock
 from cloister.base.database import LOST
 from cloister.base.errors import Busy, Unavailable
 
-FORGOTTEN_AFTER: Final = timedelta(hours=12)
-DELAY_MAX: Final = timedelta(minutes=15)
-STARTS_PER_MINUTE_MAX: Final = 600  # from one address: a whole hospital may stand behind one
+STARTS_PER_MINUTE_MAX: Final = 6000  # from one address: a whole hospital may stand behind one
 ADDRESSES_MAX: Final = 50_000
 
 
@@ -30,11 +28,14 @@ class Counted(StrEnum):
     ADDRESS = "address"
 
 
-FREE_FAILURES: Final = {Counted.PERSON: 5, Counted.ADDRESS: 50}
+FREE_FAILURES: Final = {Counted.PERSON: 5, Counted.ADDRESS: 100}
+# Short for an address, because whoever fails there makes all who share it wait.
+DELAY_MAX: Final = {Counted.PERSON: timedelta(minutes=15), Counted.ADDRESS: timedelta(seconds=30)}
+FORGOTTEN_AFTER: Final = {Counted.PERSON: timedelta(hours=12), Counted.ADDRESS: timedelta(hours=1)}
 
 FAILURES: Final = "select key, failures, last from estate.attempt where key = any ($1) limit 2"
 FAILED: Final = """
-    insert into estate.attempt (key, failures, last) select k, 1, $2 from unnest($1::bytea[]) k
+    insert into estate.attempt (key, failures, last) values ($1, 1, $2)
     on conflict (key) do update set failures = case when estate.attempt.last < $3 then 1 else estate.attempt.failures + 1 end, last = $2"""
 SUCCEEDED: Final = "delete from estate.attempt where key = $1 or last < $2"
 
@@ -44,11 +45,11 @@ def delay(counted: Counted, failures: int) -> timedelta:
     over = failures - FREE_FAILURES[counted]
     if over < 0:
         return timedelta(0)
-    return min(DELAY_MAX, timedelta(seconds=2 ** min(over + 1, 12)))
+    return min(DELAY_MAX[counted], timedelta(seconds=2 ** min(over + 1, 12)))
 
 
 def remaining(counted: Counted, failures: int, last: datetime, *, now: datetime) -> timedelta:
-    if now - last >= FORGOTTEN_AFTER:
+    if now - last >= FORGOTTEN_AFTER[counted]:
         return timedelta(0)
     return max(timedelta(0), last + delay(counted, failures) - now)
 
@@ -106,13 +107,12 @@ class Limits:
 
     async def failed(self, address: str, sign_in: str) -> None:
         now = self._clock()
-        # One order of keys, so that two doors never wait for each other.
-        keys = sorted([key_of(Counted.ADDRESS, address), key_of(Counted.PERSON, sign_in)])
-        await self._fetch(FAILED, keys, now, now - FORGOTTEN_AFTER)
+        for counted, name in ((Counted.ADDRESS, address), (Counted.PERSON, sign_in)):
+            await self._fetch(FAILED, key_of(counted, name), now, now - FORGOTTEN_AFTER[counted])
 
     async def succeeded(self, sign_in: str) -> None:
         """The person's count starts anew; the address's does not, or one account of one's own would clear it."""
-        await self._fetch(SUCCEEDED, key_of(Counted.PERSON, sign_in), self._clock() - FORGOTTEN_AFTER)
+        await self._fetch(SUCCEEDED, key_of(Counted.PERSON, sign_in), self._clock() - max(FORGOTTEN_AFTER.values()))
 
     async def _fetch(self, sql: str, *arguments: object) -> Any:
         try:

@@ -78,5 +78,5 @@ def connection_manager(plan: Plan) -> Json:
             destination_filter(plan),
             typed("envoy.filters.http.router", "envoy.extensions.filters.http.router.v3.Router", suppress_envoy_headers=True),
         ],
-        route_config=route_configuration(),
+        route_config=route_configuration(plan),
     )

@@ -8,13 +8,12 @@ from __future__ import annotations
 
 from typing import Final
 
-from cloister.gateway.envoy.plan import Json, typed
+from cloister.gateway.envoy.plan import Json, Plan, typed
 
 STRIPPED_PREFIXES: Final = ("x-cloister-", "x-envoy-", "x-forwarded-", "client-cert", "x-original-", "x-rewrite-")
 STRIPPED: Final = ("forwarded", "x-real-ip", "x-client-ip", "x-http-method-override", "x-http-method", "x-method-override")
 
-# wasm-unsafe-eval: the browser's Argon2id is WebAssembly; blob: its worker, which is part of the sign-in script so that
-# the script's integrity digest covers it. Both come from our own origin only.
+# wasm-unsafe-eval: the browser's Argon2id is WebAssembly, served from our own origin only.
 CONTENT_SECURITY_POLICY: Final = "; ".join(
     (
         "default-src 'none'",
@@ -24,14 +23,13 @@ CONTENT_SECURITY_POLICY: Final = "; ".join(
         "font-src 'self'",
         "connect-src 'self'",
         "manifest-src 'self'",
-        "worker-src 'self' blob:",
+        "worker-src 'self'",
         "form-action 'self'",
         "base-uri 'none'",
         "frame-ancestors 'none'",
     )
 )
 FIXED: Final = {
-    "strict-transport-security": "max-age=31536000",
     "x-content-type-options": "nosniff",
     "x-frame-options": "DENY",
     "referrer-policy": "same-origin",
@@ -47,7 +45,13 @@ def _added(values: dict[str, str], action: str) -> list[Json]:
     return [{"header": {"key": key, "value": value}, "append_action": action} for key, value in values.items()]
 
 
-RESPONSE_HEADERS: Final = _added(FIXED, "OVERWRITE_IF_EXISTS_OR_ADD") + _added(DEFAULTS, "ADD_IF_ABSENT")
+# RFC 6797: for a host's every port, so not for localhost, where a developer's other servers would be cut off.
+STRICT_TRANSPORT: Final = {"strict-transport-security": "max-age=31536000"}
+
+
+def response_headers(plan: Plan) -> list[Json]:
+    fixed = {**FIXED, **(STRICT_TRANSPORT if plan.strict_transport else {})}
+    return _added(fixed, "OVERWRITE_IF_EXISTS_OR_ADD") + _added(DEFAULTS, "ADD_IF_ABSENT")
 
 
 def stripping() -> Json:

@@ -36,6 +36,7 @@ class Plan:
     admin_socket: Path
     certificate_chain: Path
     private_key: Path
+    strict_transport: bool
     connections_max: int = 20_000
 
     def slot(self, number: int) -> str:

@@ -8,8 +8,8 @@ from __future__ import annotations
 
 from typing import Final
 
-from cloister.gateway.envoy.headers import RESPONSE_HEADERS
-from cloister.gateway.envoy.plan import DOOR_CLUSTER, SESSION_CLUSTER, Json
+from cloister.gateway.envoy.headers import response_headers
+from cloister.gateway.envoy.plan import DOOR_CLUSTER, SESSION_CLUSTER, Json, Plan
 
 DOOR_EXACT: Final = ("/fhir/R4/metadata", "/favicon.ico")
 DOOR_TREES: Final = ("/login", "/oauth2", "/static", "/.well-known")
@@ -21,7 +21,7 @@ def door_matches() -> list[Json]:
     return [{"path": path} for path in DOOR_EXACT] + [{"path_separated_prefix": tree} for tree in DOOR_TREES]
 
 
-def route_configuration() -> Json:
+def route_configuration(plan: Plan) -> Json:
     door = [{"match": match, "route": {"cluster": DOOR_CLUSTER, "timeout": f"{DOOR_SECONDS}s"}} for match in door_matches()]
     session = {
         "match": {"prefix": "/"},
@@ -35,6 +35,6 @@ def route_configuration() -> Json:
     return {
         "name": "gateway",
         "virtual_hosts": [{"name": "trust", "domains": ["*"], "routes": [*door, session]}],
-        "response_headers_to_add": RESPONSE_HEADERS,
+        "response_headers_to_add": response_headers(plan),
         "response_headers_to_remove": ["x-powered-by", "x-envoy-upstream-service-time"],
     }
