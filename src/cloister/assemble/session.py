@@ -79,7 +79,7 @@ def application_of(settings: Settings) -> Application:
 
 def _around(runtime: SessionRuntime, pages: Pages, policy: Policy, party: passkey.RelyingParty, base_url: str) -> Asgi:
     workplace = Workplace(runtime, policy, party)
-    return workspace(pages, workplace.desk, routes=routes(f"{base_url}/fhir/R4"))
+    return workspace(pages, workplace.desk, routes=routes(base_url))
 
 
 def run_session_zygote(settings: Settings, number: int) -> NoReturn:
