@@ -136,9 +136,11 @@ def test_a_program_cannot_sign_in_as_a_person(trust: RunningTrust) -> None:
 
 def test_the_door_says_what_is_offered_before_anybody_signs_in(trust: RunningTrust) -> None:
     with trust.client() as client:
-        assert client.get("/fhir/R4/metadata").json()["resourceType"] == "CapabilityStatement"
+        metadata = client.get("/fhir/R4/metadata")
         smart = client.get("/.well-known/smart-configuration").json()
         page = client.get("/login", headers={"accept-language": "fr-FR,fr;q=0.9"})
+    assert metadata.headers["content-type"].startswith("application/fhir+json")
+    assert metadata.json()["resourceType"] == "CapabilityStatement"
     assert smart["token_endpoint"] == f"{trust.base}/oauth2/token"
     assert page.status_code == 200
     assert 'lang="fr"' in page.text

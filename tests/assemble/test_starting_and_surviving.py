@@ -108,6 +108,21 @@ def test_a_second_start_resumes_with_everything_and_nothing_is_left_running() ->
             assert second.stop() == 0
 
 
+def test_interrupted_at_any_moment_of_its_first_start_a_trust_starts_later_as_if_nothing_had_happened() -> None:
+    with folders() as (state, runtime):
+        for seconds in (0.2, 0.6, 1.0, 1.6, 2.4):
+            interrupted = begin(state, runtime)
+            time.sleep(seconds)
+            interrupted.stop()
+            assert _still_running(runtime) == [], seconds
+        last = begin(state, runtime)
+        try:
+            last.wait_for("ready: ")
+            last.sign_in(last.person(role="doctor"))
+        finally:
+            assert last.stop() == 0
+
+
 def test_a_killed_supervisor_takes_everything_with_it_and_the_next_start_works() -> None:
     with folders() as (state, runtime):
         first = begin(state, runtime)

@@ -21,4 +21,4 @@ def static_files() -> dict[str, StaticFile]:
 def capability_file(settings: Settings) -> StaticFile:
     """The CapabilityStatement of this installation (FHIR R4, capabilitystatement.html: implementation.url)."""
     statement = {**json.loads(capability_statement()), "implementation": {"description": "Cloister", "url": f"{settings.base_url}/fhir/R4"}}
-    return static_file("metadata.json", json.dumps(statement, ensure_ascii=False, separators=(",", ":")).encode())
+    return static_file("metadata.fhir", json.dumps(statement, ensure_ascii=False, separators=(",", ":")).encode())

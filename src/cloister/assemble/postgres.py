@@ -86,6 +86,7 @@ def where(settings: Settings, role: str) -> Database:
 
 def run_postgres(settings: Settings) -> NoReturn:
     """Become PostgreSQL. Returns never."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)  # what stops PostgreSQL stops also what comes before it
     places = Places(installed(), settings.state / "database")
     sockets = settings.runtime / "database"
     places.data.mkdir(mode=0o700, exist_ok=True)

@@ -35,6 +35,7 @@ TYPES: Final = {
     ".wasm": "application/wasm",
     ".woff2": "font/woff2",
     ".webmanifest": "application/manifest+json",
+    ".fhir": "application/fhir+json; charset=utf-8",
 }
 
 
