@@ -45,6 +45,7 @@ class Dossiers:
         self._opened: OrderedDict[bytes, Dossier] = OrderedDict()
         self._sizes: dict[bytes, int] = {}
         self._bytes = 0
+        self._heads: dict[bytes, tuple[int, bytes]] = {}  # the newest head of each dossier that this session has seen or made
 
     @property
     def opened(self) -> Sequence[Dossier]:
@@ -63,6 +64,7 @@ class Dossiers:
         self._sizes[dossier.id] = dossier.bytes_kept
         self._opened[dossier.id] = dossier
         self._opened.move_to_end(dossier.id)
+        self._heads[dossier.id] = (dossier.seq, dossier.head)
         while self._bytes > self._bytes_max and len(self._opened) > 1:
             self._forget(next(iter(self._opened)))
 
@@ -73,6 +75,7 @@ class Dossiers:
     def close(self) -> None:
         self._opened.clear()
         self._sizes.clear()
+        self._heads.clear()
         self._bytes = 0
 
     async def open(self, ids: Sequence[bytes], *, at_least: Mapping[bytes, int] | None = None, fresh: bool = False) -> dict[bytes, Dossier]:
@@ -119,7 +122,11 @@ class Dossiers:
         try:
             if commit.seq != fetched.seq:
                 raise Forged(Refusal.SWAPPED)
-            self._keyring.remember(commit)
+            seq, head = self._heads.get(id, (0, b""))
+            if commit.seq < seq:
+                raise Forged(Refusal.ROLLED_BACK)
+            if (commit.seq == seq and commit.hash != head) or (commit.seq == seq + 1 and seq and commit.previous != head):
+                raise Forged(Refusal.CHAIN_BROKEN)
             for number, sealed in sorted(fetched.parts.items()):
                 if sealed is not None and number not in dossier.parts:
                     dossier.add_part(number, sealed)
@@ -206,4 +213,6 @@ def _sorted_out(rows: Sequence[Any]) -> dict[bytes, _Fetched]:
             one.wraps.append((number, epoch, text, blob))
         else:
             one.parts[number] = blob
-    return {id: one for id, one in found.items() if one.seq}
+    if not all(one.seq for one in found.values()):  # a key without a head: left out, it would silently shorten lists
+        raise Forged(Refusal.MISSING_ROW)
+    return found
