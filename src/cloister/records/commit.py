@@ -7,11 +7,13 @@ if every head is still the one that was built on. Otherwise the write is planned
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import random
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Any, Final
+from weakref import WeakValueDictionary
 
 from cloister.base.clock import Clock
 from cloister.base.errors import Busy, Conflict
@@ -27,7 +29,7 @@ from cloister.records.search import IndexEntry
 from cloister.records.stored import Stored
 from cloister.zones import DossierKey, Keyring, algorithms, commits, compression, dossiers
 
-ATTEMPTS: Final = 8
+ATTEMPTS: Final = 12
 
 
 @dataclass(slots=True)
@@ -46,6 +48,10 @@ class Plan:
     dossier: Dossier
     items: list[Item] = field(default_factory=list)
     zones: frozenset[str] = frozenset()
+    seq: int = -1  # the head on which it was planned
+
+    def __post_init__(self) -> None:
+        self.seq = self.dossier.seq
 
 
 class Built:
@@ -94,6 +100,7 @@ class Writer:
         self._dossiers = opened
         self._tokens = known
         self._clock = clock
+        self._locks: WeakValueDictionary[bytes, asyncio.Lock] = WeakValueDictionary()
 
     async def write(self, make: Callable[[], Awaitable[Sequence[Plan]]], action: str, kind: str = "Bundle") -> list[Built]:
         """Plan, build, send; plan again when somebody wrote first. Returns what was written, a `Built` for each plan.
@@ -102,25 +109,53 @@ class Writer:
         """
         done: dict[tuple[bytes, int], Built] = {}
         for attempt in range(ATTEMPTS):
-            plans = [plan for plan in await make() if plan.items or plan.zones - plan.dossier.zones]
+            plans = await self._planned(make)
             if not plans:
                 return []
-            built = []
-            for plan in plans:
-                place = (plan.dossier.id, plan.dossier.seq)
-                if place not in done:  # a dossier whose head has not moved need not be sealed again
-                    done[place] = self._build(plan)
-                built.append(done[place])
-            try:
-                await self._gate.call("write", audit=_notes(built, action, kind), **columns(self._keyring, built))
-            except Conflict:
-                await asyncio.sleep(random.random() * 0.005 * attempt)
-                await self._dossiers.open([plan.dossier.id for plan in plans if plan.dossier.seq], fresh=True)
-                continue
-            for one in built:
-                self._apply(one)
-            return built
+            async with self._locked(plans):
+                if any(plan.dossier.seq != plan.seq for plan in plans):  # another task of this session was before us
+                    ids = {plan.dossier.id for plan in plans}
+                    plans = await self._planned(make)
+                    if not plans:
+                        return []
+                    if not {plan.dossier.id for plan in plans} <= ids:
+                        continue
+                built = await self._send(plans, done, action, kind)
+            if built is not None:
+                return built
+            await asyncio.sleep(random.random() * 0.01 * attempt)
+            await self._dossiers.open([plan.dossier.id for plan in plans if plan.dossier.seq], fresh=True)
         raise Busy("This record is being written too quickly by others.", hint="Send it again.", reason="head-moved")
+
+    async def _planned(self, make: Callable[[], Awaitable[Sequence[Plan]]]) -> list[Plan]:
+        return [plan for plan in await make() if plan.items or plan.zones - plan.dossier.zones]
+
+    @contextlib.asynccontextmanager
+    async def _locked(self, plans: Sequence[Plan]) -> AsyncIterator[None]:
+        """One write of this session at a time to each dossier, in one order; writes to different dossiers overlap."""
+        async with contextlib.AsyncExitStack() as stack:
+            for id in sorted({plan.dossier.id for plan in plans}):
+                lock = self._locks.get(id)
+                if lock is None:
+                    lock = self._locks[id] = asyncio.Lock()
+                await stack.enter_async_context(lock)
+            yield
+
+    async def _send(self, plans: Sequence[Plan], done: dict[tuple[bytes, int], Built], action: str, kind: str) -> list[Built] | None:
+        """Build and send; None when a head had moved."""
+        built = []
+        for plan in plans:
+            place = (plan.dossier.id, plan.dossier.seq)
+            if place not in done:  # a dossier whose head has not moved need not be sealed again
+                done[place] = self._build(plan)
+            built.append(done[place])
+        try:
+            await self._gate.call("write", audit=_notes(built, action, kind), **columns(self._keyring, built))
+        except Conflict:
+            return None
+        for one in built:
+            self._apply(one)
+        return built
 
     def _build(self, plan: Plan) -> Built:
         dossier = plan.dossier

@@ -60,6 +60,8 @@ class Dossiers:
 
     def keep(self, dossier: Dossier) -> None:
         """Remember it, and forget those that were used least recently when all together are too large."""
+        if dossier.seq < self._heads.get(dossier.id, (0, b""))[0]:
+            return  # another task has opened it anew in the meantime
         self._bytes += dossier.bytes_kept - self._sizes.get(dossier.id, 0)
         self._sizes[dossier.id] = dossier.bytes_kept
         self._opened[dossier.id] = dossier

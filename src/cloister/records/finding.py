@@ -70,6 +70,8 @@ class Finder:
             for id in unknown:
                 if ("Patient", id) in located:
                     self._patients[id] = (now, located["Patient", id])
+                else:
+                    self._check_missing("Patient", id)
         return list(dict.fromkeys(dossier for id in ids for dossier in self._patients.get(id, (0.0, []))[1]))
 
     async def locate(self, places: Sequence[tuple[str, str]]) -> dict[tuple[str, str], list[bytes]]:
@@ -127,6 +129,8 @@ class Finder:
                 if line is None:
                     raise Forged(Refusal.EXTRA_ROW)
                 self._dossiers.keep(dossier)
+                if seq < dossier.seq:  # refused here if the head was rolled back; another task's write has overtaken us otherwise
+                    await self._dossiers.open([dossier_id], fresh=True)
                 return dossier.opened(line, Row(version, key_no, dict_no, sealed), self._keyring.trust_id)
             await self._dossiers.open([dossier_id], fresh=True)  # the row is older than what we know: it moved, or was rolled back
         raise Busy("This record is being written too quickly to be read.", hint="Try again.")
@@ -135,8 +139,8 @@ class Finder:
         """The resource of a line; follows it when somebody writes it meanwhile."""
         place = (line.entry.type, line.entry.id)
         for _ in range(ATTEMPTS):
-            (stored,), _ = await self._dossiers.rows([(dossier, line)], audit)
-            if stored is not None:
+            (stored,), moved = await self._dossiers.rows([(dossier, line)], audit)
+            if stored is not None and not moved:
                 return stored
             dossier = (await self._dossiers.open([dossier.id], fresh=True))[dossier.id]
             line = dossier.lines(place[0])[place[1]]

@@ -18,6 +18,4 @@ key = CheckpointKey(
     sign=lambda message: algorithms.sign(seed, message),
     verify=lambda message, signature: algorithms.verify(public, message, signature),
 )
-import os
-import uvloop
-(uvloop.run if os.environ.get("UV") else asyncio.run)(run_gate(given["database"], Path(given["socket"]), given["tokens"], checkpoint_key=key))
+asyncio.run(run_gate(given["database"], Path(given["socket"]), given["tokens"], checkpoint_key=key))

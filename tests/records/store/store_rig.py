@@ -48,7 +48,13 @@ VASSEUR = PersonPlan(
     passphrase=PASSPHRASE,
 )
 ADELE = PersonPlan(
-    id="p-adele", sign_in="adele.morel", name="Adèle Morel", role=Role.NURSE, hospital="saint-roch", zones=(CARDIOLOGY,), passphrase=PASSPHRASE
+    id="p-adele",
+    sign_in="adele.morel",
+    name="Adèle Morel",
+    role=Role.NURSE,
+    hospital="saint-roch",
+    zones=(CARDIOLOGY,),
+    passphrase=PASSPHRASE,
 )
 DELORME = PersonPlan(
     id="p-delorme",
@@ -61,7 +67,9 @@ DELORME = PersonPlan(
 )
 COLIN = PersonPlan(id="p-colin", sign_in="d.colin", name="Damien Colin", role=Role.IT_OPERATOR, hospital=None, passphrase=PASSPHRASE)
 ARNAUD = PersonPlan(id="p-arnaud", sign_in="b.arnaud", name="Dr Arnaud", role=Role.ACCESS_OFFICER, hospital=None, passphrase=PASSPHRASE)
-LEMOINE = PersonPlan(id="p-lemoine", sign_in="s.lemoine", name="Sébastien Lemoine", role=Role.CERTIFICATE_OFFICER, hospital=None, passphrase=PASSPHRASE)
+LEMOINE = PersonPlan(
+    id="p-lemoine", sign_in="s.lemoine", name="Sébastien Lemoine", role=Role.CERTIFICATE_OFFICER, hospital=None, passphrase=PASSPHRASE
+)
 PROGRAM = ProgramPlan(client_id="lab-gateway", name="Laboratoire", hospital="saint-roch", zones=("saint-roch", CARDIOLOGY, SURGERY))
 PLAN = TrustPlan(
     name="Groupement du Val d'Orme",
@@ -174,9 +182,7 @@ class Rig:
 
     async def admit(self, pid: int, person: str, role: str, session: str = "") -> None:
         service = Caller(self.gate_socket, part="store gate")
-        await service.call(
-            "session_admit", token=TOKENS["agent"], pid=pid, uid=0, session=session or new_id(), person=person, role=role
-        )
+        await service.call("session_admit", token=TOKENS["agent"], pid=pid, uid=0, session=session or new_id(), person=person, role=role)
         service.close()
 
     async def session(self, who: PersonPlan | ProgramPlan) -> Session:

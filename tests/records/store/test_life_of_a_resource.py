@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import uuid
+
 import pytest
 from people import admitted, found, patient, search, weighed, weight
-from store_rig import CARDIOLOGY, Session
+from store_rig import CARDIOLOGY, Rig, Session
 
 from cloister.base.errors import Conflict, Invalid, NotFound
 from cloister.records import parse
@@ -95,13 +97,15 @@ async def test_a_resource_cannot_move_to_another_patient(program: Session) -> No
     assert unknown.value.reason == "patient-unknown"
 
 
-async def test_the_index_survives_a_hundred_writes_and_stays_small(program: Session) -> None:
+async def test_the_index_survives_a_hundred_writes_and_stays_small(trust: Rig, program: Session) -> None:
     lopez = await admitted(program)
     ids = [(await weighed(program, lopez, 60 + number / 10)).stored.id for number in range(100)]
     page = await search(program, "Observation", f"patient={lopez}&_sort=-date&_count=200")
     assert page.total == 100
     assert {hit.stored.id for hit in page.hits} == set(ids)
-    dossier = next(one for one in program.records._room.dossiers.opened if "Observation" in one.types() and ids[0] in one.lines("Observation"))
+    dossier = next(
+        one for one in program.records._room.dossiers.opened if "Observation" in one.types() and ids[0] in one.lines("Observation")
+    )
     assert len(dossier.parts) <= 33
 
 

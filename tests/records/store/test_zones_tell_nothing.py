@@ -73,7 +73,9 @@ async def test_the_program_that_wrote_it_finds_it_by_each_of_these(program: Sess
     assert hidden["encounter"] in await found(program, "Encounter", "status=in-progress&location=Location/saint-roch-surgery&_count=500")
 
 
-async def test_an_equal_id_in_another_zone_is_no_conflict(outsider: Session, program: Session, delorme: Session, hidden: dict[str, str]) -> None:
+async def test_an_equal_id_in_another_zone_is_no_conflict(
+    outsider: Session, program: Session, delorme: Session, hidden: dict[str, str]
+) -> None:
     """The psychiatrist may write a patient under the very id: two records that do not know of each other."""
     written = await delorme.records.update({**patient("Mine"), "id": hidden["patient"]})
     assert (written.created, written.stored.version) == (True, 1)

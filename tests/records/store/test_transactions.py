@@ -1,0 +1,183 @@
+"""Transaction and batch bundles: all or nothing, imports that can be run again, entries on their own."""
+
+from __future__ import annotations
+
+import asyncio
+import copy
+import uuid
+from typing import Any
+
+import pytest
+from people import admitted, found, patient, search, weighed, weight
+from store_rig import CARDIOLOGY, PROGRAM, Rig, Session
+
+from cloister.base.errors import CloisterError, Conflict, Denied, Invalid, NotFound
+
+
+def entry(resource: dict[str, Any], method: str = "POST", url: str = "", **request: Any) -> dict[str, Any]:
+    return {
+        "fullUrl": f"urn:uuid:{uuid.uuid4()}",
+        "resource": resource,
+        "request": {"method": method, "url": url or resource["resourceType"], **request},
+    }
+
+
+def bundle(*entries: dict[str, Any], type: str = "transaction") -> dict[str, Any]:
+    return {"resourceType": "Bundle", "type": type, "entry": list(entries)}
+
+
+def story(family: str = "Imported") -> dict[str, Any]:
+    """A patient, her doctor, a weight that names both."""
+    person, doctor = entry(patient(family)), entry({"resourceType": "Practitioner", "name": [{"family": "Vasseur"}]})
+    observed = weight("x")
+    observed["subject"] = {"reference": person["fullUrl"]}
+    observed["performer"] = [{"reference": doctor["fullUrl"]}]
+    return bundle(person, doctor, entry(observed))
+
+
+async def test_references_between_entries_become_ids(program: Session) -> None:
+    made = await program.records.transaction(story())
+    assert [one.status for one in made] == ["201", "201", "201"]
+    person, doctor, observed = (one.stored for one in made)
+    assert person is not None
+    assert doctor is not None
+    assert observed is not None
+    assert observed.resource is not None
+    assert observed.resource["subject"]["reference"] == f"Patient/{person.id}"
+    assert observed.resource["performer"][0]["reference"] == f"Practitioner/{doctor.id}"
+    assert await found(program, "Observation", f"performer=Practitioner/{doctor.id}&patient={person.id}") == [observed.id]
+    page = await search(program, "Observation", f"patient={person.id}&_include=Observation:performer")
+    assert {hit.stored.reference for hit in page.hits} == {observed.reference, doctor.reference}
+
+
+async def test_half_good_is_nothing(program: Session, trust: Rig) -> None:
+    database = await trust.connect()
+    before = await database.fetchval("select count(*) from care.res")
+    broken = story("Halfgood")
+    broken["entry"][2]["resource"].pop("status")
+    with pytest.raises(Invalid) as refused:
+        await program.records.transaction(broken)
+    assert refused.value.expression.startswith("Bundle.entry[2].resource")
+    dangling = story("Halfgood")
+    dangling["entry"][2]["resource"]["subject"] = {"reference": f"urn:uuid:{uuid.uuid4()}"}
+    with pytest.raises(Invalid) as nowhere:
+        await program.records.transaction(dangling)
+    assert nowhere.value.reason == "dangling"
+    stale = story("Halfgood")
+    stored = (await weighed(program, await admitted(program))).stored
+    before = await database.fetchval("select count(*) from care.res")
+    changed = {**weight(stored.resource["subject"]["reference"].removeprefix("Patient/")), "id": stored.id} if stored.resource else {}
+    stale["entry"].append(entry(changed, "PUT", stored.reference, ifMatch='W/"7"'))
+    with pytest.raises(Conflict):
+        await program.records.transaction(stale)
+    assert await found(program, "Patient", "family=halfgood") == []
+    assert await database.fetchval("select count(*) from care.res") == before
+    await database.close()
+
+
+async def test_an_import_run_again_writes_nothing(program: Session, trust: Rig) -> None:
+    given = story("Again")
+    first = await program.records.transaction(copy.deepcopy(given), idempotent=True)
+    assert [one.stored.id for one in first if one.stored] == [one["fullUrl"].removeprefix("urn:uuid:") for one in given["entry"]]
+    database = await trust.connect()
+    before = await database.fetchval("select count(*) from care.commit")
+    again = await program.records.transaction(copy.deepcopy(given), idempotent=True)
+    other = await trust.session(PROGRAM)
+    anew = await other.records.transaction(copy.deepcopy(given), idempotent=True)
+    other.close()
+    assert [one.status for one in (*again, *anew)] == ["200"] * 6
+    assert await database.fetchval("select count(*) from care.commit") == before
+    await database.close()
+    given["entry"][2]["resource"]["valueQuantity"]["value"] = 99
+    changed = await program.records.transaction(copy.deepcopy(given), idempotent=True)
+    assert [(one.status, one.stored.version if one.stored else 0) for one in changed] == [("200", 0), ("200", 0), ("200", 2)]
+
+
+async def test_one_bundle_changes_reads_and_deletes(program: Session) -> None:
+    lopez = await admitted(program)
+    kept, gone = (await weighed(program, lopez)).stored, (await weighed(program, lopez)).stored
+    made = await program.records.transaction(
+        bundle(
+            entry({**weight(lopez, 60), "id": kept.id}, "PUT", kept.reference, ifMatch='W/"1"'),
+            {"request": {"method": "DELETE", "url": gone.reference}},
+            {"request": {"method": "GET", "url": f"Observation?patient={lopez}"}},
+            entry(weight(lopez, 61)),
+        )
+    )
+    assert [one.status for one in made] == ["200", "204", "200", "201"]
+    assert made[2].page is not None
+    assert made[2].page.total == 2
+    with pytest.raises(NotFound):
+        await program.records.read("Observation", gone.id)
+
+
+async def test_a_condition_in_a_bundle_stands_for_its_match(program: Session) -> None:
+    doctor = {"resourceType": "Practitioner", "identifier": [{"system": "urn:rpps", "value": uuid.uuid4().hex}]}
+    condition = f"identifier=urn:rpps|{doctor['identifier'][0]['value']}"  # type: ignore[index]
+    lopez = await admitted(program)
+    seen = []
+    for _ in range(2):
+        named = entry(dict(doctor), ifNoneExist=condition)
+        observed = {**weight(lopez), "performer": [{"reference": named["fullUrl"]}]}
+        made = await program.records.transaction(bundle(named, entry(observed)))
+        seen.append(
+            (made[0].status, made[1].stored.resource["performer"][0]["reference"] if made[1].stored and made[1].stored.resource else "")
+        )
+    assert [status for status, _ in seen] == ["201", "200"]
+    assert seen[0][1] == seen[1][1]
+    by_search = {**weight(lopez), "performer": [{"reference": f"Practitioner?{condition}"}]}
+    made = await program.records.transaction(bundle(entry(by_search)))
+    assert made[0].stored is not None
+    assert made[0].stored.resource is not None
+    assert made[0].stored.resource["performer"][0]["reference"] == seen[0][1]
+
+
+async def test_a_batch_keeps_what_is_good(program: Session) -> None:
+    lopez = await admitted(program)
+    bad = weight(lopez)
+    bad.pop("code")
+    made = await program.records.batch(
+        bundle(
+            entry(weight(lopez)), entry(bad), {"request": {"method": "GET", "url": "Patient/nobody"}}, entry(weight(lopez)), type="batch"
+        )
+    )
+    assert [one.status for one in made[::3]] == ["201", "201"]
+    assert isinstance(made[1].problem, CloisterError)
+    assert made[1].problem.expression.startswith("Bundle.entry[1]")
+    assert isinstance(made[2].problem, NotFound)
+    assert len(await found(program, "Observation", f"patient={lopez}")) == 2
+
+
+async def test_what_a_role_may_not_write_stops_the_whole_bundle(adele: Session, program: Session) -> None:
+    lopez = await admitted(program, ward=CARDIOLOGY)
+    condition = {"resourceType": "Condition", "subject": {"reference": f"Patient/{lopez}"}}
+    with pytest.raises(Denied):
+        await adele.records.transaction(bundle(entry(weight(lopez)), entry(condition)))
+    assert await found(program, "Observation", f"patient={lopez}") == []
+
+
+async def test_two_who_write_one_record_at_once_both_land(trust: Rig, program: Session, vasseur: Session) -> None:
+    lopez = await admitted(program)
+    writes = [weighed(session, lopez, 60 + number) for number in range(12) for session in (program, vasseur)]
+    made = await asyncio.gather(*writes)
+    assert len({one.stored.id for one in made}) == 24
+    assert len(await found(program, "Observation", f"patient={lopez}")) == 24
+    assert len(await found(vasseur, "Observation", f"patient={lopez}")) == 24
+
+
+async def test_two_imports_that_found_a_register_share_it(trust: Rig, program: Session, vasseur: Session) -> None:
+    other = await trust.session(PROGRAM)
+    made = await asyncio.gather(*(session.records.transaction(story(f"Shared{n}")) for n in range(4) for session in (program, other)))
+    other.close()
+    registers = {one.stored.dossier for outcomes in made for one in outcomes if one.stored and one.stored.type == "Practitioner"}
+    assert len(registers) == 1
+
+
+async def test_an_update_of_one_version_is_won_once(program: Session, vasseur: Session) -> None:
+    lopez = await admitted(program)
+    stored = (await weighed(program, lopez)).stored
+    changed = [{**weight(lopez, 70 + number), "id": stored.id} for number in range(2)]
+    results = await asyncio.gather(
+        program.records.update(changed[0], if_match=1), vasseur.records.update(changed[1], if_match=1), return_exceptions=True
+    )
+    assert sorted(type(one).__name__ for one in results) == ["Conflict", "Written"]
