@@ -36,4 +36,11 @@ def pinned_roots(settings: Settings) -> TrustRoots:
     return pinned(settings)
 
 
-__all__ = ["owner_connection", "pinned_roots", "up"]
+def verify_checkpoint(settings: Settings, message: bytes, signature: bytes) -> None:
+    """Returns when this trust's store gate signed this checkpoint of the audit log; raises Corrupt otherwise."""
+    from cloister.assemble.checkpoints import verify_checkpoint as verify
+
+    verify(settings, message, signature)
+
+
+__all__ = ["owner_connection", "pinned_roots", "up", "verify_checkpoint"]

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from cloister.assemble.edge import ACCOUNT as EDGE_ACCOUNT
-from cloister.assemble.folders import write_once
+from cloister.assemble.folders import seed_file
 from cloister.assemble.gate import service_token
 from cloister.assemble.listening import bound_socket
 from cloister.assemble.postgres import ACCOUNT as DATABASE_ACCOUNT
@@ -24,7 +24,6 @@ from cloister.base.telemetry import log
 from cloister.farm import Broker, EstateStore, Tickets
 from cloister.gateway import Door, Limits, StaticFile, door_application, serve_application
 from cloister.identity import passkey
-from cloister.zones import algorithms
 
 ACCOUNT: Final = "cloister-ctl"
 
@@ -43,19 +42,13 @@ class Held:
     render: Callable[..., str]
 
 
-def _seed(settings: Settings, name: str) -> Secret:
-    path = settings.secrets_folder / name
-    write_once(path, algorithms.random(32))
-    return Secret(path.read_bytes())
-
-
 def _held(settings: Settings) -> Held:
     from cloister.assemble.pages import capability_file, sign_in_pages, static_files
 
     return Held(
         database=where(settings, ESTATE).arguments(),
-        ticket_seed=_seed(settings, "ticket.key"),
-        door_secret=_seed(settings, "door.key"),
+        ticket_seed=seed_file(settings, "ticket.key"),
+        door_secret=seed_file(settings, "door.key"),
         agent_token=service_token(settings, "agent"),
         controller_token=service_token(settings, "controller"),
         files=static_files(),

@@ -19,6 +19,7 @@ from typing import Final
 
 from cloister.base.errors import Conflict, Invalid, Unavailable
 from cloister.base.process import is_root
+from cloister.base.secret import Secret
 from cloister.base.settings import Settings
 
 LOG_BYTES_KEPT: Final = 10 * 1024 * 1024
@@ -138,6 +139,13 @@ def secret_file(settings: Settings, name: str, size: int = 32) -> Path:
     path = settings.secrets_folder / name
     write_once(path, secrets.token_urlsafe(size).encode())
     return path
+
+
+def seed_file(settings: Settings, name: str) -> Secret:
+    """32 random bytes of this trust's secrets, made when they are missing."""
+    path = settings.secrets_folder / name
+    write_once(path, secrets.token_bytes(32))
+    return Secret(path.read_bytes())
 
 
 def write_once(path: Path, content: bytes) -> None:
