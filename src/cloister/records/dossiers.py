@@ -100,7 +100,7 @@ class Dossiers:
             before = {id: self._opened.get(id) for id in ids}
             seqs = {id: kept.seq if kept else 0 for id, kept in before.items()}
             since = [max(kept.parts, default=0) if kept else 0 for kept in before.values()]
-            fetched = _sorted_out(await self._gate.call("open_dossiers", dossiers=ids, since=since))
+            fetched = _sorted_out(await self._gate.call("open_dossiers", dossiers=ids, since=since), self._held())
             again = []
             for id, one in fetched.items():
                 now = self._opened.get(id)
@@ -114,6 +114,10 @@ class Dossiers:
                 return found
             ids = again
         raise Busy("This record is being written too quickly to be read.", hint="Try again.")
+
+    def _held(self) -> frozenset[str]:
+        """The zones of grants that verified. The gate goes by rows: an ended or forged grant is still one there."""
+        return frozenset(held.zone for held in self._keyring.zones if "read" in held.rights)
 
     async def _verified(self, id: bytes, fetched: _Fetched, known: Dossier | None) -> Dossier:
         dossier = known if known is not None else Dossier(id, fetched.kind)
@@ -204,17 +208,18 @@ class Dossiers:
             stored[place] = dossier.opened(line, row, self._keyring.trust_id)
 
 
-def _sorted_out(rows: Sequence[Any]) -> dict[bytes, _Fetched]:
-    """The gate's three kinds of rows (reading.OPEN), by dossier."""
+def _sorted_out(rows: Sequence[Any], held: frozenset[str]) -> dict[bytes, _Fetched]:
+    """The gate's three kinds of rows (reading.OPEN), by dossier; a dossier of no zone that is held does not exist here."""
     found: dict[bytes, _Fetched] = {}
     for part, id, number, epoch, text, blob in rows:
         one = found.setdefault(id, _Fetched())
         if part == 0:
             one.kind, one.seq, one.blob = text, number, blob
-        elif part == 1:
+        elif part == 1 and text in held:
             one.wraps.append((number, epoch, text, blob))
-        else:
+        elif part == 2:
             one.parts[number] = blob
+    found = {id: one for id, one in found.items() if one.wraps}
     if not all(one.seq for one in found.values()):  # a key without a head: left out, it would silently shorten lists
         raise Forged(Refusal.MISSING_ROW)
     return found

@@ -115,14 +115,12 @@ class Finder:
             return await self.fetch(*await self.line(type, id), audit)
         for _ in range(ATTEMPTS):
             answers = await self._gate.call("rows_by_id", rtype=type_numbers()[type], ids=[row], audit=audit)
-            if not answers:
+            opened = await self._dossiers.open([one[0] for one in answers], at_least={one[0]: one[6] for one in answers})
+            able = [one for one in answers if one[0] in opened]
+            if not able:
                 self._check_missing(type, id)
                 raise not_found(type, id)
-            opened = await self._dossiers.open([one[0] for one in answers], at_least={one[0]: one[6] for one in answers})
-            answer = min(answers, key=lambda one: self._rank(opened.get(one[0])))
-            dossier_id, _, version, key_no, dict_no, sealed, seq = answer
-            if dossier_id not in opened:
-                raise Forged(Refusal.MISSING_ROW)
+            dossier_id, _, version, key_no, dict_no, sealed, seq = min(able, key=lambda one: self._rank(opened.get(one[0])))
             dossier = opened[dossier_id]
             line = dossier.lines(type).get(id)
             if dossier.seq == seq or (line is not None and line.entry.version == version):
@@ -142,7 +140,10 @@ class Finder:
             (stored,), moved = await self._dossiers.rows([(dossier, line)], audit)
             if stored is not None and not moved:
                 return stored
-            dossier = (await self._dossiers.open([dossier.id], fresh=True))[dossier.id]
+            opened = await self._dossiers.open([dossier.id], fresh=True)
+            if dossier.id not in opened:  # this session's grant has ended meanwhile
+                raise not_found(*place)
+            dossier = opened[dossier.id]
             line = dossier.lines(place[0])[place[1]]
         raise Busy("This record is being written too quickly to be read.", hint="Try again.")
 
