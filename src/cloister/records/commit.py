@@ -30,6 +30,16 @@ from cloister.records.stored import Stored
 from cloister.zones import DossierKey, Keyring, algorithms, commits, compression, dossiers
 
 ATTEMPTS: Final = 12
+TIDIED_EVERY: Final = 16
+# The columns that gate/writing.py takes.
+COLUMNS: Final = (
+    "dossier", "kind", "expected", "commit", "key_d", "key_no", "key_epoch", "key_zone", "key_wrapped",
+    "new_d", "new_rtype", "new_id", "new_ver", "new_key", "new_dict", "new_ct",
+    "upd_d", "upd_rtype", "upd_id", "upd_ver", "upd_key", "upd_dict", "upd_ct",
+    "part_d", "part_no", "part_ct", "drop_d", "drop_no",
+    "tok_zone", "tok_d", "tok_rtype", "tok_id", "tok_first", "tok_last", "toks",
+    "shard_zone", "shard_no", "shard_ct", "shard_drop_zone", "shard_drop_no",
+)  # fmt: skip
 
 
 @dataclass(slots=True)
@@ -100,6 +110,7 @@ class Writer:
         self._dossiers = opened
         self._tokens = known
         self._clock = clock
+        self._people_written: dict[str, int] = {}
         self._locks: WeakValueDictionary[bytes, asyncio.Lock] = WeakValueDictionary()
 
     async def write(self, make: Callable[[], Awaitable[Sequence[Plan]]], action: str, kind: str = "Bundle") -> list[Built]:
@@ -155,7 +166,15 @@ class Writer:
             return None
         for one in built:
             self._apply(one)
+        await self._tidy({zone for one in built for zone, _ in one.people})
         return built
+
+    async def _tidy(self, zones: set[str]) -> None:
+        """Now and then, after people were added to a zone's list of people."""
+        for zone in zones:
+            self._people_written[zone] = self._people_written.get(zone, 0) + 1
+            if self._people_written[zone] % TIDIED_EVERY == 0:
+                await shard.tidy(self._gate, self._keyring, zone)
 
     def _build(self, plan: Plan) -> Built:
         dossier = plan.dossier
@@ -262,7 +281,7 @@ class Writer:
 
 def columns(keyring: Keyring, built: Sequence[Built]) -> dict[str, Any]:
     """The arguments of the gate's `write`: each table's columns."""
-    of: dict[str, list[Any]] = {name: [] for name in _NAMES}
+    of: dict[str, list[Any]] = {name: [] for name in COLUMNS}
     for place, one in enumerate(built, start=1):
         dossier = one.plan.dossier
         _add(of, "dossier kind expected commit", (dossier.id, dossier.kind, one.expected, one.blob))
@@ -292,14 +311,3 @@ def columns(keyring: Keyring, built: Sequence[Built]) -> dict[str, Any]:
 def _add(of: dict[str, list[Any]], names: str, values: tuple[Any, ...]) -> None:
     for name, value in zip(names.split(), values, strict=True):
         of[name].append(value)
-
-
-# The columns that gate/writing.py takes.
-_NAMES: Final = (
-    "dossier", "kind", "expected", "commit", "key_d", "key_no", "key_epoch", "key_zone", "key_wrapped",
-    "new_d", "new_rtype", "new_id", "new_ver", "new_key", "new_dict", "new_ct",
-    "upd_d", "upd_rtype", "upd_id", "upd_ver", "upd_key", "upd_dict", "upd_ct",
-    "part_d", "part_no", "part_ct", "drop_d", "drop_no",
-    "tok_zone", "tok_d", "tok_rtype", "tok_id", "tok_first", "tok_last", "toks",
-    "shard_zone", "shard_no", "shard_ct", "shard_drop_zone", "shard_drop_no",
-)  # fmt: skip

@@ -6,14 +6,16 @@ this: names and birth dates alone would tell too much (docs/spec/zones.md).
 
 from __future__ import annotations
 
+import contextlib
 import secrets
 import time
 from collections.abc import Iterable
-from typing import Final
+from typing import Any, Final
 
 import msgspec
 from msgspec import Struct
 
+from cloister.base.errors import Conflict
 from cloister.base.wire import Caller
 from cloister.records.search import IndexEntry
 from cloister.zones import Forged, Keyring, Refusal, compression
@@ -64,18 +66,18 @@ class Shard:
         self._keyring = keyring
         self.zone = zone
         self._people: dict[tuple[bytes, str], Person] = {}
-        self._parts: dict[int, int] = {}  # number -> size
+        self._parts: set[int] = set()
 
     async def people(self) -> Iterable[Person]:
         """Everybody of this zone; parts that this session has not seen are fetched first."""
         rows = await self._gate.call("shard", zone=self.zone, known=list(self._parts))
-        for number, sealed in rows:
+        for number, _, sealed in rows:
             if sealed is not None:
                 self._take(open_people(self._keyring, self.zone, number, sealed))
-                self._parts[number] = len(sealed)
-        present = {number for number, _ in rows}
-        for number in [number for number in self._parts if number not in present]:
-            del self._parts[number]  # its people are in the part that replaced it
+        # A part that is gone was made one with others; its people are in the part that replaced it.
+        self._parts = {number for number, _, _ in rows}
+        if len(rows) > PARTS_MAX:
+            await tidy(self._gate, self._keyring, self.zone)
         return self._people.values()
 
     def _take(self, people: Iterable[Person]) -> None:
@@ -85,9 +87,22 @@ class Shard:
             if other is None or other.entry.version <= person.entry.version:
                 self._people[place] = person
 
-    @property
-    def parts(self) -> int:
-        return len(self._parts)
 
-    def smallest(self) -> list[int]:
-        return sorted(self._parts, key=lambda number: (self._parts[number], number))[:PARTS_MERGED]
+async def tidy(gate: Caller, keyring: Keyring, zone: str) -> None:
+    """Make one of the smallest parts when there are many; whoever is faster wins, and nobody waits for it."""
+    rows = await gate.call("shard", zone=zone, bodies=False)
+    if len(rows) <= PARTS_MAX or not keyring.can(zone, "write"):
+        return
+    chosen = {number for number, _, _ in sorted(rows, key=lambda row: (row[1], row[0]))[:PARTS_MERGED]}
+    others = [number for number, _, _ in rows if number not in chosen]
+    people: dict[tuple[bytes, str], Person] = {}
+    for number, _, sealed in await gate.call("shard", zone=zone, known=others):
+        if sealed is not None and number in chosen:
+            for person in open_people(keyring, zone, number, sealed):
+                place = (person.dossier, person.entry.id)
+                if place not in people or people[place].entry.version <= person.entry.version:
+                    people[place] = person
+    number = new_number()
+    parts: dict[str, Any] = {"shard_zone": [zone], "shard_no": [number], "shard_ct": [seal_people(keyring, zone, number, people.values())]}
+    with contextlib.suppress(Conflict):
+        await gate.call("write", **parts, shard_drop_zone=[zone] * len(chosen), shard_drop_no=sorted(chosen))

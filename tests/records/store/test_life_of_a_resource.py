@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import uuid
-
 import pytest
 from people import admitted, found, patient, search, weighed, weight
 from store_rig import CARDIOLOGY, Rig, Session

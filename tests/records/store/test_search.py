@@ -9,7 +9,7 @@ from people import admitted, found, patient, search, stay, weighed, weight
 from store_rig import CARDIOLOGY, PROGRAM, SURGERY, Rig, Session
 
 from cloister.base.errors import Denied, Invalid
-from cloister.records import searching
+from cloister.records import searching, shard
 
 
 async def test_people_are_found_by_name_birth_date_and_gender(program: Session) -> None:
@@ -39,7 +39,7 @@ async def test_the_list_of_people_stays_in_few_parts(trust: Rig, program: Sessio
     mark = secrets.token_hex(4)
     ids = {(await program.records.create(patient(f"Many{mark}", f"Number{n}"))).stored.id for n in range(80)}
     database = await trust.connect()
-    assert await database.fetchval("select count(*) from care.shard_part where zone = 'saint-roch'") <= searching.SHARD_PARTS_KEPT
+    assert await database.fetchval("select count(*) from care.shard_part where zone = 'saint-roch'") <= 2 * shard.PARTS_MAX
     await database.close()
     anew = await trust.session(PROGRAM)
     assert set(await found(anew, "Patient", f"family=many{mark}&_count=200")) == ids
@@ -55,7 +55,7 @@ async def test_the_work_list_of_a_ward_is_found_by_tokens(program: Session, adel
     assert here in patients
     assert elsewhere not in patients
     assert closed not in {hit.stored.id for hit in page.hits}
-    days = await found(adele, "Encounter", f"date=2026-11-20&location=Location/{CARDIOLOGY}&_count=500")
+    days = await found(adele, "Encounter", f"date=ge2026-11-20&location=Location/{CARDIOLOGY}&_count=500")
     assert closed in days
 
 

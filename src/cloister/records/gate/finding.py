@@ -29,7 +29,7 @@ FIND: Final = tuple(
 )
 
 SHARD: Final = f"""
-    select s.part_no, case when s.part_no <> all ($3::int8[]) then s.ct end
+    select s.part_no, length(s.ct), case when $4 and s.part_no <> all ($3::int8[]) then s.ct end
       from care.shard_part s
      where s.zone = any ($1) and s.zone = $2
      order by s.part_no limit {SHARD_PARTS_MAX}"""
@@ -50,7 +50,8 @@ class Find(Arguments):
 
 class Shard(Arguments):
     zone: ZoneName
-    known: Annotated[list[Number], Meta(max_length=SHARD_PARTS_MAX)]
+    known: Annotated[list[Number], Meta(max_length=SHARD_PARTS_MAX)] = []
+    bodies: bool = True
 
 
 class Dossiers(Arguments):
@@ -64,7 +65,7 @@ async def find(call: Call, arguments: Find) -> Any:
 
 
 async def shard(call: Call, arguments: Shard) -> Any:
-    found = await fetch(call, SHARD, call.zones, arguments.zone, arguments.known)
+    found = await fetch(call, SHARD, call.zones, arguments.zone, arguments.known, arguments.bodies)
     if len(found) == SHARD_PARTS_MAX:
         raise Invalid(
             "The name index of this zone has too many parts.", hint="Let a session with write rights compact it.", reason="too-costly"

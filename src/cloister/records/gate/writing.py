@@ -43,46 +43,46 @@ UNKNOWN: Final = "CL002"
 
 
 class Write(Arguments):
-    dossier: Ids
-    kind: Kinds
-    expected: Numbers  # the head this was built on; 0: a new dossier
-    commit: Bytes
-    key_d: Mediums
-    key_no: Smalls
-    key_epoch: Mediums
-    key_zone: Zones
-    key_wrapped: Bytes
-    new_d: Mediums
-    new_rtype: Smalls
-    new_id: Ids
-    new_ver: Mediums
-    new_key: Smalls
-    new_dict: Smalls
-    new_ct: Bytes
-    upd_d: Mediums
-    upd_rtype: Smalls
-    upd_id: Ids
-    upd_ver: Mediums
-    upd_key: Smalls
-    upd_dict: Smalls
-    upd_ct: Bytes
-    part_d: Mediums
-    part_no: Mediums
-    part_ct: Bytes
-    drop_d: Mediums
-    drop_no: Mediums
-    tok_zone: Zones
-    tok_d: Mediums
-    tok_rtype: Smalls
-    tok_id: Ids
-    tok_first: Mediums
-    tok_last: Mediums
-    toks: Numbers
-    shard_zone: Zones
-    shard_no: Numbers
-    shard_ct: Bytes
-    shard_drop_zone: Zones
-    shard_drop_no: Numbers
+    dossier: Ids = []
+    kind: Kinds = []
+    expected: Numbers = []  # the head this was built on; 0: a new dossier
+    commit: Bytes = []
+    key_d: Mediums = []
+    key_no: Smalls = []
+    key_epoch: Mediums = []
+    key_zone: Zones = []
+    key_wrapped: Bytes = []
+    new_d: Mediums = []
+    new_rtype: Smalls = []
+    new_id: Ids = []
+    new_ver: Mediums = []
+    new_key: Smalls = []
+    new_dict: Smalls = []
+    new_ct: Bytes = []
+    upd_d: Mediums = []
+    upd_rtype: Smalls = []
+    upd_id: Ids = []
+    upd_ver: Mediums = []
+    upd_key: Smalls = []
+    upd_dict: Smalls = []
+    upd_ct: Bytes = []
+    part_d: Mediums = []
+    part_no: Mediums = []
+    part_ct: Bytes = []
+    drop_d: Mediums = []
+    drop_no: Mediums = []
+    tok_zone: Zones = []
+    tok_d: Mediums = []
+    tok_rtype: Smalls = []
+    tok_id: Ids = []
+    tok_first: Mediums = []
+    tok_last: Mediums = []
+    toks: Numbers = []
+    shard_zone: Zones = []
+    shard_no: Numbers = []
+    shard_ct: Bytes = []
+    shard_drop_zone: Zones = []
+    shard_drop_no: Numbers = []
 
 
 def _checked(arguments: Write) -> None:
