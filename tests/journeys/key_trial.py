@@ -30,13 +30,9 @@ class Trial:
         one = "(select min(k.dossier::text) from care.dossier_key k join care.dossier d on d.id = k.dossier"
         one += " and d.kind = 'patient' where k.zone = 'saint-roch')::uuid"
         first = f"order by dossier = {one} desc limit {ROWS}"
-        self.versions = ask(
-            f"select dossier::text, rtype, id::text, ver, key_no, dict_no, ct from care.res {first}"
-        )
+        self.versions = ask(f"select dossier::text, rtype, id::text, ver, key_no, dict_no, ct from care.res {first}")
         self.parts = ask(f"select dossier::text, part_no, ct from care.index_part {first}")
-        self.wraps = ask(
-            f"select dossier::text, key_no, zone, epoch, wrapped from care.dossier_key {first}"
-        )
+        self.wraps = ask(f"select dossier::text, key_no, zone, epoch, wrapped from care.dossier_key {first}")
         self.shards = ask(f"select zone, part_no, ct from care.shard_part order by zone limit {ROWS}")
         self.identities = ask("select person, sealed_private from trust.identity")
         self.unlockers = ask("select id, person, kind, params::text as params, sealed from trust.unlocker")

@@ -24,7 +24,16 @@ from journeys_cast import (
     word,
 )
 
-CARE: Final = ("care.dossier", "care.dossier_key", "care.commit", "care.res", "care.res_hist", "care.index_part", "care.zidx", "care.shard_part")
+CARE: Final = (
+    "care.dossier",
+    "care.dossier_key",
+    "care.commit",
+    "care.res",
+    "care.res_hist",
+    "care.index_part",
+    "care.zidx",
+    "care.shard_part",
+)
 
 
 @dataclass(frozen=True)
@@ -101,7 +110,9 @@ CRIMES: Final[dict[str, tuple[Crime, set[str], set[str]]]] = {
         {"swapped"},
     ),
     "another patient's row": (
-        lambda a, b: [("update care.res r set ct = o.ct, ver = o.ver from care.res o where r.id = $1 and o.id = $2", a.pulse_id, b.pulse_id)],
+        lambda a, b: [
+            ("update care.res r set ct = o.ct, ver = o.ver from care.res o where r.id = $1 and o.id = $2", a.pulse_id, b.pulse_id)
+        ],
         {"swapped"},
         {"swapped"},
     ),
@@ -126,26 +137,38 @@ CRIMES: Final[dict[str, tuple[Crime, set[str], set[str]]]] = {
         {"missing-row"},
         {"extra-row", "missing-row"},
     ),
-    "one bit of the index": (lambda a, b: [(PART.format(what="ct = " + FLIP.format("ct", 40)), a.dossier)], {"tag", "parts"}, {"tag", "parts"}),
+    "one bit of the index": (
+        lambda a, b: [(PART.format(what="ct = " + FLIP.format("ct", 40)), a.dossier)],
+        {"tag", "parts"},
+        {"tag", "parts"},
+    ),
     "another patient's index": (
         lambda a, b: [
-            ("update care.index_part i set ct = o.ct from care.index_part o where i.dossier = $1 and o.dossier = $2 and o.part_no = i.part_no",
-             a.dossier, b.dossier)
+            (
+                "update care.index_part i set ct = o.ct from care.index_part o where i.dossier = $1 and o.dossier = $2 and o.part_no = i.part_no",
+                a.dossier,
+                b.dossier,
+            )
         ],
         {"tag", "parts"},
         {"tag", "parts"},
     ),
     "two parts of the index exchanged": (
         lambda a, b: [
-            ("update care.index_part i set ct = o.ct from care.index_part o where i.dossier = $1 and o.dossier = $1 and i.part_no + o.part_no = 3",
-             a.dossier)
+            (
+                "update care.index_part i set ct = o.ct from care.index_part o where i.dossier = $1 and o.dossier = $1 and i.part_no + o.part_no = 3",
+                a.dossier,
+            )
         ],
         {"tag", "parts"},
         {"tag", "parts"},
     ),
     "the last part of the index removed": (
         lambda a, b: [
-            ("delete from care.index_part where dossier = $1 and part_no = (select max(part_no) from care.index_part where dossier = $1)", a.dossier)
+            (
+                "delete from care.index_part where dossier = $1 and part_no = (select max(part_no) from care.index_part where dossier = $1)",
+                a.dossier,
+            )
         ],
         {"parts"},
         {"parts"},
@@ -175,21 +198,26 @@ CRIMES: Final[dict[str, tuple[Crime, set[str], set[str]]]] = {
     ),
     "another dossier's key": (
         lambda a, b: [
-            ("update care.dossier_key k set wrapped = o.wrapped from care.dossier_key o where k.dossier = $1 and o.dossier = $2 and o.zone = k.zone",
-             a.dossier, b.dossier)
+            (
+                "update care.dossier_key k set wrapped = o.wrapped from care.dossier_key o where k.dossier = $1 and o.dossier = $2 and o.zone = k.zone",
+                a.dossier,
+                b.dossier,
+            )
         ],
         {"tag"},
         {"tag"},
     ),
     "a key of the intruder's own": (
-        lambda a, b: [("update care.dossier_key set wrapped = decode(repeat('a5', 60), 'hex') where dossier = $1", a.dossier)], {"tag"}, {"tag"}
+        lambda a, b: [("update care.dossier_key set wrapped = decode(repeat('a5', 60), 'hex') where dossier = $1", a.dossier)],
+        {"tag"},
+        {"tag"},
     ),
     "the key of an epoch that never was": (
         lambda a, b: [("update care.dossier_key set epoch = 7 where dossier = $1", a.dossier)],
         {"epoch-missing"},
         {"epoch-missing"},
     ),
-}  # fmt: skip
+}
 
 
 @pytest.mark.parametrize("crime", CRIMES)
@@ -212,3 +240,114 @@ def test_a_changed_row_is_refused_by_name_and_nobody_else_notices(
             assert answer.status_code == 200, answer.text
             assert answer.json().get("total", 1) >= 1
     assert until(lambda: newcomer.get(lopez.search).status_code == 200, 5), "what was restored from a backup is read again"
+
+
+def test_a_row_that_is_gone_is_missed_by_name_in_the_chart_though_its_id_alone_tells_a_newcomer_nothing(
+    lopez: Chart, witness: httpx.Client, newcomer: httpx.Client, intruder: Administrator
+) -> None:
+    with intruder.kept(*CARE):
+        intruder.change(("delete from care.res where id = $1", lopez.pulse_id))
+        assert newcomer.get(f"{FHIR}/{lopez.pulse}").status_code == 404  # whose dossier it was, only the row could have said
+        assert refusal(newcomer.get(lopez.search)) == "missing-row"
+        assert refusal(newcomer.get(f"{FHIR}/{lopez.pulse}")) == "missing-row"  # now the chart is known
+        assert refusal(witness.get(f"{FHIR}/{lopez.pulse}")) == "missing-row"
+        update = witness.put(f"{FHIR}/{lopez.pulse}", json=observation(lopez.patient) | {"id": str(lopez.pulse_id)})
+        assert not update.is_success
+
+
+def test_a_whole_dossier_rolled_back_is_refused_by_whoever_has_seen_it_later(
+    lopez: Chart, witness: httpx.Client, intruder: Administrator
+) -> None:
+    older = intruder.one("select seq from care.dossier where id = $1", lopez.dossier) - 1
+    witness.get(lopez.search).raise_for_status()
+    with intruder.kept(*CARE):
+        intruder.change(
+            ("update care.res r set ct = h.ct, ver = h.ver from care.res_hist h where r.id = $1 and h.id = $1", lopez.pulse_id),
+            ("delete from care.res_hist where id = $1", lopez.pulse_id),
+            (
+                "delete from care.index_part where dossier = $1 and part_no = (select max(part_no) from care.index_part where dossier = $1)",
+                lopez.dossier,
+            ),
+            ("delete from care.commit where dossier = $1 and seq > $2", lopez.dossier, older),
+            ("update care.dossier set seq = $2 where id = $1", lopez.dossier, older),
+        )
+        assert refusal(witness.get(lopez.search)) == "rolled-back"
+        assert refusal(witness.get(f"{FHIR}/{lopez.pulse}")) == "rolled-back"
+
+
+def test_history_that_was_changed_is_refused_by_name(lopez: Chart, newcomer: httpx.Client, intruder: Administrator) -> None:
+    changes: dict[str, str | tuple[object, ...]] = {
+        "swapped": (
+            "update care.res_hist h set ct = r.ct from care.res r where h.id = $1 and r.id = $2",
+            lopez.pulse_id,
+            lopez.pressure_id,
+        ),
+        "missing-row": ("delete from care.res_hist where id = $1", lopez.pulse_id),
+        "extra-row": ("update care.res_hist set ver = 7 where id = $1", lopez.pulse_id),
+    }
+    for reason, change in changes.items():
+        with intruder.kept(*CARE):
+            intruder.change(change)  # type: ignore[arg-type]
+            for path in (f"{FHIR}/{lopez.pulse}/_history", f"{FHIR}/{lopez.pulse}/_history/1"):
+                answer = newcomer.get(path)
+                assert answer.status_code == 500, answer.text
+                assert refusal(answer) in {reason, "missing-row", "extra-row"}
+            assert newcomer.get(f"{FHIR}/{lopez.pulse}").status_code == 200
+
+
+def test_the_list_of_names_cannot_be_changed_or_carried_to_another_zone(
+    other: Chart, newcomer: httpx.Client, intruder: Administrator
+) -> None:
+    for change in (
+        f"update care.shard_part set ct = {FLIP.format('ct', 60)}",
+        "update care.shard_part set part_no = part_no + 1",
+        "update care.shard_part set ct = decode(repeat('00', 100), 'hex')",
+    ):
+        with intruder.kept(*CARE):
+            intruder.change(change)
+            answer = newcomer.get(f"{FHIR}/Patient?name={other.family}")
+            assert (answer.status_code, refusal(answer)) in {(500, "tag"), (500, "malformed"), (403, "epoch-missing"), (403, "epoch-floor")}
+            assert newcomer.get(f"{FHIR}/{other.patient}").status_code == 200
+
+
+def test_forged_tokens_lead_to_no_wrong_answer(
+    lopez: Chart, other: Chart, garrison: Company, newcomer: httpx.Client, intruder: Administrator
+) -> None:
+    """Tokens only prune: what they point at is opened, and decided on what is inside."""
+    value = word()
+    system = "urn:oid:1.2.3.4"
+    lopez_too = created(garrison.program(), patient(word(), identifier=[{"system": system, "value": value}]))
+    query = f"{FHIR}/Patient?identifier={system}|{value}"
+    assert newcomer.get(query).json()["total"] == 1
+    with intruder.kept(*CARE):
+        intruder.change(
+            (
+                "update care.zidx z set toks = o.toks from care.zidx o where z.dossier = $1 and o.dossier = $2",
+                other.dossier,
+                intruder.dossier_of(reference(lopez_too)),
+            )
+        )
+        found = newcomer.get(query).json()
+        assert [entry["resource"]["id"] for entry in found.get("entry", [])] == [lopez_too["id"]]
+
+
+@pytest.mark.parametrize(
+    "crime", ["one bit of the index", "another dossier's key", "yesterday's head under today's number", "the head removed"]
+)
+def test_nobody_signs_over_a_crime(crime: str, lopez: Chart, other: Chart, newcomer: httpx.Client, intruder: Administrator) -> None:
+    new = bundle(("POST", "Observation", observation(lopez.patient, value=99)))
+    with intruder.kept(*CARE):
+        intruder.change(*CRIMES[crime][0](lopez, other))
+        before = intruder.rows("select count(*) from care.commit where dossier = $1", lopez.dossier)
+        answer = newcomer.post(FHIR, json=new)
+        assert (answer.status_code, refusal(answer) in CRIMES[crime][1]) == (500, True), answer.text
+        assert intruder.rows("select count(*) from care.commit where dossier = $1", lopez.dossier) == before
+
+
+def test_a_clinician_is_told_on_the_page_what_is_wrong(lopez: Chart, garrison: Company, intruder: Administrator) -> None:
+    with intruder.kept(*CARE):
+        intruder.change(*CRIMES["one bit of the signed head"][0](lopez, lopez))
+        page = garrison.person("claire.vasseur").get(f"/patients/{lopez.patient.partition('/')[2]}", headers={"accept": "text/html"})
+        assert page.status_code == 500
+        assert "does not verify" in page.text
+        assert "Traceback" not in page.text
