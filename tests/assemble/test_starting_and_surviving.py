@@ -60,6 +60,20 @@ def test_a_session_survives_the_end_of_envoy_and_of_the_controller(own: RunningT
     assert state.json()["state"] == "active"
 
 
+def test_a_session_says_that_the_database_is_away_and_goes_on_when_it_is_back(own: RunningTrust) -> None:
+    doctor = own.sign_in(own.person(role="doctor", ward="saint-roch-emergency"))
+    before = len(own.shown())
+    os.kill(own.pid_of("postgres"), signal.SIGKILL)
+    away = doctor.client.get("/fhir/R4/Patient")
+    assert away.status_code in (200, 503)
+    assert away.json()["resourceType"] in ("Bundle", "OperationOutcome")
+    own.wait_for("part 'postgres' runs again", 60, after=before)
+    deadline = time.monotonic() + 20
+    while (answer := doctor.client.get("/fhir/R4/Patient")).status_code != 200 and time.monotonic() < deadline:
+        time.sleep(0.2)
+    assert answer.status_code == 200
+
+
 def test_another_up_on_the_same_state_is_refused(own: RunningTrust) -> None:
     other = begin(own.state, own.runtime.with_name("other"))
     shown = _refusal(other)

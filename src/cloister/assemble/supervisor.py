@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import json
 import os
 import signal
 import subprocess
@@ -130,6 +131,9 @@ class Supervisor:
 
     def _failure(self, part: Part, what: str) -> Unavailable:
         tail = log_tail(self._settings, part.name)
+        said = refusal_in(tail)
+        if said is not None:
+            return Unavailable(f"Part '{part.name}': {said[0]}", hint=said[1])
         text = f"Part '{part.name}' {what}." + (f"\n{tail}" if tail else "")
         return Unavailable(text, hint=f"Its log: {self._settings.logs / part.name}.log")
 
@@ -195,6 +199,15 @@ async def exited(process: subprocess.Popen[bytes]) -> None:
         loop.remove_reader(descriptor)
         os.close(descriptor)
     process.wait()
+
+
+def refusal_in(tail: str) -> tuple[str, str] | None:
+    """Text and hint with which a part refused to start, if its last words were such."""
+    try:
+        line = json.loads(tail.splitlines()[-1])
+        return (str(line["text"]), str(line["hint"])) if line["event"] == "part.refused" else None
+    except (ValueError, KeyError, IndexError, TypeError):
+        return None
 
 
 def ending(code: int) -> str:
