@@ -15,9 +15,7 @@ async def signed_in(trust: BenchTrust, sign_in: str, passphrase: str) -> httpx.A
     """A client that holds the ticket of an unlocked session."""
     client = httpx.AsyncClient(verify=trust.tls(), trust_env=False, base_url=trust.base, timeout=30, headers={"origin": trust.base})
     start: dict[str, Any] = (await client.post("/login/start", json={"sign_in": sign_in})).raise_for_status().json()
-    asked = start["passphrase"]
-    params = {**asked, "salt": base64.b64decode(asked["salt"])}
-    kek, verifier = unlockers.passphrase_secrets(passphrase, params)
+    kek, verifier = unlockers.passphrase_secrets(passphrase, start["passphrase"])
     body = {"flow": start["flow"], "verifier": base64.b64encode(verifier).decode()}
     proven: dict[str, Any] = (await client.post("/login/passphrase", json=body)).raise_for_status().json()
     sealed = algorithms.kem_seal(base64.b64decode(proven["public_key"]), kek.reveal(), unlockers.session_unlock_info(proven["session"]))

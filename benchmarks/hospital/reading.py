@@ -10,9 +10,22 @@ from benchmarks.load import Connection, paced, saturated
 from benchmarks.measure import Result, at_most, percentile, told
 
 SESSIONS = 50
+PATIENTS_EACH = 10
 SECONDS = 12.0
 EACH_PER_SECOND = 4.0  # 200 readings a second in all: far more than 50 people do
 P99_GOAL = 20.0
+
+
+def cared_for(bench: Bench, connections: list[Connection], chance: random.Random) -> dict[Connection, list[str]]:
+    """The observations of each session's own patients: nobody looks after a whole hospital."""
+    of_patient: dict[str, list[str]] = {}
+    for identity, patient, _ in bench.observations:
+        of_patient.setdefault(patient, []).append(identity)
+    patients = sorted(of_patient)
+    return {
+        connection: [identity for patient in chance.sample(patients, min(PATIENTS_EACH, len(patients))) for identity in of_patient[patient]]
+        for connection in connections
+    }
 
 
 async def run(bench: Bench) -> list[Result]:
@@ -20,14 +33,15 @@ async def run(bench: Bench) -> list[Result]:
     tls = bench.trust.tls()
     connections = [await Connection.open(bench.trust.settings.port, tls, token) for token in tokens]
     chance = random.Random(1)
+    cared = cared_for(bench, connections, chance)
 
     async def read(connection: Connection, turn: int) -> None:
-        identity, _, _ = chance.choice(bench.observations)
+        identity = chance.choice(cared[connection])
         status, _ = await connection.request("GET", f"/fhir/R4/Observation/{identity}")
         if status != 200:
             raise RuntimeError(f"GET Observation/{identity} answered {status}")
 
-    await paced(connections, read, seconds=4, each_per_second=EACH_PER_SECOND)  # charts are opened
+    _, first = await paced(connections, read, seconds=6, each_per_second=EACH_PER_SECOND)
     _, times = await paced(connections, read, seconds=SECONDS, each_per_second=EACH_PER_SECOND)
     rate, crowded = await saturated(connections, read, seconds=5)
     for connection in connections:
@@ -37,6 +51,7 @@ async def run(bench: Bench) -> list[Result]:
     return [
         told(f"{each}, p50", percentile(times, 50), "ms"),
         at_most(f"{each}, p99", percentile(times, 99), "ms", P99_GOAL),
+        told(f"{each}, p99 of the first seconds, when records are opened", percentile(first, 99), "ms"),
         told(f"GET Observation/{{id}}, {SESSIONS} sessions without pause", rate, "requests/s"),
         told(f"GET Observation/{{id}}, {SESSIONS} sessions without pause, p99", percentile(crowded, 99), "ms"),
     ]

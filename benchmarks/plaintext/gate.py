@@ -1,48 +1,52 @@
-"""The baseline's store gate: the same pool, wire and audit writer, plaintext statements."""
+"""The baseline's store gate: the same connections, wire and audit writer, plaintext statements."""
 
 from __future__ import annotations
 
 from pathlib import Path
 from typing import Any, Final
 
-import asyncpg
-
 from cloister.audit import entry_from_wire
 from cloister.base import wire
 from cloister.base.clock import system_clock
 from cloister.base.errors import Invalid
 from cloister.records.gate.audit_writer import AuditWriter
-from cloister.records.gate.server import POOL_CONNECTIONS
+from cloister.records.gate.connections import Connections
+from cloister.records.gate.server import CONNECTIONS_MAX
 
 STORE: Final = """
     insert into plain.res (type, id, ver, updated, patient, code, date, body)
     select type, id::uuid, 1, now(), patient, code, date::timestamptz, body::jsonb
       from unnest($1::text[], $2::text[], $3::text[], $4::text[], $5::text[], $6::text[]) w (type, id, patient, code, date, body)
     on conflict (type, id) do nothing returning type, id::text"""
-READ: Final = "select ver, updated, body::text from plain.res where type = $1 and id = $2::uuid"
-SEARCH: Final = """
+READ: Final = "select ver, updated, body::text from plain.res where type = $1 and id = $2::text::uuid"
+OF_PATIENT: Final = """
     select id::text, ver, updated, body::text from plain.res
-     where type = $1 and ($2::text is null or patient = $2) and ($3::text is null or code = $3)
-     order by date desc nulls last limit $4"""
+     where type = $1 and patient = $2 order by date desc nulls last limit $3"""
+OF_PATIENT_AND_CODE: Final = """
+    select id::text, ver, updated, body::text from plain.res
+     where type = $1 and patient = $2 and code = $4 order by date desc nulls last limit $3"""
 
 
 class PlainGate:
-    def __init__(self, pool: asyncpg.Pool[Any]) -> None:
-        self._pool = pool
-        self._audit = AuditWriter(pool, clock=system_clock, checkpoint_key=None)
+    def __init__(self, database: Connections) -> None:
+        self._database = database
+        self._audit = AuditWriter(database, clock=system_clock, checkpoint_key=None)
 
     async def handle(self, peer: wire.Peer, method: str, arguments: dict[str, Any]) -> Any:
         """The audit entry is durable before the answer, as in the sealed store."""
         entries = [entry_from_wire(one) for one in arguments["audit"]]
         match method:
             case "store":
-                found = await self._pool.fetch(STORE, *arguments["columns"])
-                result: Any = [f"{row['type']}/{row['id']}" for row in found]
+                stored = await self._database.fetch(STORE, *arguments["columns"])
+                result: Any = [f"{row['type']}/{row['id']}" for row in stored]
             case "read":
-                row = await self._pool.fetchrow(READ, arguments["type"], arguments["id"])
+                row = await self._database.fetchrow(READ, arguments["type"], arguments["id"])
                 result = None if row is None else [row["ver"], row["updated"].timestamp(), row["body"].encode()]
             case "search":
-                rows = await self._pool.fetch(SEARCH, arguments["type"], arguments["patient"], arguments["code"], arguments["count"])
+                asked = [arguments["type"], arguments["patient"], arguments["count"]]
+                code = arguments["code"]
+                found = self._database.fetch(OF_PATIENT_AND_CODE, *asked, code) if code else self._database.fetch(OF_PATIENT, *asked)
+                rows = await found
                 result = [[row["id"], row["ver"], row["updated"].timestamp(), row["body"].encode()] for row in rows]
             case _:
                 raise Invalid("The plaintext gate has no such statement.")
@@ -51,7 +55,6 @@ class PlainGate:
 
 
 async def serve_gate(where: Path, arguments: dict[str, Any]) -> None:
-    pool = await asyncpg.create_pool(min_size=0, max_size=POOL_CONNECTIONS, command_timeout=60, **arguments)
-    gate = PlainGate(pool)
+    gate = PlainGate(Connections(arguments, largest=CONNECTIONS_MAX))
     server = await wire.serve(where, gate.handle, mode=0o666)
     await server.serve_forever()

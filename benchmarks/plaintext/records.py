@@ -49,15 +49,17 @@ class PlainRecords:
 
     async def search(self, query: Query) -> Page:
         patients = query.patients()
+        if not patients:
+            raise Unsupported(HERE)
         code = query.term("code")
         wanted = code.values[0].rpartition("|")[2] if code is not None else None
         rows = await self._gate.call(
             "search",
             type=query.type,
-            patient=patients[0] if patients else None,
+            patient=patients[0],
             code=wanted,
             count=query.count,
-            audit=self._audit("search", query.type, patients[0] if patients else ""),
+            audit=self._audit("search", query.type, patients[0]),
         )
         hits = tuple(Hit(stored=Stored(query.type, id, ver, datetime.fromtimestamp(at, UTC), bytes(raw))) for id, ver, at, raw in rows)
         return Page(hits=hits, total=len(hits))

@@ -9,11 +9,12 @@ import asyncio
 import gc
 import json
 import os
+import shutil
 import signal
 import socket
 import subprocess
-import time
 from collections.abc import Callable, Coroutine
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Final, Self
 
@@ -27,9 +28,9 @@ from benchmarks.plaintext.gate import serve_gate
 from benchmarks.plaintext.records import PlainRecords
 from benchmarks.trust import BenchTrust, free_port
 from cloister.assemble import postgres
-from cloister.assemble.edge import envoy_program, server_certificate
+from cloister.assemble.edge import envoy_program, plan_of, server_certificate
 from cloister.base.database import read_migrations
-from cloister.base.process import return_free_memory
+from cloister.base.process import die_with_parent, return_free_memory
 from cloister.base.secret import Secret
 from cloister.base.wire import Caller
 from cloister.cli.place import Program, Trust
@@ -56,7 +57,19 @@ class PlainServer:
         self._envoy: subprocess.Popen[bytes] | None = None
 
     async def __aenter__(self) -> Self:
-        self._folder.mkdir(mode=0o755, exist_ok=True)
+        try:
+            await self._start()
+        except BaseException:  # an edge: whatever happened, no process is left behind
+            self._stop()
+            raise
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        self._stop()
+
+    async def _start(self) -> None:
+        shutil.rmtree(self._folder, ignore_errors=True)  # sockets of an earlier one
+        self._folder.mkdir(mode=0o755)
         await self._make_database()
         arguments = {**postgres.where(self._trust.settings, postgres.OWNER).arguments(), "database": DATABASE}
         warm()
@@ -67,21 +80,20 @@ class PlainServer:
         for number in range(self._sessions):
             self._fork(lambda number=number: self._session(number))  # type: ignore[misc]
         self._start_envoy()
-        began = time.monotonic()
-        while True:
-            try:
-                _, writer = await asyncio.open_connection("127.0.0.1", self._port)
-                writer.close()
-                ready = all(self._socket(number).exists() for number in range(self._sessions)) and (self._folder / "gate.sock").exists()
-                if ready:
-                    return self
-            except OSError:
-                pass
-            if time.monotonic() - began > START_SECONDS_MAX:
-                raise RuntimeError("the plaintext baseline did not start")
-            await asyncio.sleep(0.05)
+        async with asyncio.timeout(START_SECONDS_MAX):
+            while not await self._ready():
+                await asyncio.sleep(0.05)
 
-    async def __aexit__(self, *_: object) -> None:
+    async def _ready(self) -> bool:
+        try:
+            _, writer = await asyncio.open_connection("127.0.0.1", self._port)
+        except OSError:
+            return False
+        writer.close()
+        sockets = [self._folder / "gate.sock", *(self._socket(number) for number in range(self._sessions))]
+        return all(path.exists() for path in sockets)
+
+    def _stop(self) -> None:
         if self._envoy is not None:
             self._envoy.terminate()
             self._envoy.wait(10)
@@ -124,6 +136,7 @@ class PlainServer:
         try:
             # The parent's event loop came along with the fork; the child makes its own.
             asyncio.events._set_running_loop(None)
+            die_with_parent(signal.SIGKILL)
             signal.signal(signal.SIGINT, signal.SIG_IGN)
             asyncio.run(work())
             code = 0
@@ -146,13 +159,10 @@ class PlainServer:
 
     def _start_envoy(self) -> None:
         key, chain = server_certificate(self._trust.settings)
-        plan = Plan(
+        plan = replace(
+            plan_of(self._trust.settings),
             address="127.0.0.1",
             port=self._port,
-            slots_folder=self._folder,
-            slots=self._sessions,
-            door_socket=self._folder / "none.sock",
-            admin_socket=self._folder / "admin.sock",
             certificate_chain=self._folder / "chain.pem",
             private_key=self._folder / "key.pem",
         )
@@ -168,6 +178,7 @@ class PlainServer:
                 ],
                 stdout=log,
                 stderr=log,
+                preexec_fn=lambda: die_with_parent(signal.SIGKILL),
             )
 
 
