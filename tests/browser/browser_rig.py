@@ -15,7 +15,7 @@ from typing import Any, Final
 
 from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
-from playwright.sync_api import BrowserContext, CDPSession, Error, Page, sync_playwright
+from playwright.sync_api import BrowserContext, CDPSession, Error, Page, expect, sync_playwright
 from running_trust import RunningTrust
 
 PLACES: Final = ("/usr/bin/chromium", "/usr/bin/chromium-browser", "/usr/bin/google-chrome")
@@ -68,10 +68,12 @@ class Desk:
     def sign_in(self, person: Mapping[str, Any]) -> Page:
         """With the passphrase, by keyboard alone."""
         page = self.go("/login")
+        expect(page.locator("#name")).to_be_focused()
         page.keyboard.type(person["sign_in"])
         page.keyboard.press("Tab")
         page.keyboard.type(person["passphrase"])
         page.keyboard.press("Enter")
+        expect(page.locator("#alert")).to_be_hidden()
         page.wait_for_url(lambda url: "/login" not in url, timeout=20_000)
         page.wait_for_load_state()
         return page

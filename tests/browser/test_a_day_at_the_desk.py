@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import time
+from pathlib import Path
 from typing import Any, Final
 
 import pytest
@@ -175,3 +176,21 @@ def test_every_field_and_button_has_a_name(trust: RunningTrust, desk: Desk, path
             !(one.textContent.trim() || one.getAttribute('aria-label') || one.labels?.length)).map((one) => one.outerHTML)"""
     )
     assert nameless == []
+
+
+# Text against the nearest ground behind it, WCAG 2.2 success criterion 1.4.3: 4.5, and 3 for large text.
+CONTRAST: Final = (Path(__file__).parent / "contrast.js").read_text()
+
+
+def test_every_text_has_enough_contrast(trust: RunningTrust, desk: Desk) -> None:
+    page = desk.go("/login")
+    assert page.evaluate(CONTRAST) == []
+    page = desk.sign_in(trust.person(role="doctor", ward=CARDIOLOGY))
+    assert page.evaluate(CONTRAST) == []
+    open_first(page)
+    chart = page.url
+    for path in ("", "/timeline", "/results", "/observations", "/notes/new", "/problems/new", "/access"):
+        page.goto(chart + path)
+        assert page.evaluate(CONTRAST) == [], path
+    page.goto(f"{trust.base}/patients/unknown")
+    assert page.evaluate(CONTRAST) == []

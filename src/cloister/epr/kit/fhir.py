@@ -121,12 +121,13 @@ def number(value: Any) -> Decimal | None:
     return found if found.is_finite() else None
 
 
-def shown_number(value: Any) -> str:
-    """As written, but without a machine's tail: 71.30000000001 is 71.3."""
+def shown_number(value: Any, digits: int | None = None) -> str:
+    """As written, but without a machine's tail: 71.30000000001 is 71.3; or with at most so many digits after the point."""
     found = number(value)
     if found is None:
         return ""
-    digits = 0 if abs(found) >= 1000 else 1 if abs(found) >= 100 else 2
+    if digits is None:
+        digits = 0 if abs(found) >= 1000 else 1 if abs(found) >= 100 else 2
     text = f"{found:.{digits}f}"
     return text.rstrip("0").rstrip(".") if "." in text else text
 

@@ -53,6 +53,12 @@ class Words:
         """A number as this language writes it: 37.5 or 37,5."""
         return text.replace(".", ",") if self.language == "fr" else text
 
+    def span(self, days: int) -> str:
+        """A length of time in its own unit: 3 days, 5 months, 9 years."""
+        if days >= 730:
+            return self("kit.years", n=round(days / 365.25))
+        return self("kit.months", n=round(days / 30.44)) if days >= 60 else self("kit.days", n=days)
+
     def _chosen(self, key: str, values: Mapping[str, object]) -> str:
         n = values.get("n")
         if not isinstance(n, int) or f"{key}.other" not in self.sentences:

@@ -60,7 +60,7 @@ def _dose(dosage: Mapping[str, Any]) -> str:
         often = (
             f"{repeat['frequency']}×/{'' if repeat['period'] == 1 else shown_number(repeat['period']) + ' '}{repeat.get('periodUnit', '')}"
         )
-    return " ".join(part for part in (amount, often, text_of(dosage.get("route"))) if part)
+    return " · ".join(part for part in (amount, often, text_of(dosage.get("route"))) if part)
 
 
 def medicines_of(resources: Resources) -> tuple[list[Medicine], list[Medicine]]:

@@ -26,6 +26,7 @@ class Measure:
     low: Decimal
     high: Decimal
     usual: Range
+    digits: int  # after the point, as it is read from an instrument
     panel: str = ""
     also: tuple[str, ...] = ()  # other LOINC codes for the same thing
 
@@ -41,6 +42,7 @@ def _measure(
     shown: str,
     possible: tuple[str, str],
     usual: tuple[str | None, str | None],
+    digits: int = 0,
     *,
     panel: str = "",
     also: tuple[str, ...] = (),
@@ -54,6 +56,7 @@ def _measure(
         low=Decimal(possible[0]),
         high=Decimal(possible[1]),
         usual=Range(low, high),
+        digits=digits,
         panel=panel,
         also=also,
     )
@@ -67,11 +70,11 @@ MEASURES: Final = (
     DIASTOLIC,
     _measure("pulse", "8867-4", "/min", "/min", ("10", "350"), ("50", "100")),
     _measure("breathing", "9279-1", "/min", "/min", ("2", "99"), ("11", "20")),
-    _measure("temperature", "8310-5", "Cel", "°C", ("24", "45"), ("36", "38"), also=("8331-1", "8329-5")),
+    _measure("temperature", "8310-5", "Cel", "°C", ("24", "45"), ("36", "38"), 1, also=("8331-1", "8329-5")),
     _measure("saturation", "59408-5", "%", "%", ("30", "100"), ("95", None), also=("2708-6",)),
     _measure("pain", "72514-3", "{score}", "/10", ("0", "10"), (None, "3")),
-    _measure("weight", "29463-7", "kg", "kg", ("0.3", "500"), (None, None)),
-    _measure("height", "8302-2", "cm", "cm", ("20", "260"), (None, None)),
+    _measure("weight", "29463-7", "kg", "kg", ("0.3", "500"), (None, None), 1),
+    _measure("height", "8302-2", "cm", "cm", ("20", "260"), (None, None), 1),
 )
 # Not entered (it follows from weight and height), but drawn where another system has written it.
-MASS_INDEX: Final = _measure("mass-index", "39156-5", "kg/m2", "kg/m²", ("5", "150"), ("18.5", "30"))
+MASS_INDEX: Final = _measure("mass-index", "39156-5", "kg/m2", "kg/m²", ("5", "150"), ("18.5", "30"), 1)

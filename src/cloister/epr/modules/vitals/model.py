@@ -36,7 +36,7 @@ class Reading:
 
     @property
     def text(self) -> str:
-        return shown_number(self.value)
+        return shown_number(self.value, self.measure.digits)
 
 
 def is_adult(patient: Resource, on: date) -> bool:

@@ -17,7 +17,7 @@ from cloister.epr.kit.visit import Visit, Ward
 from cloister.epr.modules.worklist.model import Findings, findings, rows
 
 STAYS_MAX: Final = 300
-NEW_HOURS: Final = 24
+NEW_DAYS: Final = 1  # results count as new since the beginning of the day before
 FOUND_MAX: Final = 1000
 
 
@@ -51,7 +51,6 @@ async def show_work_list(request: Request) -> Response:
         all=wanted == "all",
         cut=cut,
         complete=complete,
-        hours=NEW_HOURS,
     )
 
 
@@ -67,9 +66,8 @@ async def _found(visit: Visit, patients: Sequence[Resource]) -> tuple[Findings, 
     if not patients:
         return Findings(), True
     who = ",".join(f"Patient/{patient.get('id')}" for patient in patients)
-    since = visit.now - timedelta(hours=NEW_HOURS)
-    # The search is by day, because rows are clear to the day only; the hours are compared afterwards.
-    day = f"ge{since.astimezone().date().isoformat()}"
+    since = visit.now.astimezone().replace(hour=0, minute=0, second=0, microsecond=0) - timedelta(days=NEW_DAYS)
+    day = f"ge{since.date().isoformat()}"
     try:
         allergies, results = await asyncio.gather(
             find(visit, "AllergyIntolerance", ("patient", who), ("_count", str(FOUND_MAX)), ("_total", "none")),

@@ -272,7 +272,7 @@ def all_of(record: MemoryRecord, kind: str) -> Iterable[dict[str, Any]]:
     return [one.resource for one in record.stored.values() if one.type == kind and one.resource is not None]
 
 
-if __name__ == "__main__":  # a look at the screens without a trust: python tests/epr/epr_cast.py doctor 8099
+if __name__ == "__main__":  # a look at the screens without a trust: python tests/epr_cast.py doctor 8099
     import sys
 
     import uvicorn

@@ -1,0 +1,46 @@
+"""Nobody sits at the desk any more: the page warns, the session locks, and the screen shows the sign-in."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from browser_rig import Desk, browser_at, chromium
+from playwright.sync_api import expect
+from running_trust import RunningTrust, running_trust
+
+
+@pytest.fixture(scope="module")
+def hasty() -> Iterator[RunningTrust]:
+    if chromium() is None:
+        pytest.skip("No Chromium on this machine; set CLOISTER_CHROMIUM to one.")
+    with running_trust(CLOISTER_DEMO_PATIENTS="0", CLOISTER_IDLE_LOCK_SECONDS="8") as running:
+        yield running
+
+
+def test_an_idle_screen_warns_and_then_locks(hasty: RunningTrust, tmp_path: Path) -> None:
+    with browser_at(hasty, tmp_path / "profile") as desk:
+        page = desk.sign_in(hasty.person(sign_in="claire.vasseur"))
+        expect(page.locator("#idle")).to_be_visible(timeout=8_000)
+        page.keyboard.press("Enter")  # still here
+        expect(page.locator("#idle")).to_be_hidden()
+        expect(page.locator("#idle")).to_be_visible(timeout=8_000)
+        page.wait_for_url(lambda url: "/login?locked=1" in url, timeout=12_000)
+        expect(page.locator("#locked")).to_be_visible()
+
+
+def test_somebody_who_types_is_not_locked_out(hasty: RunningTrust, tmp_path: Path) -> None:
+    with browser_at(hasty, tmp_path / "profile") as desk:
+        page = desk.sign_in(hasty.person(sign_in="adele.morel"))
+        page.goto(f"{hasty.base}/patients")
+        for _ in range(24):
+            page.locator("#q").press("Shift")
+            page.wait_for_timeout(500)
+        assert page.url.endswith("/patients")
+        still(desk)
+
+
+def still(desk: Desk) -> None:
+    desk.page.reload()
+    assert "/login" not in desk.page.url
