@@ -44,11 +44,12 @@ COLUMNS: Final = (
 
 @dataclass(slots=True)
 class Item:
-    """One resource of a plan; `draft` None deletes it."""
+    """One resource of a plan; `draft` None deletes it. `before` is its line so far."""
 
     type: str
     id: str
     draft: Draft | None
+    before: Line | None
 
 
 @dataclass(slots=True)
@@ -208,14 +209,13 @@ class Writer:
 
     def _seal(self, plan: Plan, built: Built, key: DossierKey, milliseconds: int) -> list[bytes]:
         """Seal every version of the plan; returns the entries that the commit binds."""
-        dossier, trust, numbers = plan.dossier, self._keyring.trust_id, type_numbers()
+        trust, numbers = self._keyring.trust_id, type_numbers()
         updated, moment = milliseconds * 1000, moment_of(milliseconds)
         built.moment = EPOCH + timedelta(milliseconds=milliseconds)
         dictionary, sha256 = compression.DEFAULT, algorithms.sha256
         entries = []
         for item in plan.items:
-            type, id, draft = item.type, item.id, item.draft
-            before = built.lines.get((type, id)) or dossier.lines(type).get(id)
+            type, id, draft, before = item.type, item.id, item.draft, item.before
             version = before.entry.version + 1 if before is not None else 1
             raw = draft.raw(version, moment) if draft is not None else moment  # a tombstone says when
             sealed = key.seal_version(trust, type, id, version, dictionary, compression.compress(raw, dictionary))

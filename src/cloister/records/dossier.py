@@ -14,7 +14,7 @@ from typing import Final
 
 from cloister.base.secret import Secret
 from cloister.records.definitions import load, type_numbers
-from cloister.records.lines import Line, read_lines, unpack_part
+from cloister.records.lines import Line, read_lines, read_lines_of, unpack_part
 from cloister.records.rowids import uuid_row
 from cloister.records.stored import Stored
 from cloister.zones import DossierKey, Forged, Refusal, algorithms, compression, dossiers
@@ -112,6 +112,19 @@ class Dossier:
                 self._packed_bytes -= len(raw)
                 self._take(known, raw)
         return known
+
+    def line(self, type: str, id: str) -> Line | None:
+        """One resource's line, without reading all others of its type when they are not read yet."""
+        rtype = type_numbers()[type]
+        known = self._lines.get(rtype)
+        if known is not None:
+            return known.get(id)
+        best: Line | None = None
+        for raw in self._packed.get(rtype, ()):
+            for line in read_lines_of(raw, id):
+                if best is None or best.entry.version <= line.entry.version:
+                    best = line
+        return best
 
     def current(self, type: str) -> Iterator[Line]:
         return (line for line in self.lines(type).values() if not line.deleted)

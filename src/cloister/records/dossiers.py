@@ -32,9 +32,19 @@ class _Fetched:
 
     kind: str = ""
     seq: int = 0
-    blob: bytes = b""
+    blob: bytes | None = None  # None: the head is the one that was known
     wraps: list[tuple[int, int, str, bytes]] = field(default_factory=list)  # key number, epoch, zone, wrapped
     parts: dict[int, bytes | None] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class _Known:
+    """What was known when the gate was asked, column by column."""
+
+    ids: list[bytes]
+    before: list[Dossier | None]
+    since: list[int]  # the highest part
+    seqs: list[int]
 
 
 class Dossiers:
@@ -45,6 +55,7 @@ class Dossiers:
         self._opened: OrderedDict[bytes, Dossier] = OrderedDict()
         self._sizes: dict[bytes, int] = {}
         self._bytes = 0
+        self._authors: set[bytes] = {keyring.certificate.hash}
         self._heads: dict[bytes, tuple[int, bytes]] = {}  # the newest head of each dossier that this session has seen or made
 
     @property
@@ -97,34 +108,52 @@ class Dossiers:
     async def _open(self, ids: list[bytes]) -> dict[bytes, Dossier]:
         found: dict[bytes, Dossier] = {}
         for _ in range(ATTEMPTS):
-            before = {id: self._opened.get(id) for id in ids}
-            seqs = {id: kept.seq if kept else 0 for id, kept in before.items()}
-            since = [max(kept.parts, default=0) if kept else 0 for kept in before.values()]
-            fetched = _sorted_out(await self._gate.call("open_dossiers", dossiers=ids, since=since), self._held())
-            again = []
-            for id, one in fetched.items():
-                now = self._opened.get(id)
-                # Another task of this session may have moved on while we waited: then what came is old, not rolled back.
-                if now is not before[id] or (now.seq if now else 0) != seqs[id]:
-                    again.append(id)
-                    continue
-                found[id] = await self._verified(id, one, now)
-                self.keep(found[id])
-            if not again:
+            known = self._known(ids)
+            rows = await self._gate.call("open_dossiers", dossiers=ids, since=known.since, seqs=known.seqs)
+            taken, ids = await self._take_over(rows, known)
+            found.update(taken)
+            if not ids:
                 return found
-            ids = again
         raise Busy("This record is being written too quickly to be read.", hint="Try again.")
+
+    def _known(self, ids: Sequence[bytes]) -> _Known:
+        """What this session knows of these dossiers now, before it asks."""
+        before = [self._opened.get(id) for id in ids]
+        return _Known(
+            list(ids), before, [max(one.parts, default=0) if one else 0 for one in before], [one.seq if one else 0 for one in before]
+        )
+
+    async def _take_over(self, rows: Sequence[Any], known: _Known) -> tuple[dict[bytes, Dossier], list[bytes]]:
+        """The dossiers as the gate gave them, verified; and those that another task of this session has taken further meanwhile.
+
+        For those what came is old, not rolled back: they are to be asked for again.
+        """
+        found: dict[bytes, Dossier] = {}
+        again: list[bytes] = []
+        places = {id: place for place, id in enumerate(known.ids)}
+        for id, one in _sorted_out(rows, self._held()).items():
+            if one.blob is not None:
+                await self._learn_author(one.blob)
+            before, seq = known.before[places[id]], known.seqs[places[id]]
+            now = self._opened.get(id)
+            if now is not before or (now.seq if now is not None else 0) != seq:
+                again.append(id)
+            elif one.blob is None:
+                if now is not None:
+                    found[id] = now
+            else:
+                found[id] = self._verified(id, one, one.blob, now)
+                self.keep(found[id])
+        return found, again
 
     def _held(self) -> frozenset[str]:
         """The zones of grants that verified. The gate goes by rows: an ended or forged grant is still one there."""
         return frozenset(held.zone for held in self._keyring.zones if "read" in held.rights)
 
-    async def _verified(self, id: bytes, fetched: _Fetched, known: Dossier | None) -> Dossier:
+    def _verified(self, id: bytes, fetched: _Fetched, blob: bytes, known: Dossier | None) -> Dossier:
         dossier = known if known is not None else Dossier(id, fetched.kind)
         self._unwrap(dossier, fetched)
-        if known is not None and known.seq == fetched.seq:
-            return known
-        commit = await self._commit(dossier, fetched.blob)
+        commit = commits.verified_commit(blob, self._keyring, dossier=dossier.name, key=dossier.key)
         try:
             if commit.seq != fetched.seq:
                 raise Forged(Refusal.SWAPPED)
@@ -162,50 +191,57 @@ class Dossiers:
         if not dossier.keys:
             raise last
 
-    async def _commit(self, dossier: Dossier, blob: bytes) -> commits.Commit:
-        """The head, verified; fetches the author's certificate the first time."""
-        try:
-            return commits.verified_commit(blob, self._keyring, dossier=dossier.name, key=dossier.key)
-        except (Forged, Denied) as refused:
-            if refused.reason != Refusal.CERTIFICATE_MISSING:
-                raise
+    async def _learn_author(self, blob: bytes) -> None:
+        """Fetch the certificate of a commit's author the first time that this session meets one."""
         author = envelope.certificate_hash(envelope.peek_signer(blob))
-        self._keyring.add_certificates(await self._gate.call("certificates", hashes=[author]))
-        return commits.verified_commit(blob, self._keyring, dossier=dossier.name, key=dossier.key)
+        if author not in self._authors:
+            self._keyring.add_certificates(await self._gate.call("certificates", hashes=[author]))
+            self._authors.add(author)
 
     async def rows(self, pairs: Sequence[tuple[Dossier, Line]], audit: Notes) -> tuple[list[Stored | None], set[bytes]]:
-        """The resources of these lines, verified, and the dossiers whose head has moved since their index was opened.
+        """The resources of these lines, verified, and the dossiers whose head had moved; those are of now afterwards.
 
-        A place is None where the row has moved on with its dossier: open it afresh and ask again.
+        A place is None where the resource has moved on with its dossier, or was deleted: look at its line again.
         """
         numbers = type_numbers()
-        stored: list[Stored | None] = [None] * len(pairs)
+        stored: list[Stored | None] = []
         moved: set[bytes] = set()
         for start in range(0, max(len(pairs), 1), ROWS_AT_ONCE):
             part = pairs[start : start + ROWS_AT_ONCE]
-            found = await self._gate.call(
+            known = self._known(list(dict.fromkeys(dossier.id for dossier, _ in part)))
+            found, newer = await self._gate.call(
                 "rows",
                 dossiers=[dossier.id for dossier, _ in part],
                 rtypes=[numbers[line.entry.type] for _, line in part],
                 ids=[row_of(line) for _, line in part],
+                known=known.ids,
+                since=known.since,
+                seqs=known.seqs,
                 audit=audit if start == 0 else [],
             )
+            if newer:
+                await self._take_over(newer, known)
             answered = {place: row for place, *row in found}
+            heads = dict(zip(known.ids, known.seqs, strict=True))
             for place, (dossier, line) in enumerate(part, start=1):
-                self._take(stored, moved, start + place - 1, dossier, line, answered.get(place))
+                answer = answered.get(place)
+                if answer is None:  # not even the dossier: this session's grant has ended, or the dossier was removed
+                    raise Forged(Refusal.MISSING_ROW)
+                if answer[0] != heads[dossier.id]:
+                    moved.add(dossier.id)
+                stored.append(self._one(dossier, line, answer))
         return stored, moved
 
-    def _take(
-        self, stored: list[Stored | None], moved: set[bytes], place: int, dossier: Dossier, line: Line, answer: list[Any] | None
-    ) -> None:
-        if answer is None:  # not even the dossier: this session's grant has ended, or the dossier was removed
-            raise Forged(Refusal.MISSING_ROW)
+    def _one(self, dossier: Dossier, line: Line, answer: list[Any]) -> Stored | None:
         seq, version, key_no, dict_no, sealed = answer
-        if seq != dossier.seq:
-            moved.add(dossier.id)
+        now = self._opened.get(dossier.id, dossier)
+        present = now.line(line.entry.type, line.entry.id) or line
         row = Row(version, key_no, dict_no, sealed) if sealed is not None else None
-        if seq == dossier.seq or (row is not None and row.version == line.entry.version):
-            stored[place] = dossier.opened(line, row, self._keyring.trust_id)
+        if present.deleted and not line.deleted:
+            return None
+        if seq != now.seq and (row is None or row.version != present.entry.version):
+            return None
+        return now.opened(present, row, self._keyring.trust_id)
 
 
 def _sorted_out(rows: Sequence[Any], held: frozenset[str]) -> dict[bytes, _Fetched]:
@@ -219,7 +255,7 @@ def _sorted_out(rows: Sequence[Any], held: frozenset[str]) -> dict[bytes, _Fetch
             one.wraps.append((number, epoch, text, blob))
         elif part == 2:
             one.parts[number] = blob
-    found = {id: one for id, one in found.items() if one.wraps}
+    found = {id: one for id, one in found.items() if one.wraps or (one.seq and one.blob is None)}
     if not all(one.seq for one in found.values()):  # a key without a head: left out, it would silently shorten lists
         raise Forged(Refusal.MISSING_ROW)
     return found

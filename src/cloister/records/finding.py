@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
-from typing import Final
+from typing import Any, Final
 
 from cloister.base.errors import Busy, NotFound
 from cloister.base.wire import Caller
@@ -59,8 +59,8 @@ class Finder:
             self._registers = (time.monotonic(), ids)
         return ids
 
-    async def patients(self, ids: Sequence[str]) -> list[bytes]:
-        """The dossiers of these patients, remembered for a while: a chart is searched many times."""
+    async def patients(self, ids: Sequence[str]) -> dict[str, list[bytes]]:
+        """The dossiers of each patient, preferred first; remembered for a while, because a chart is used many times."""
         now = time.monotonic()
         unknown = [id for id in ids if now - self._patients.get(id, (-PATIENTS_KEPT_SECONDS, []))[0] >= PATIENTS_KEPT_SECONDS]
         if unknown:
@@ -68,11 +68,12 @@ class Finder:
             if len(self._patients) > PATIENTS_MAX:
                 self._patients.clear()
             for id in unknown:
+                self._patients.pop(id, None)
                 if ("Patient", id) in located:
                     self._patients[id] = (now, located["Patient", id])
                 else:
                     self._check_missing("Patient", id)
-        return list(dict.fromkeys(dossier for id in ids for dossier in self._patients.get(id, (0.0, []))[1]))
+        return {id: self._patients[id][1] for id in ids if id in self._patients}
 
     async def locate(self, places: Sequence[tuple[str, str]]) -> dict[tuple[str, str], list[bytes]]:
         """For each (type, id) the dossiers that hold it, preferred first; what this session cannot open is absent."""
@@ -102,7 +103,7 @@ class Finder:
         dossiers = (await self.locate([(type, id)])).get((type, id), [])
         opened = await self._dossiers.open(dossiers, fresh=fresh)
         for dossier in dossiers:
-            found = opened[dossier].lines(type).get(id) if dossier in opened else None
+            found = opened[dossier].line(type, id) if dossier in opened else None
             if found is not None:
                 return opened[dossier], found
         self._check_missing(type, id)
@@ -115,6 +116,10 @@ class Finder:
             return await self.fetch(*await self.line(type, id), audit)
         for _ in range(ATTEMPTS):
             answers = await self._gate.call("rows_by_id", rtype=type_numbers()[type], ids=[row], audit=audit)
+            if len(answers) == 1:
+                known = self._as_known(type, id, answers[0])
+                if known is not None:
+                    return known
             opened = await self._dossiers.open([one[0] for one in answers], at_least={one[0]: one[6] for one in answers})
             able = [one for one in answers if one[0] in opened]
             if not able:
@@ -122,16 +127,28 @@ class Finder:
                 raise not_found(type, id)
             dossier_id, _, version, key_no, dict_no, sealed, seq = min(able, key=lambda one: self._rank(opened.get(one[0])))
             dossier = opened[dossier_id]
-            line = dossier.lines(type).get(id)
+            line = dossier.line(type, id)
             if dossier.seq == seq or (line is not None and line.entry.version == version):
                 if line is None:
                     raise Forged(Refusal.EXTRA_ROW)
-                self._dossiers.keep(dossier)
                 if seq < dossier.seq:  # refused here if the head was rolled back; another task's write has overtaken us otherwise
                     await self._dossiers.open([dossier_id], fresh=True)
                 return dossier.opened(line, Row(version, key_no, dict_no, sealed), self._keyring.trust_id)
             await self._dossiers.open([dossier_id], fresh=True)  # the row is older than what we know: it moved, or was rolled back
         raise Busy("This record is being written too quickly to be read.", hint="Try again.")
+
+    def _as_known(self, type: str, id: str, answer: list[Any]) -> Stored | None:
+        """The resource, when this very row is the one that an index opened earlier means; None when more must be asked.
+
+        The head may have moved by what others wrote since: this row has not. (Whoever serves the rows could as well
+        have said that the head had not moved.) A head older than the known one is not accepted here.
+        """
+        dossier_id, _, version, key_no, dict_no, sealed, seq = answer
+        dossier = self._dossiers.get(dossier_id)
+        line = dossier.line(type, id) if dossier is not None and dossier.seq <= seq else None
+        if dossier is None or line is None or line.entry.version != version:
+            return None
+        return dossier.opened(line, Row(version, key_no, dict_no, sealed), self._keyring.trust_id)
 
     async def fetch(self, dossier: Dossier, line: Line, audit: Notes) -> Stored:
         """The resource of a line; follows it when somebody writes it meanwhile."""
@@ -144,13 +161,13 @@ class Finder:
             if dossier.id not in opened:  # this session's grant has ended meanwhile
                 raise not_found(*place)
             dossier = opened[dossier.id]
-            line = dossier.lines(place[0])[place[1]]
+            line = dossier.line(*place) or line
         raise Busy("This record is being written too quickly to be read.", hint="Try again.")
 
     def _check_missing(self, type: str, id: str) -> None:
         """No row came: that is a refusal, not a 404, where an opened dossier's index says that there must be one."""
         for dossier in self._dossiers.opened:
-            if type in dossier.types() and id in dossier.lines(type):
+            if dossier.line(type, id) is not None:
                 raise Forged(Refusal.MISSING_ROW)
 
 

@@ -38,6 +38,8 @@ class Line(Struct, array_like=True, gc=False, frozen=True):
 _encoder: Final = msgspec.msgpack.Encoder()
 _types: Final = msgspec.msgpack.Decoder(dict[int, msgspec.Raw])
 _lines: Final = msgspec.msgpack.Decoder(list[Line])
+_line: Final = msgspec.msgpack.Decoder(Line)
+_raws: Final = msgspec.msgpack.Decoder(list[msgspec.Raw])
 
 
 def pack_part(lines: Iterable[Line]) -> bytes:
@@ -65,3 +67,15 @@ def read_lines(packed: bytes) -> list[Line]:
         return _lines.decode(packed)
     except msgspec.DecodeError:
         raise Forged(Refusal.MALFORMED) from None
+
+
+def read_lines_of(packed: bytes, id: str) -> list[Line]:
+    """The lines of one resource, found in the packed ones by the bytes of its id."""
+    name = id.encode()
+    if name not in packed:
+        return []
+    try:
+        found = [_line.decode(raw) for raw in _raws.decode(packed) if name in bytes(raw)]
+    except msgspec.DecodeError:
+        raise Forged(Refusal.MALFORMED) from None
+    return [line for line in found if line.entry.id == id]

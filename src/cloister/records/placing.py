@@ -83,21 +83,21 @@ class Planner:
             plan = plans.get(dossier.id)
             if plan is None:
                 plan = plans[dossier.id] = Plan(dossier, zones=self._zones(dossier))
-            plan.items.append(Item(change.type, change.id, change.draft))
+            plan.items.append(Item(change.type, change.id, change.draft, change.found))
             if change.resource is not None:
                 plan.zones |= self._room.places.admission_zones(change.resource)
         return list(plans.values())
 
     async def _existing(self) -> dict[tuple[str, str], Dossier]:
         """The dossiers of what may be there already: resources under a known id, and the patients that are spoken of."""
+        room = self._room
         wanted = {(change.type, change.id) for change in self._changes if not change.fresh and self._lookup(change)}
-        for change in self._changes:
-            if change.draft is not None:
-                reference = self._patient(change.draft)
-                if reference is not None and reference not in self._new:
-                    wanted.add(("Patient", reference.removeprefix("Patient/")))
-        located = await self._room.finder.locate(sorted(wanted))
-        dossiers = await self._room.dossiers.open([id for several in located.values() for id in several])
+        patients = {self._patient(change.draft) for change in self._changes if change.draft is not None} - {None} - self._new.keys()
+        ids = sorted({str(one).removeprefix("Patient/") for one in patients} - {id for type, id in wanted if type == "Patient"})
+        located = await room.finder.locate(sorted(wanted)) if wanted else {}
+        located |= {("Patient", id): several for id, several in (await room.finder.patients(ids)).items()}
+        # Of now, so that the write meets a moved head only when somebody writes at this very moment.
+        dossiers = await room.dossiers.open([id for several in located.values() for id in several], fresh=True)
         found: dict[tuple[str, str], Dossier] = {}
         for place, several in located.items():
             able = [dossiers[id] for id in several if id in dossiers and self._suits(dossiers[id])]
@@ -119,7 +119,7 @@ class Planner:
         return patient_reference({"resourceType": draft.type}, draft.values)
 
     def _deleted(self, change: Change, existing: Dossier | None) -> Dossier:
-        line = existing.lines(change.type).get(change.id) if existing is not None else None
+        line = existing.line(change.type, change.id) if existing is not None else None
         if existing is None or line is None:
             raise not_found(change.type, change.id)
         self._check(change, existing, line)
@@ -137,11 +137,15 @@ class Planner:
                 reason="other-dossier",
                 expression=change.type,
             )
-        line = None if change.fresh else target.lines(change.type).get(change.id)
+        line = None if change.fresh or not target.seq else self._line(target, change)
         self._check(change, target, line)
         change.found = line
         change.same = change.skip_same and line is not None and not line.deleted and line.content == draft.content
         return target
+
+    def _line(self, dossier: Dossier, change: Change) -> Line | None:
+        """Of an import all lines of a type are read at once, of a single write only the one."""
+        return dossier.lines(change.type).get(change.id) if change.skip_same else dossier.line(change.type, change.id)
 
     def _check(self, change: Change, dossier: Dossier, line: Line | None) -> None:
         if dossier.seq and not self._room.places.writable(dossier):

@@ -26,7 +26,7 @@ from cloister.records.lines import Line
 from cloister.records.search import Chain, Query, matches, sorted_entries
 from cloister.records.search.query import Kind
 from cloister.records.shard import Shard
-from cloister.records.stored import Hit, Page
+from cloister.records.stored import Hit, Page, Stored
 
 HITS_MAX: Final = 20_000
 SCANNED_DOSSIERS_MAX: Final = 20_000
@@ -38,6 +38,7 @@ CHAINED_MAX: Final = 2000
 
 Found = tuple[bytes, Line]  # dossier, line
 Place = tuple[bytes, str, str]  # dossier, type, id
+Seen = tuple[bytes, str, str, int]  # and version
 
 
 @dataclass(slots=True)
@@ -80,36 +81,32 @@ class Searcher:
         self._cursors.clear()
 
     async def search(self, query: Query, within: Dossier | None = None) -> Page:
-        """The first page. `within` confines it to one opened dossier."""
-        page, certain = await self._search(query, within, fresh=False)
-        if not certain:
-            page, _ = await self._search(query, within, fresh=True)
-        return page
+        """The first page. `within` confines it to one opened dossier.
 
-    async def _search(self, query: Query, within: Dossier | None, *, fresh: bool) -> tuple[Page, bool]:
-        """The first page, and whether it is certainly of now.
-
-        One chart that is open already is searched as it was last seen; the call that fetches the rows also says
-        whether its head has moved since, and then, or when there are no rows to fetch, it is done again `fresh`.
+        One chart that is open already is searched as it was last seen: the call that fetches the rows also brings
+        what was written since, and then it is searched once more. Where there are no rows to fetch, its head is asked for.
         """
-        found, recent = await self.found(query, within, fresh=fresh)
-        total = len(found) if query.total != "none" else None
+        found, recent = await self.found(query, within, fresh=False)
         if not recent and (query.summary == "count" or not found):
-            return Page(hits=()), False
+            found, recent = await self.found(query, within, fresh=True)
         if query.summary == "count":
             await self._gate.call("audit_append", entries=_notes(query, [], within))
-            return Page(hits=(), total=len(found)), True
-        cursor = Cursor(query, [(dossier, line.entry.type, line.entry.id) for dossier, line in found], total)
-        matched, included, moved = await self._hits(query, cursor.places[: query.count], within)
-        if moved and not recent:
-            return Page(hits=()), False
+            return Page(hits=(), total=len(found))
+        seen: dict[Seen, Stored] = {}
+        while True:
+            cursor = Cursor(query, [(dossier, line.entry.type, line.entry.id) for dossier, line in found], None)
+            matched, included, moved = await self._hits(query, cursor.places[: query.count], within, seen)
+            if recent or not moved:
+                break
+            (found, _), recent = await self.found(query, within, fresh=False), True
+        cursor.total = len(found) if query.total != "none" else None
         token = ""
         if len(cursor.places) > query.count:
             token = secrets.token_urlsafe(12)
             self._cursors[token] = cursor
             while len(self._cursors) > CURSORS_MAX:
                 self._cursors.popitem(last=False)
-        return _page_of(cursor, token, 0, matched, included), True
+        return _page_of(cursor, token, 0, matched, included)
 
     async def page(self, token: str) -> Page:
         """A further page by its token, '<cursor>.<offset>'."""
@@ -119,26 +116,35 @@ class Searcher:
             raise NotFound("This page is no longer kept.", hint="Search again.", reason="page-expired")
         self._cursors.move_to_end(name)
         places = cursor.places[int(offset) : int(offset) + cursor.query.count]
-        matched, included, _ = await self._hits(cursor.query, places, None)
+        matched, included, _ = await self._hits(cursor.query, places, None, {})
         return _page_of(cursor, name, int(offset), matched, included)
 
-    async def _hits(self, query: Query, places: Sequence[Place], within: Dossier | None) -> tuple[list[Hit], list[Hit], set[bytes]]:
-        """The rows of a page, what `_include` adds, and the dossiers that have moved, in one call."""
+    async def _hits(
+        self, query: Query, places: Sequence[Place], within: Dossier | None, seen: dict[Seen, Stored]
+    ) -> tuple[list[Hit], list[Hit], set[bytes]]:
+        """The rows of a page, what `_include` adds, and the dossiers that had moved; what was `seen` is not fetched again."""
         moved: set[bytes] = set()
         for _ in range(ATTEMPTS):
             opened = await self._dossiers.open([dossier for dossier, _, _ in places])
             pairs = []
             for dossier, type, id in places:
-                line = opened[dossier].lines(type).get(id) if dossier in opened else None
+                line = opened[dossier].line(type, id) if dossier in opened else None
                 if line is not None and not line.deleted:
                     pairs.append((opened[dossier], line))
             others = await include(query, pairs, self._dossiers, self._finder, self._may_read) if query.includes else []
-            stored, newly = await self._dossiers.rows([*pairs, *others], _notes(query, pairs, within))
-            moved |= newly
-            if all(one is not None for one in stored):
-                hits = [Hit(stored=one, mode="match" if n < len(pairs) else "include") for n, one in enumerate(stored) if one is not None]
+            wanted = [*pairs, *others]
+            missing = [pair for pair in wanted if _seen(pair) not in seen]
+            if missing or not seen:
+                stored, newly = await self._dossiers.rows(missing, _notes(query, pairs, within))
+                moved |= newly
+                seen.update({_seen(pair): one for pair, one in zip(missing, stored, strict=True) if one is not None})
+            hits = [
+                Hit(stored=seen[_seen(pair)], mode="match" if n < len(pairs) else "include")
+                for n, pair in enumerate(wanted)
+                if _seen(pair) in seen
+            ]
+            if len(hits) == len(wanted):
                 return hits[: len(pairs)], hits[len(pairs) :], moved
-            await self._dossiers.open(list(moved), fresh=True)
         raise Busy("These records are being written too quickly to be read.", hint="Try again.")
 
     # --- candidates ---------------------------------------------------------------------------------------
@@ -184,12 +190,12 @@ class Searcher:
             return Scope(confined)
         patients = query.patients()
         if patients is not None:
-            return Scope(await self._finder.patients([text.removeprefix("Patient/") for text in patients]))
+            located = await self._finder.patients([text.removeprefix("Patient/") for text in patients])
+            return Scope(list(dict.fromkeys(dossier for several in located.values() for dossier in several)))
         named = [f"{query.type}/{one}" for one in sorted(query.ids)] if query.ids is not None else _named(query)
         if named is not None:
-            places = [(type, one) for type, _, one in (text.partition("/") for text in named)]
-            located = await self._finder.locate(places)
-            return Scope(list(dict.fromkeys(dossier for several in located.values() for dossier in several)))
+            there = await self._finder.locate([(type, one) for type, _, one in (text.partition("/") for text in named)])
+            return Scope(list(dict.fromkeys(dossier for several in there.values() for dossier in several)))
         groups = tokens.groups_of(query)
         if groups is not None:
             rows = await self._finder.find(query.type, groups)
@@ -249,6 +255,11 @@ class Searcher:
             if chain.parameter.code in ("patient", "subject") and all(one.startswith("Patient/") for one in references):
                 confined = list(dict.fromkeys(dossiers))
         return targets, confined
+
+
+def _seen(pair: tuple[Dossier, Line]) -> Seen:
+    dossier, line = pair
+    return dossier.id, line.entry.type, line.entry.id, line.entry.version
 
 
 def _page_of(cursor: Cursor, token: str, offset: int, matched: Sequence[Hit], included: Sequence[Hit]) -> Page:

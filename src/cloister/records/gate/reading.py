@@ -9,7 +9,7 @@ from typing import Annotated, Any, Final
 
 from msgspec import Meta
 
-from cloister.records.gate.statement import ROWS_MAX, Arguments, Call, Medium, RowId, Small, Statement, fetch
+from cloister.records.gate.statement import ROWS_MAX, Arguments, Call, Medium, Number, RowId, Small, Statement, fetch
 
 DOSSIERS_MAX: Final = 200  # opened in one call
 VERSIONS_MAX: Final = 1000
@@ -48,20 +48,25 @@ LOCATE: Final = f"""
      where exists (select from care.dossier_key k where k.zone = any ($1) and k.dossier = r.dossier)
      order by w.n, r.dossier limit {ROWS_MAX}"""
 
-# part 0: the head; 1: wrapped keys for the caller's zones; 2: index parts, with ciphertext where newer than `since`
+# part 0: the head; 1: wrapped keys for the caller's zones; 2: index parts, with ciphertext where newer than `since`.
+# Of a dossier whose head is the one that the caller knows there is only part 0, without the commit.
 OPEN: Final = """
     with w as (
-        select u.id, u.since from unnest($2::uuid[], $3::int4[]) u (id, since)
+        select u.id, u.since, d.seq, d.kind, d.seq is distinct from u.seq as moved
+          from unnest($2::uuid[], $3::int4[], $4::int8[]) u (id, since, seq)
+          left join care.dossier d on d.id = u.id
          where exists (select from care.dossier_key k where k.zone = any ($1) and k.dossier = u.id)
     )
-    select 0::int2, d.id, d.seq, 0::int4, d.kind, c.blob
-      from w join care.dossier d on d.id = w.id join care.commit c on c.dossier = d.id and c.seq = d.seq
+    select 0::int2, w.id, w.seq, 0::int4, w.kind, null::bytea from w where not w.moved
+    union all
+    select 0::int2, w.id, w.seq, 0::int4, w.kind, c.blob
+      from w join care.commit c on c.dossier = w.id and c.seq = w.seq where w.moved
     union all
     select 1::int2, k.dossier, k.key_no::int8, k.epoch, k.zone, k.wrapped
-      from w join care.dossier_key k on k.dossier = w.id where k.zone = any ($1)
+      from w join care.dossier_key k on k.dossier = w.id where w.moved and k.zone = any ($1)
     union all
     select 2::int2, i.dossier, i.part_no::int8, 0::int4, null, case when i.part_no > w.since then i.ct end
-      from w join care.index_part i on i.dossier = w.id"""
+      from w join care.index_part i on i.dossier = w.id where w.moved"""
 
 COMMITS: Final = f"""
     select c.seq, c.blob from care.commit c
@@ -76,9 +81,14 @@ class RowsById(Arguments):
 
 
 class Rows(Arguments):
+    """`known`, `since` and `seqs` say which heads of these dossiers the caller knows (as in Open)."""
+
     dossiers: Annotated[list[RowId], Meta(max_length=ROWS_MAX)]
     rtypes: Annotated[list[Small], Meta(max_length=ROWS_MAX)]
     ids: Annotated[list[RowId], Meta(max_length=ROWS_MAX)]
+    known: Annotated[list[RowId], Meta(max_length=ROWS_MAX)] = []
+    since: Annotated[list[Medium], Meta(max_length=ROWS_MAX)] = []
+    seqs: Annotated[list[Number], Meta(max_length=ROWS_MAX)] = []
 
 
 class Versions(Arguments):
@@ -96,6 +106,7 @@ class Locate(Arguments):
 class Open(Arguments):
     dossiers: Annotated[list[RowId], Meta(max_length=DOSSIERS_MAX)]
     since: Annotated[list[Medium], Meta(max_length=DOSSIERS_MAX)]
+    seqs: Annotated[list[Number], Meta(max_length=DOSSIERS_MAX)]
 
 
 class Commits(Arguments):
@@ -108,7 +119,15 @@ async def rows_by_id(call: Call, arguments: RowsById) -> Any:
 
 
 async def rows(call: Call, arguments: Rows) -> Any:
-    return await fetch(call, ROWS, call.zones, arguments.dossiers, arguments.rtypes, arguments.ids)
+    """[rows, what opens those of the known dossiers whose head has moved]: most searches need no further call."""
+    found = await fetch(call, ROWS, call.zones, arguments.dossiers, arguments.rtypes, arguments.ids)
+    heads = {arguments.dossiers[row[0] - 1]: row[1] for row in found}
+    known = zip(arguments.known, arguments.since, arguments.seqs, strict=False)
+    moved = [one for one in known if heads.get(one[0], one[2]) != one[2]]
+    if not moved:
+        return found, []
+    ids, since, seqs = zip(*moved, strict=True)
+    return found, await fetch(call, OPEN, call.zones, ids, since, seqs)
 
 
 async def versions(call: Call, arguments: Versions) -> Any:
@@ -120,7 +139,7 @@ async def locate(call: Call, arguments: Locate) -> Any:
 
 
 async def open_dossiers(call: Call, arguments: Open) -> Any:
-    return await fetch(call, OPEN, call.zones, arguments.dossiers, arguments.since)
+    return await fetch(call, OPEN, call.zones, arguments.dossiers, arguments.since, arguments.seqs)
 
 
 async def commits(call: Call, arguments: Commits) -> Any:
