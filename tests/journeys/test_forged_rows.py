@@ -100,6 +100,9 @@ Crime = Callable[[Chart, Chart], list[tuple[object, ...] | str]]
 ROW: Final = "update care.res set {what} where id = $1"
 PART: Final = "update care.index_part set {what} where dossier = $1"
 HEAD: Final = "update care.commit c set {what} where c.dossier = $1 and c.seq = (select seq from care.dossier where id = $1)"
+LAST_PART: Final = (
+    "delete from care.index_part where dossier = $1 and part_no = (select max(part_no) from care.index_part where dossier = $1)"
+)
 FLIP: Final = "set_byte({0}, {1}, get_byte({0}, {1}) # 1)"
 
 # (what is done, the statements, what a session says that meets it in the chart, what it says when asked by id)
@@ -145,7 +148,8 @@ CRIMES: Final[dict[str, tuple[Crime, set[str], set[str]]]] = {
     "another patient's index": (
         lambda a, b: [
             (
-                "update care.index_part i set ct = o.ct from care.index_part o where i.dossier = $1 and o.dossier = $2 and o.part_no = i.part_no",
+                "update care.index_part i set ct = o.ct from care.index_part o"
+                " where i.dossier = $1 and o.dossier = $2 and o.part_no = i.part_no",
                 a.dossier,
                 b.dossier,
             )
@@ -156,7 +160,8 @@ CRIMES: Final[dict[str, tuple[Crime, set[str], set[str]]]] = {
     "two parts of the index exchanged": (
         lambda a, b: [
             (
-                "update care.index_part i set ct = o.ct from care.index_part o where i.dossier = $1 and o.dossier = $1 and i.part_no + o.part_no = 3",
+                "update care.index_part i set ct = o.ct from care.index_part o"
+                " where i.dossier = $1 and o.dossier = $1 and i.part_no + o.part_no = 3",
                 a.dossier,
             )
         ],
@@ -166,7 +171,7 @@ CRIMES: Final[dict[str, tuple[Crime, set[str], set[str]]]] = {
     "the last part of the index removed": (
         lambda a, b: [
             (
-                "delete from care.index_part where dossier = $1 and part_no = (select max(part_no) from care.index_part where dossier = $1)",
+                LAST_PART,
                 a.dossier,
             )
         ],
@@ -199,7 +204,8 @@ CRIMES: Final[dict[str, tuple[Crime, set[str], set[str]]]] = {
     "another dossier's key": (
         lambda a, b: [
             (
-                "update care.dossier_key k set wrapped = o.wrapped from care.dossier_key o where k.dossier = $1 and o.dossier = $2 and o.zone = k.zone",
+                "update care.dossier_key k set wrapped = o.wrapped from care.dossier_key o"
+                " where k.dossier = $1 and o.dossier = $2 and o.zone = k.zone",
                 a.dossier,
                 b.dossier,
             )
@@ -265,7 +271,7 @@ def test_a_whole_dossier_rolled_back_is_refused_by_whoever_has_seen_it_later(
             ("update care.res r set ct = h.ct, ver = h.ver from care.res_hist h where r.id = $1 and h.id = $1", lopez.pulse_id),
             ("delete from care.res_hist where id = $1", lopez.pulse_id),
             (
-                "delete from care.index_part where dossier = $1 and part_no = (select max(part_no) from care.index_part where dossier = $1)",
+                LAST_PART,
                 lopez.dossier,
             ),
             ("delete from care.commit where dossier = $1 and seq > $2", lopez.dossier, older),
