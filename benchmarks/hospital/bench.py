@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import random
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -37,6 +38,16 @@ class Bench:
 
     def units(self) -> list[Unit]:
         return [one for one in Reading(self.source()).units() if isinstance(one, Unit)]
+
+    def cared_for(self, people: int, each: int, seed: int) -> list[list[tuple[str, str, str]]]:
+        """The observations of each person's own patients: nobody looks after a whole hospital, and several look after one patient."""
+        chance = random.Random(seed)
+        of_patient: dict[str, list[tuple[str, str, str]]] = {}
+        for one in self.observations:
+            of_patient.setdefault(one[1], []).append(one)
+        patients = sorted(of_patient)
+        chosen = (chance.sample(patients, min(each, len(patients))) for _ in range(people))
+        return [[one for patient in mine for one in of_patient[patient]] for mine in chosen]
 
     def learn(self, units: list[Unit]) -> None:
         """Which observations exist, whose they are, and who has the longest record."""

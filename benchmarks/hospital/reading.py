@@ -16,27 +16,15 @@ EACH_PER_SECOND = 4.0  # 200 readings a second in all: far more than 50 people d
 P99_GOAL = 20.0
 
 
-def cared_for(bench: Bench, connections: list[Connection], chance: random.Random) -> dict[Connection, list[str]]:
-    """The observations of each session's own patients: nobody looks after a whole hospital."""
-    of_patient: dict[str, list[str]] = {}
-    for identity, patient, _ in bench.observations:
-        of_patient.setdefault(patient, []).append(identity)
-    patients = sorted(of_patient)
-    return {
-        connection: [identity for patient in chance.sample(patients, min(PATIENTS_EACH, len(patients))) for identity in of_patient[patient]]
-        for connection in connections
-    }
-
-
 async def run(bench: Bench) -> list[Result]:
     tokens = await bench.trust.sessions(SESSIONS)
     tls = bench.trust.tls()
     connections = [await Connection.open(bench.trust.settings.port, tls, token) for token in tokens]
     chance = random.Random(1)
-    cared = cared_for(bench, connections, chance)
+    cared = dict(zip(connections, bench.cared_for(SESSIONS, PATIENTS_EACH, 1), strict=True))
 
     async def read(connection: Connection, turn: int) -> None:
-        identity = chance.choice(cared[connection])
+        identity, _, _ = chance.choice(cared[connection])
         status, _ = await connection.request("GET", f"/fhir/R4/Observation/{identity}")
         if status != 200:
             raise RuntimeError(f"GET Observation/{identity} answered {status}")

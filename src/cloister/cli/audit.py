@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+from collections.abc import Iterator
 from functools import partial
 from typing import Annotated, Any, Final
 
@@ -11,7 +12,7 @@ import typer
 from rich.console import Console
 
 from cloister.assemble import pinned_roots, verify_checkpoint
-from cloister.audit import Row, store, verified_root
+from cloister.audit import Checkpoint, Row, store, verified_root
 from cloister.base.clock import iso
 from cloister.base.settings import Settings, read_settings
 from cloister.cli.database import owner
@@ -66,12 +67,25 @@ def verify() -> None:
 
 
 async def _verify(settings: Settings) -> None:
+    trust = pinned_roots(settings).trust_id
     async with owner(settings) as connection:
-        trust = pinned_roots(settings).trust_id
-        checkpoints = [store.checkpoint_of(trust, row) for row in await connection.fetch(store.CHECKPOINTS, 0)]
-        rows: list[Row] = []
-        with Console(stderr=True).status("walking the audit log"):
-            while page := await connection.fetch(store.EVENTS_AFTER, rows[-1].seq if rows else -1):
-                rows += [store.row_of(row) for row in page]
-    root = verified_root(rows, checkpoints, partial(verify_checkpoint, settings))
-    print(f"{len(rows):,} entries and {len(checkpoints):,} checkpoints are whole; root {root.hex()}")
+        checkpoints: list[Checkpoint] = []
+        while page := await connection.fetch(store.CHECKPOINTS, checkpoints[-1].size if checkpoints else 0):
+            checkpoints += [store.checkpoint_of(trust, row) for row in page]
+        walked = 0
+
+        def rows() -> Iterator[Row]:
+            """Page by page, so that a log of years fits in memory; the tree is built beside the loop that fetches."""
+            nonlocal walked
+            last = -1
+            while page := asyncio.run_coroutine_threadsafe(connection.fetch(store.EVENTS_AFTER, last), loop).result():
+                for row in page:
+                    yield store.row_of(row)
+                last = page[-1]["seq"]
+                walked += len(page)
+                status.update(f"walking the audit log: {walked:,}")
+
+        loop = asyncio.get_running_loop()
+        with Console(stderr=True).status("walking the audit log") as status:
+            root = await asyncio.to_thread(verified_root, rows(), checkpoints, partial(verify_checkpoint, settings))
+    print(f"{walked:,} entries and {len(checkpoints):,} signed checkpoints are whole; root {root.hex()}")

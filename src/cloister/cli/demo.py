@@ -10,8 +10,6 @@ from typing import Annotated
 
 import orjson
 import typer
-from rich.console import Console
-from rich.table import Table
 
 from cloister.base.clock import system_clock
 from cloister.base.errors import Invalid
@@ -85,13 +83,8 @@ def sign_ins(as_json: Annotated[bool, typer.Option("--json", help="For scripts."
     if as_json:
         print(json.dumps(known, ensure_ascii=False, indent=2))
         return
-    console = Console()
-    table = Table(title=f"Sign in at {known.get('base', '')}", box=None, title_justify="left", pad_edge=False)
-    for column in ("sign-in", "passphrase", "role", "name", "wards"):
-        table.add_column(column, no_wrap=True)
+    print(f"Sign in at {known.get('base', '')}\n")
     for person in known.get("people", []):
-        table.add_row(
-            str(person.get("sign_in")), str(person.get("passphrase")), str(person.get("role")), str(person.get("name")),
-            ", ".join(str(ward) for ward in person.get("wards") or []),
-        )  # fmt: skip
-    console.print(table)
+        where = ", ".join(str(ward) for ward in person.get("wards") or []) or person.get("hospital") or "the whole trust"
+        print(f"  {person.get('sign_in', ''):<18} {person.get('passphrase', ''):<38} {person.get('role', ''):<20} {where}")
+    print("\nPrograms, for scripts: cloister demo sign-ins --json")

@@ -61,5 +61,10 @@ async def _look(settings: Settings, rows: int) -> None:
             sample = await connection.fetch(f"select * from {name} limit $1", rows)
             console.print(f"\n{name}", style="bold")
             for row in sample:
-                console.print("  " + "  ".join(f"{column}={shown(value)}" for column, value in row.items()), highlight=False, markup=False)
-        console.print("\nThis is all that the owner of the database sees. Keys exist only in people's sessions.", highlight=False)
+                console.print(
+                    "  " + "  ".join(f"{column}={shown(value)}" for column, value in row.items()),
+                    highlight=False,
+                    markup=False,
+                    soft_wrap=True,
+                )
+        print("\nThis is all that the owner of the database sees. Keys exist only in people's sessions.")
