@@ -14,6 +14,16 @@ const BY_REASON = {
   "unlocker-exists": "passkey-known",
   "no-passphrase": "no-passphrase",
   "no-answer": "down",
+  "server-silent": "down",
+  database: "down",
+  slots: "full",
+  "no-server": "full",
+  "server-draining": "full",
+  "certificate-expired": "certificate",
+  "certificate-revoked": "certificate",
+  "certificate-missing": "certificate",
+  "certificate-not-yet": "certificate",
+  bundle: "broken",
   wrong: "wrong",
 };
 const BY_STATUS = { 401: "refused", 403: "refused", 404: "gone", 421: "session-gone", 429: "too-many", 502: "down", 503: "down", 504: "down" };

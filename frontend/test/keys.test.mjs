@@ -8,7 +8,7 @@ import { argon2id } from "hash-wasm";
 import { fromBase64, fromBase64Url, toBase64, toBase64Url } from "../src/bytes.js";
 import { Failure, checkCost, passkeyKek, passphraseSecrets, sealEnrolment, sealToSession } from "../src/keys.js";
 
-const python = [".venv/bin/python", "python3"].find((path) => !path.includes("/") || existsSync(path));
+const python = process.env.CLOISTER_PYTHON ?? [".venv/bin/python", "python3"].find((path) => !path.includes("/") || existsSync(path));
 
 const PEER = `
 import hashlib, json, sys

@@ -10,10 +10,11 @@ import pytest
 from epr_cast import ADELE, BENEDICTE, CLAIRE, DAMIEN, PAGES, Browser, MemoryRecord, patient, served
 
 from cloister.access import Actor
-from cloister.base.errors import Corrupt
+from cloister.base.errors import HTTP_STATUS, CloisterError, Conflict, Corrupt, Denied
 from cloister.epr import MODULES, read_catalogue
 from cloister.web import STATIC_FOLDER, static_names, wards_of
 from cloister.web.headers import CONTENT_SECURITY_POLICY
+from cloister.zones import Forged, Refusal
 
 
 @pytest.fixture
@@ -121,6 +122,24 @@ async def test_a_fault_of_ours_quotes_no_patient(record: MemoryRecord, capfd: py
     assert page.status_code == 500
     assert "Something went wrong inside." in page.text
     assert "LOPEZ" not in page.text + "".join(capfd.readouterr())
+
+
+@pytest.mark.parametrize(
+    ("error", "sentence", "next_step"),
+    [
+        (Forged(Refusal.ROLLED_BACK), "plus ancienne que ce qui a été écrit", "N&#39;utilisez pas ce dossier pour décider."),
+        (Denied("No.", reason="write-by-doctors"), "les médecins l&#39;écrivent", "rédigez une note"),
+        (Conflict("A rule without French words."), "modifié ceci entre-temps", "regardez d&#39;abord l&#39;état présent"),
+    ],
+)
+async def test_what_the_store_refuses_is_said_in_the_person_s_language(
+    record: MemoryRecord, error: CloisterError, sentence: str, next_step: str
+) -> None:
+    record.trouble = error
+    page = await Browser(served(record, ADELE)).get("/patients/4711")
+    assert page.status_code == HTTP_STATUS[error.category]
+    assert sentence in page.text
+    assert next_step in page.text
 
 
 async def test_an_address_that_does_not_exist_is_a_page_too(record: MemoryRecord) -> None:

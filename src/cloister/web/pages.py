@@ -33,7 +33,7 @@ class Pages:
         return self.draw(name, self.catalogue.of(language), context)
 
     def draw(self, name: str, words: Words, context: Mapping[str, Any]) -> str:
-        whole = {**context, "t": words, "sentence": _sentences(words), "js_words": _part_of(words)}
+        whole = {**context, "t": words, "sentence": _sentences(words), "hint": _hints(words), "js_words": _part_of(words)}
         whole["card_of"] = lambda card, values: self._card(card, whole, values)
         return self.environment.get_template(name).render(whole)
 
@@ -43,12 +43,22 @@ class Pages:
 
 def _sentences(words: Words) -> Any:
     def sentence(error: CloisterError) -> str:
-        """What went wrong, in the person's language: by its reason, by what the store said, by its category."""
+        """What went wrong, in the person's language: by its reason, else as the store said it, else by its category."""
         if words.has(f"web.reason.{error.reason}"):
             return words(f"web.reason.{error.reason}")
-        return error.text if words.language == "en" or error.reason else words(f"web.error.{error.category}")
+        return error.text if words.language == "en" else words(f"web.error.{error.category}")
 
     return sentence
+
+
+def _hints(words: Words) -> Any:
+    def hint(error: CloisterError) -> str:
+        """What to do next, found in the same order."""
+        if words.has(f"web.reason-hint.{error.reason}"):
+            return words(f"web.reason-hint.{error.reason}")
+        return error.hint if words.language == "en" and error.hint else words(f"web.hint.{error.category}")
+
+    return hint
 
 
 def _part_of(words: Words) -> Any:

@@ -1,4 +1,7 @@
-"""Reading FHIR R4 JSON for people: names, codes, quantities, the clinical date of a resource. Never raises on odd input."""
+"""Reading FHIR R4 JSON for people: names, codes, quantities, the clinical date of a resource. Never raises on odd input.
+
+Parsed JSON has `dict` and `list` only, and asking for those is several times faster than for `Mapping`.
+"""
 
 from __future__ import annotations
 
@@ -40,7 +43,7 @@ def dig(value: Any, *path: str | int) -> Any:
                 return None
             value = value[step]
         else:
-            if not isinstance(value, Mapping):
+            if not isinstance(value, dict):
                 return None
             value = value.get(step)
     return value
@@ -48,14 +51,14 @@ def dig(value: Any, *path: str | int) -> Any:
 
 def each(value: Any, key: str) -> Iterable[Mapping[str, Any]]:
     """The maps in the list under a key; nothing when there is no such list."""
-    found = value.get(key) if isinstance(value, Mapping) else None
-    return [item for item in found if isinstance(item, Mapping)] if isinstance(found, list) else []
+    found = value.get(key) if isinstance(value, dict) else None
+    return [item for item in found if isinstance(item, dict)] if isinstance(found, list) else []
 
 
 def when(resource: Mapping[str, Any]) -> Moment:
     for name in WHEN.get(str(resource.get("resourceType")), ("date",)):
         value = resource.get(name)
-        if isinstance(value, Mapping):
+        if isinstance(value, dict):
             value = value.get("start") or value.get("end")
         if isinstance(value, str) and value:
             return Moment(value)
@@ -68,7 +71,7 @@ def newest_first(resources: Iterable[Mapping[str, Any]]) -> list[Mapping[str, An
 
 def text_of(concept: Any) -> str:
     """The words of a CodeableConcept: its text, else a coding's display, else its code."""
-    if not isinstance(concept, Mapping):
+    if not isinstance(concept, dict):
         return ""
     if concept.get("text"):
         return str(concept["text"])
@@ -102,12 +105,12 @@ def in_category(resource: Mapping[str, Any], code: str) -> bool:
 
 
 def display_of(reference: Any) -> str:
-    return str(reference.get("display") or "") if isinstance(reference, Mapping) else ""
+    return str(reference.get("display") or "") if isinstance(reference, dict) else ""
 
 
 def id_behind(reference: Any) -> str:
     """'Patient/4711/_history/2' and 'urn:uuid:...' give the id."""
-    text = str(reference.get("reference") or "") if isinstance(reference, Mapping) else ""
+    text = str(reference.get("reference") or "") if isinstance(reference, dict) else ""
     return text.split("/_history/")[0].rpartition("/")[2].removeprefix("urn:uuid:")
 
 
@@ -140,7 +143,7 @@ def unit_of(quantity: Any) -> str:
 def value_text(observation: Mapping[str, Any]) -> str:
     """Any value[x] of an Observation or of a component, as words, without its unit."""
     quantity = observation.get("valueQuantity")
-    if isinstance(quantity, Mapping):
+    if isinstance(quantity, dict):
         return str(quantity.get("comparator") or "") + shown_number(quantity.get("value"))
     for name in ("valueString", "valueDateTime", "valueTime", "valueInteger"):
         if observation.get(name) not in (None, ""):
@@ -148,6 +151,6 @@ def value_text(observation: Mapping[str, Any]) -> str:
     if isinstance(observation.get("valueBoolean"), bool):
         return "+" if observation["valueBoolean"] else "−"
     ratio = observation.get("valueRatio")
-    if isinstance(ratio, Mapping):
+    if isinstance(ratio, dict):
         return f"{shown_number(dig(ratio, 'numerator', 'value'))}:{shown_number(dig(ratio, 'denominator', 'value'))}"
     return text_of(observation.get("valueCodeableConcept")) or text_of(observation.get("dataAbsentReason"))
