@@ -62,20 +62,27 @@ class Chart:
         """`all` for several types in one call to the store: {'Condition': 50, 'Observation': 200, ...}."""
         for type in limits:
             await self._room.permit(Action.READ, type)
+        seen: dict[tuple[str, str, int], Stored] = {}
+        dossier, settled = await self._dossier(), False
         for _ in range(ATTEMPTS):
-            dossier = await self._dossier()
-            pairs: list[tuple[Dossier, Line]] = []
+            chosen: list[Line] = []
             for type, newest in limits.items():
                 lines = sorted(dossier.current(type), key=lambda line: (_clinical_date(line.entry), line.entry.updated), reverse=True)
-                pairs.extend((dossier, line) for line in lines[:newest])
+                chosen.extend(lines[:newest])
             self._room.dossiers.keep(dossier)
-            note = {"action": Action.READ.value, "kind": "Chart", "object": dossier.name, "reason": f"{len(pairs)} shown"}
-            stored, moved = await self._room.dossiers.rows(pairs, [note])
-            if not moved:
+            missing = [line for line in chosen if _place(line) not in seen]
+            if missing or not seen:  # where others wrote meanwhile, only what is new of it
+                note = {"action": Action.READ.value, "kind": "Chart", "object": dossier.name, "reason": f"{len(missing)} shown"}
+                stored, moved = await self._room.dossiers.rows([(dossier, line) for line in missing], [note])
+                seen.update({_place(line): one for line, one in zip(missing, stored, strict=True) if one is not None})
+                if moved and not settled:
+                    settled = True
+                    dossier = (await self._room.dossiers.open([self._id])).get(self._id, dossier)
+                    continue
+            if all(_place(line) in seen for line in chosen):
                 found: dict[str, list[Stored]] = {type: [] for type in limits}
-                for one in stored:
-                    if one is not None:
-                        found[one.type].append(one)
+                for line in chosen:
+                    found[line.entry.type].append(seen[_place(line)])
                 return found
         raise Busy("This record is being written too quickly to be read.", hint="Try again.")
 
@@ -106,6 +113,10 @@ class Chart:
             if person is not None:
                 several.append((person, person_name, role))
         return [Reader(zone=zone, name=names[zone], people=tuple(several)) for zone, several in people.items()]
+
+
+def _place(line: Line) -> tuple[str, str, int]:
+    return line.entry.type, line.entry.id, line.entry.version
 
 
 def _clinical_date(entry: IndexEntry) -> int:

@@ -29,7 +29,7 @@ from cloister.records.search import IndexEntry
 from cloister.records.stored import Stored
 from cloister.zones import DossierKey, Keyring, algorithms, commits, compression, dossiers
 
-ATTEMPTS: Final = 12
+ATTEMPTS: Final = 20
 TIDIED_EVERY: Final = 16
 # The columns that gate/writing.py takes.
 COLUMNS: Final = (

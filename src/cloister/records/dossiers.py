@@ -42,7 +42,6 @@ class _Known:
     """What was known when the gate was asked, column by column."""
 
     ids: list[bytes]
-    before: list[Dossier | None]
     since: list[int]  # the highest part
     seqs: list[int]
 
@@ -118,15 +117,13 @@ class Dossiers:
 
     def _known(self, ids: Sequence[bytes]) -> _Known:
         """What this session knows of these dossiers now, before it asks."""
-        before = [self._opened.get(id) for id in ids]
-        return _Known(
-            list(ids), before, [max(one.parts, default=0) if one else 0 for one in before], [one.seq if one else 0 for one in before]
-        )
+        now = [self._opened.get(id) for id in ids]
+        return _Known(list(ids), [max(one.parts, default=0) if one else 0 for one in now], [one.seq if one else 0 for one in now])
 
     async def _take_over(self, rows: Sequence[Any], known: _Known) -> tuple[dict[bytes, Dossier], list[bytes]]:
-        """The dossiers as the gate gave them, verified; and those that another task of this session has taken further meanwhile.
+        """The dossiers as the gate gave them, verified; and those that must be asked for again, because they were forgotten meanwhile.
 
-        For those what came is old, not rolled back: they are to be asked for again.
+        Another task of this session may have moved on while this one waited: what came then is old, not rolled back.
         """
         found: dict[bytes, Dossier] = {}
         again: list[bytes] = []
@@ -134,13 +131,14 @@ class Dossiers:
         for id, one in _sorted_out(rows, self._held()).items():
             if one.blob is not None:
                 await self._learn_author(one.blob)
-            before, seq = known.before[places[id]], known.seqs[places[id]]
+            if one.seq < known.seqs[places[id]]:
+                self._forget(id)
+                raise Forged(Refusal.ROLLED_BACK)
             now = self._opened.get(id)
-            if now is not before or (now.seq if now is not None else 0) != seq:
+            if now is not None and now.seq >= one.seq:
+                found[id] = now
+            elif one.blob is None or (now is None and known.since[places[id]]):
                 again.append(id)
-            elif one.blob is None:
-                if now is not None:
-                    found[id] = now
             else:
                 found[id] = self._verified(id, one, one.blob, now)
                 self.keep(found[id])

@@ -154,8 +154,8 @@ class Finder:
         """The resource of a line; follows it when somebody writes it meanwhile."""
         place = (line.entry.type, line.entry.id)
         for _ in range(ATTEMPTS):
-            (stored,), moved = await self._dossiers.rows([(dossier, line)], audit)
-            if stored is not None and not moved:
+            (stored,), _ = await self._dossiers.rows([(dossier, line)], audit)
+            if stored is not None:
                 return stored
             opened = await self._dossiers.open([dossier.id], fresh=True)
             if dossier.id not in opened:  # this session's grant has ended meanwhile
