@@ -37,6 +37,7 @@ export function listen() {
   document.addEventListener("keydown", (event) => {
     if (event.ctrlKey || event.metaKey || event.altKey || event.isComposing) return;
     if (event.key === "Escape" && typing(event.target)) {
+      event.preventDefault(); // a search field would empty itself, and the list under it would not know
       event.target.blur();
       return;
     }

@@ -92,7 +92,7 @@ async def test_an_empty_note_comes_back_with_the_title_that_was_typed(record: Me
     page = await claire(record).post(f"{CHART}/notes/new", type="11506-3", title="Visite du soir", text="  ")
     assert page.status_code == 422
     assert 'value="Visite du soir"' in page.text
-    assert "This must be filled in." in page.text
+    assert '<a href="#text">Note: This must be filled in.</a>' in page.text
     assert not list(all_of(record, "DocumentReference"))
 
 

@@ -134,3 +134,10 @@ async def test_a_search_that_finds_too_many_says_that_it_is_cut(record: MemoryRe
         record.add(patient(f"m{number}", name=[{"family": "Martin", "given": [f"Jean{number}"]}]))
     page = await Browser(served(record)).post("/patients", q="martin")
     assert "More than 100 patients match." in page.text
+
+
+async def test_accents_and_capitals_do_not_change_the_order_of_names(record: MemoryRecord) -> None:
+    for number, family in enumerate(("Marty", "Maréchal", "MARTIN")):
+        record.add(patient(f"n{number}", name=[{"family": family, "given": ["Zoé"]}]))
+    page = (await Browser(served(record)).post("/patients", q="mar")).text
+    assert page.index("MARÉCHAL") < page.index("MARTIN") < page.index("MARTY")

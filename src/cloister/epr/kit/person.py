@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import unicodedata
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import date
@@ -39,6 +40,11 @@ class Traits:
         text = ", ".join(part for part in (family, given) if part) or words("kit.not-known")
         return f"{text} ({self.title})" if self.title else text
 
+    @property
+    def order(self) -> tuple[str, str, str]:
+        """For sorting: accents and capitals count for nothing."""
+        return _folded(self.family), _folded(self.given), self.born.text
+
     def age(self, words: Words, on: date) -> str:
         """'67 y', or nothing when the birth date is not known; at death for the deceased."""
         born = self.born.day
@@ -50,6 +56,10 @@ class Traits:
 
     def sex(self, words: Words) -> str:
         return words.or_else(f"kit.gender.{self.gender}", words("kit.not-known"))
+
+
+def _folded(text: str) -> str:
+    return "".join(letter for letter in unicodedata.normalize("NFKD", text) if not unicodedata.combining(letter)).casefold()
 
 
 def traits_of(patient: Mapping[str, Any]) -> Traits:

@@ -71,11 +71,8 @@ async def _answer(request: Request, text: str) -> Response:
     wanted = asked(text)
     found, cut = [], False
     if wanted.pairs:
-        page = await find(visit, "Patient", *wanted.pairs, ("_count", str(SHOWN_MAX + 1)), ("_total", "none"))
-        found = sorted(
-            (traits_of(body) for body in bodies(page, "Patient")),
-            key=lambda traits: (traits.family.upper(), traits.given, traits.born.text),
-        )
+        page = await find(visit, "Patient", *wanted.pairs, ("_sort", "family"), ("_count", str(SHOWN_MAX + 1)), ("_total", "none"))
+        found = sorted((traits_of(body) for body in bodies(page, "Patient")), key=lambda traits: traits.order)
         cut = len(found) > SHOWN_MAX or page.next is not None
     context: dict[str, Any] = {"q": text, "asked": wanted, "patients": found[:SHOWN_MAX], "cut": cut, "most": SHOWN_MAX}
     if request.headers.get("hx-request") == "true":

@@ -64,7 +64,7 @@ def rows(encounters: Sequence[Resource], patients: Sequence[Resource], wards: Se
     by_ward = {ward.id: ward for ward in wards}
     made = [row for encounter in encounters if (row := _row(encounter, by_id, by_ward, found, today))]
     order = {ward.id: number for number, ward in enumerate(wards)}
-    return sorted(made, key=lambda row: (order[row.ward.id], row.bed or "~", row.traits.family))
+    return sorted(made, key=lambda row: (order[row.ward.id], row.bed or "~", row.traits.order))
 
 
 def _row(encounter: Resource, patients: Mapping[str, Traits], wards: Mapping[str, Ward], found: Findings, today: date) -> Row | None:
