@@ -37,7 +37,7 @@ class Import:
     zone: str | None = None
 
     async def run(self, units: Iterator[Unit | Rejected]) -> None:
-        """Send all units. On an interruption those under way are finished, and the rest waits for the next run."""
+        """Send all units. What was under way when a person interrupts is sent again by the next run, and skipped where it is stored."""
         queue: asyncio.Queue[Unit] = asyncio.Queue(self.workers)
         channels = [Channel(self.trust, f"import-{number}", self.progress.say, zone=self.zone) for number in range(self.workers)]
         sending = [asyncio.create_task(self._send(channel, queue)) for channel in channels]
