@@ -16,7 +16,7 @@ from cloister.records.definitions import type_numbers
 from cloister.records.dossier import Dossier, Row, row_of
 from cloister.records.lines import Line
 from cloister.records.stored import Stored
-from cloister.zones import DossierKey, Forged, Keyring, Refusal, commits, dossiers, envelope
+from cloister.zones import DossierKey, Forged, Keyring, Refusal, algorithms, commits, dossiers, envelope
 
 BYTES_MAX: Final = 64 * 1024 * 1024
 OPENED_AT_ONCE: Final = 200  # the gate's bound for one call
@@ -54,7 +54,6 @@ class Dossiers:
         self._opened: OrderedDict[bytes, Dossier] = OrderedDict()
         self._sizes: dict[bytes, int] = {}
         self._bytes = 0
-        self._authors: set[bytes] = {keyring.certificate.hash}
         self._heads: dict[bytes, tuple[int, bytes]] = {}  # the newest head of each dossier that this session has seen or made
 
     @property
@@ -129,8 +128,6 @@ class Dossiers:
         again: list[bytes] = []
         places = {id: place for place, id in enumerate(known.ids)}
         for id, one in _sorted_out(rows, self._held()).items():
-            if one.blob is not None:
-                await self._learn_author(one.blob)
             if one.seq < known.seqs[places[id]]:
                 self._forget(id)
                 raise Forged(Refusal.ROLLED_BACK)
@@ -140,8 +137,14 @@ class Dossiers:
             elif one.blob is None or (now is None and known.since[places[id]]):
                 again.append(id)
             else:
-                found[id] = self._verified(id, one, one.blob, now)
-                self.keep(found[id])
+                try:
+                    found[id] = self._verified(id, one, one.blob, now)
+                except (Forged, Denied) as refused:
+                    if refused.reason != Refusal.CERTIFICATE_MISSING or not await self._learn_author(one.blob):
+                        raise
+                    again.append(id)
+                else:
+                    self.keep(found[id])
         return found, again
 
     def _held(self) -> frozenset[str]:
@@ -189,12 +192,17 @@ class Dossiers:
         if not dossier.keys:
             raise last
 
-    async def _learn_author(self, blob: bytes) -> None:
-        """Fetch the certificate of a commit's author the first time that this session meets one."""
+    async def _learn_author(self, blob: bytes) -> bool:
+        """Fetch the certificate of a commit's author the first time that this session meets one; says whether there was one."""
         author = envelope.certificate_hash(envelope.peek_signer(blob))
-        if author not in self._authors:
-            self._keyring.add_certificates(await self._gate.call("certificates", hashes=[author]))
-            self._authors.add(author)
+        ders = await self._gate.call("certificates", hashes=[author])
+        self._keyring.add_certificates(ders)
+        return any(algorithms.sha256(der) == author for der in ders)
+
+    async def take_opened(self, rows: Sequence[Any]) -> None:
+        """Take over dossiers that came unasked with their rows; those that do not fit any more are left out."""
+        ids = list({row[1]: None for row in rows})
+        await self._take_over(rows, _Known(ids, [0] * len(ids), [0] * len(ids)))
 
     async def rows(self, pairs: Sequence[tuple[Dossier, Line]], audit: Notes) -> tuple[list[Stored | None], set[bytes]]:
         """The resources of these lines, verified, and the dossiers whose head had moved; those are of now afterwards.
@@ -218,7 +226,8 @@ class Dossiers:
                 audit=audit if start == 0 else [],
             )
             if newer:
-                await self._take_over(newer, known)
+                _, again = await self._take_over(newer, known)
+                await self.open(again, fresh=True)
             answered = {place: row for place, *row in found}
             heads = dict(zip(known.ids, known.seqs, strict=True))
             for place, (dossier, line) in enumerate(part, start=1):

@@ -98,7 +98,7 @@ class AuditWriter:
             await self._database.execute(store.APPEND, *store.append_arguments(rows))
             written.keep(rows)
             self._log = written
-        except (asyncpg.PostgresError, asyncpg.InterfaceError, OSError, TimeoutError, CloisterError) as failed:
+        except Exception as failed:  # the edge of the writer's task: it must outlive whatever a dying database does to its driver
             log("audit.not_written", level="error", kind=type(failed).__name__, entries=sum(len(entries) for entries, _ in group))
             for _, future in group:
                 if not future.done():

@@ -76,8 +76,11 @@ COMMITS: Final = f"""
 
 
 class RowsById(Arguments):
+    """`open`: the caller has probably not opened these dossiers, and wants what opens them in the same answer."""
+
     rtype: Small
     ids: Annotated[list[RowId], Meta(max_length=ROWS_MAX)]
+    open: bool = False
 
 
 class Rows(Arguments):
@@ -115,7 +118,12 @@ class Commits(Arguments):
 
 
 async def rows_by_id(call: Call, arguments: RowsById) -> Any:
-    return await fetch(call, ROWS_BY_ID, call.zones, arguments.ids, arguments.rtype)
+    """[rows, what opens their dossiers if that was asked for]."""
+    found = await fetch(call, ROWS_BY_ID, call.zones, arguments.ids, arguments.rtype)
+    if not found or not arguments.open:
+        return found, []
+    ids = list({row[0]: None for row in found})[:DOSSIERS_MAX]
+    return found, await fetch(call, OPEN, call.zones, ids, [0] * len(ids), [0] * len(ids))
 
 
 async def rows(call: Call, arguments: Rows) -> Any:
