@@ -6,6 +6,7 @@ import re
 from dataclasses import dataclass, field
 from typing import Any, Final
 
+import msgspec
 import orjson
 
 from cloister.cli.importing.bundles import named
@@ -59,6 +60,8 @@ Answer = Stored | Without | Later | Renew | Refused
 
 def judge(unit: Unit, status: int, body: bytes, retry_after: str = "") -> Answer:
     """What to do about this answer."""
+    if status == 200 and (all_well := _all_well(body)) is not None:
+        return all_well
     parsed = _parsed(body)
     if status == 200 and parsed.get("resourceType") == "Bundle":
         return _stored(unit, parsed.get("entry") or [])
@@ -73,6 +76,31 @@ def judge(unit: Unit, status: int, body: bytes, retry_after: str = "") -> Answer
             why=_first_text(parsed) or f"the server answered {status}", seconds=float(retry_after) if retry_after.isdigit() else 0.0
         )
     return _refused(unit, status, parsed)
+
+
+class _Response(msgspec.Struct):
+    status: str
+
+
+class _Answered(msgspec.Struct):
+    response: _Response
+
+
+class _Answers(msgspec.Struct):
+    entry: list[_Answered]
+
+
+_answers: Final = msgspec.json.Decoder(_Answers)
+
+
+def _all_well(body: bytes) -> Stored | None:
+    """The common answer, where every entry was stored, without building all that is in it."""
+    try:
+        codes = [one.response.status[:3] for one in _answers.decode(body).entry]
+    except (msgspec.MsgspecError, UnicodeDecodeError):
+        return None
+    new = codes.count("201")
+    return Stored(new=new, present=len(codes) - new) if all(code[:1] in {"2", "3"} for code in codes) else None
 
 
 def _parsed(body: bytes) -> dict[str, Any]:
