@@ -16,7 +16,8 @@ from cloister.assemble.postgres import ACCOUNT as DATABASE_ACCOUNT
 from cloister.assemble.postgres import ESTATE, where
 from cloister.base import wire
 from cloister.base.clock import system_clock
-from cloister.base.database import open_pool
+from cloister.base.database import LOST, open_pool
+from cloister.base.errors import Unavailable
 from cloister.base.process import die_with_parent, drop_to, system_account
 from cloister.base.secret import Secret
 from cloister.base.settings import Settings
@@ -84,6 +85,25 @@ def _tickets(held: Held) -> Tickets:
     return Tickets(held.ticket_seed, clock=system_clock)
 
 
+@dataclass(frozen=True, slots=True)
+class People:
+    """The door's questions about people; raises Unavailable while the database is away."""
+
+    pool: Any
+
+    async def fetch(self, query: str, *args: Any) -> Any:
+        return await self._asked(self.pool.fetch, query, *args)
+
+    async def fetchrow(self, query: str, *args: Any) -> Any:
+        return await self._asked(self.pool.fetchrow, query, *args)
+
+    async def _asked(self, ask: Callable[..., Any], query: str, *args: Any) -> Any:
+        try:
+            return await ask(query, *args)
+        except (*LOST, TimeoutError) as lost:
+            raise Unavailable("The database does not answer.", hint="Try again in a moment.", reason="database") from lost
+
+
 def _broker(settings: Settings, held: Held, pool: Any) -> Broker:
     agent = wire.Caller(settings.socket("agent"), part="agent")
     return Broker(
@@ -104,7 +124,7 @@ def _door(settings: Settings, held: Held, pool: Any, broker: Broker) -> Door:
 
     return Door(
         base_url=settings.base_url,
-        people=pool,
+        people=People(pool),
         broker=broker,
         tickets=_tickets(held),
         limits=Limits(pool, system_clock),

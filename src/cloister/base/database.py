@@ -16,7 +16,15 @@ import asyncpg
 
 from cloister.base.errors import Conflict, Unavailable
 
-LOST: Final = (asyncpg.PostgresConnectionError, asyncpg.InterfaceError, asyncpg.CannotConnectNowError, asyncpg.AdminShutdownError, OSError)
+LOST: Final = (
+    asyncpg.PostgresConnectionError,
+    asyncpg.InterfaceError,
+    asyncpg.CannotConnectNowError,
+    asyncpg.AdminShutdownError,
+    asyncpg.CrashShutdownError,  # another of its processes was killed; it starts anew by itself
+    asyncpg.InternalClientError,  # the driver's word for a connection that broke while it was handed out
+    OSError,
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

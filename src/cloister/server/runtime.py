@@ -20,6 +20,7 @@ from cloister.base.telemetry import log
 from cloister.base.wire import Caller
 from cloister.farm import SessionEvent, SessionState, step
 from cloister.server.assignment import Assignment
+from cloister.server.gate_caller import GateCaller
 from cloister.server.opening import Opened, opened
 from cloister.zones import Keyring, TrustRoots, algorithms, unlockers
 
@@ -115,7 +116,7 @@ class SessionRuntime:
         self._assignment = assignment
         self._epoch = assignment.epoch
         self.missing = missing
-        self.gate = Caller(Path(assignment.gate), part="store gate")
+        self.gate = GateCaller(Path(assignment.gate), part="store gate")
         self.agent = Caller(Path(assignment.agent), part="agent")
         self._loop = asyncio.get_running_loop()
         self._unlocking = asyncio.Lock()
