@@ -61,7 +61,7 @@ def samples(bundles: list[dict[str, Any]], chance: random.Random) -> list[bytes]
         chance.shuffle(lines)
         while lines:
             few, lines = lines[: (size := chance.choice(LINES))], lines[size:]
-            parts.append(msgspec.msgpack.encode({number: [line] for number, line in enumerate(few)}))
+            parts.append(msgspec.msgpack.encode({number: {line.entry.id: line} for number, line in enumerate(few)}))
     chosen = [row for several in rows.values() for row in chance.sample(several, min(len(several), SAMPLES_OF_A_TYPE_MAX))]
     return chosen + chance.sample(parts, min(len(parts), len(chosen) // 3))
 

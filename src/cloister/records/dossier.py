@@ -12,15 +12,18 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Final
 
+import msgspec
+
 from cloister.base.secret import Secret
 from cloister.records.definitions import load, type_numbers
-from cloister.records.lines import Line, read_lines, read_lines_of, unpack_part
+from cloister.records.lines import Line, Packed, read_line, read_packed, unpack_part
 from cloister.records.rowids import uuid_row
 from cloister.records.stored import Stored
 from cloister.zones import DossierKey, Forged, Refusal, algorithms, compression, dossiers
 
 EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 LINE_BYTES: Final = 1400  # about what a line costs once it is read, for the bound on memory
+PACKED_BYTES: Final = 700  # about what a line costs that is known by id and not read
 DOSSIER_BYTES: Final = 6000
 PARTS_MAX: Final = 32  # more than this, and the next write makes few of many
 
@@ -39,20 +42,21 @@ class Dossier:
     """`seq` 0: made by this session and not yet written."""
 
     __slots__ = (
-        "id",
-        "name",
-        "kind",
-        "seq",
-        "head",
-        "keys",
-        "secret",
-        "zones",
-        "parts",
-        "sizes",
-        "_packed",
-        "_lines",
-        "_packed_bytes",
+        "_closed",
+        "_closed_bytes",
         "_count",
+        "_lines",
+        "_packed",
+        "_packed_count",
+        "head",
+        "id",
+        "keys",
+        "kind",
+        "name",
+        "parts",
+        "secret",
+        "seq",
+        "zones",
     )
 
     def __init__(self, id: bytes, kind: str) -> None:
@@ -65,10 +69,12 @@ class Dossier:
         self.secret: dict[int, Secret] = {}  # for wrapping the dossier for a further zone
         self.zones: frozenset[str] = frozenset()  # zones of this session that hold the dossier's key
         self.parts: dict[int, bytes] = {}  # number -> SHA-256 of the sealed part
-        self.sizes: dict[int, int] = {}
-        self._packed: dict[int, list[bytes]] = {}
+        # Lines by type, in three states: as they came, by id, read. A type is in one of them only.
+        self._closed: dict[int, list[msgspec.Raw]] = {}
+        self._packed: dict[int, Packed] = {}
         self._lines: dict[int, dict[str, Line]] = {}
-        self._packed_bytes = 0
+        self._closed_bytes = 0
+        self._packed_count = 0
         self._count = 0
 
     @property
@@ -81,36 +87,33 @@ class Dossier:
 
     @property
     def bytes_kept(self) -> int:
-        return DOSSIER_BYTES + self._packed_bytes + LINE_BYTES * self._count
+        return DOSSIER_BYTES + self._closed_bytes + PACKED_BYTES * self._packed_count + LINE_BYTES * self._count
 
-    def add_part(self, number: int, sealed: bytes, packed: dict[int, bytes] | None = None) -> None:
-        """Open a sealed part and take over its lines; `packed` when this session has just sealed it."""
-        if packed is None:
-            packed = unpack_part(self.key.open_index_part(number, sealed))
+    def add_part(self, number: int, sealed: bytes, types: dict[int, msgspec.Raw] | None = None) -> None:
+        """Open a sealed part and take over its lines; `types` when this session has just sealed it."""
+        if types is None:
+            types = unpack_part(self.key.open_index_part(number, sealed))
         self.parts[number] = algorithms.sha256(sealed)
-        self.sizes[number] = len(sealed)
-        for rtype, raw in packed.items():
-            known = self._lines.get(rtype)
-            if known is not None:
-                self._take(known, raw)
+        for rtype, raw in types.items():
+            if rtype in self._lines or rtype in self._packed:
+                self._take(rtype, read_packed(raw))
             else:
-                self._packed.setdefault(rtype, []).append(raw)
-                self._packed_bytes += len(raw)
+                self._closed.setdefault(rtype, []).append(raw)
+                self._closed_bytes += memoryview(raw).nbytes
 
     def keep_parts(self, numbers: frozenset[int]) -> None:
         """Forget the parts that were made one; their lines are in the part that replaced them."""
         for number in [number for number in self.parts if number not in numbers]:
-            del self.parts[number], self.sizes[number]
+            del self.parts[number]
 
     def lines(self, type: str) -> dict[str, Line]:
-        """The lines of a type by resource id; deleted ones are among them."""
+        """The lines of a type by resource id, all of them read; deleted ones are among them."""
         rtype = type_numbers()[type]
         known = self._lines.get(rtype)
         if known is None:
-            known = self._lines[rtype] = {}
-            for raw in self._packed.pop(rtype, ()):
-                self._packed_bytes -= len(raw)
-                self._take(known, raw)
+            known = self._lines[rtype] = {id: read_line(raw) for id, raw in self._unpacked(rtype).items()}
+            self._count += len(known)
+            self._packed_count -= len(self._packed.pop(rtype))
         return known
 
     def line(self, type: str, id: str) -> Line | None:
@@ -119,31 +122,48 @@ class Dossier:
         known = self._lines.get(rtype)
         if known is not None:
             return known.get(id)
-        best: Line | None = None
-        for raw in self._packed.get(rtype, ()):
-            for line in read_lines_of(raw, id):
-                if best is None or best.entry.version <= line.entry.version:
-                    best = line
-        return best
+        raw = self._unpacked(rtype).get(id)
+        return read_line(raw) if raw is not None else None
+
+    def _unpacked(self, rtype: int) -> Packed:
+        """The packed lines of a type by id, of all parts."""
+        known = self._packed.get(rtype)
+        if known is None:
+            known = self._packed[rtype] = {}
+            for raw in self._closed.pop(rtype, ()):
+                self._closed_bytes -= memoryview(raw).nbytes
+                self._take(rtype, read_packed(raw))
+        return known
+
+    def _take(self, rtype: int, newer: Packed) -> None:
+        """Lines of a further part: of two for one resource the higher version counts."""
+        lines = self._lines.get(rtype)
+        if lines is not None:
+            before = len(lines)
+            for id, raw in newer.items():
+                line = read_line(raw)
+                other = lines.get(id)
+                if other is None or other.entry.version <= line.entry.version:
+                    lines[id] = line
+            self._count += len(lines) - before
+            return
+        packed = self._packed[rtype]
+        before = len(packed)
+        for id, raw in newer.items():
+            if id not in packed or read_line(packed[id]).entry.version <= read_line(raw).entry.version:
+                packed[id] = raw
+        self._packed_count += len(packed) - before
 
     def current(self, type: str) -> Iterator[Line]:
         return (line for line in self.lines(type).values() if not line.deleted)
 
     def types(self) -> list[str]:
         names = load().types
-        return [names[number] for number in sorted({*self._packed, *self._lines})]
+        return [names[number] for number in sorted({*self._closed, *self._packed, *self._lines})]
 
     def every_line(self) -> Iterator[Line]:
         for type in self.types():
             yield from self.lines(type).values()
-
-    def _take(self, known: dict[str, Line], raw: bytes) -> None:
-        before = len(known)
-        for line in read_lines(raw):
-            other = known.get(line.entry.id)
-            if other is None or other.entry.version <= line.entry.version:
-                known[line.entry.id] = line
-        self._count += len(known) - before
 
     def opened(self, line: Line, row: Row | None, trust: str) -> Stored:
         """The resource of this line, if `row` is exactly the row that the line means; Forged by name otherwise."""

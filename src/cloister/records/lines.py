@@ -1,7 +1,7 @@
 """The sealed dossier index: one line a resource, in parts that are appended and now and then made one.
 
 A part's plain bytes: one byte format, one byte dictionary number, then a zstd frame of msgpack
-{type number: [line, ...]}. Of two lines for one resource the higher version counts. Spec: docs/spec/zones.md.
+{type number: {resource id: line}}. Of two lines for one resource the higher version counts. Spec: docs/spec/zones.md.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from cloister.records.definitions import type_numbers
 from cloister.records.search import IndexEntry
 from cloister.zones import Forged, Refusal, compression
 
-FORMAT: Final = 1
+FORMAT: Final = 2
 
 
 class Line(Struct, array_like=True, gc=False, frozen=True):
@@ -35,47 +35,43 @@ class Line(Struct, array_like=True, gc=False, frozen=True):
     entry: IndexEntry
 
 
+Packed = dict[str, msgspec.Raw]  # resource id -> its line, not yet read
+
 _encoder: Final = msgspec.msgpack.Encoder()
 _types: Final = msgspec.msgpack.Decoder(dict[int, msgspec.Raw])
-_lines: Final = msgspec.msgpack.Decoder(list[Line])
+_packed: Final = msgspec.msgpack.Decoder(Packed)
 _line: Final = msgspec.msgpack.Decoder(Line)
-_raws: Final = msgspec.msgpack.Decoder(list[msgspec.Raw])
 
 
 def pack_part(lines: Iterable[Line]) -> bytes:
     """The plain bytes of an index part, ready to be sealed."""
     numbers = type_numbers()
-    by_type: dict[int, list[Line]] = {}
+    by_type: dict[int, dict[str, Line]] = {}
     for line in lines:
-        by_type.setdefault(numbers[line.entry.type], []).append(line)
+        by_type.setdefault(numbers[line.entry.type], {})[line.entry.id] = line
     number = compression.DEFAULT
     return bytes((FORMAT, number)) + compression.compress(_encoder.encode(by_type), number)
 
 
-def unpack_part(plain: bytes) -> dict[int, bytes]:
+def unpack_part(plain: bytes) -> dict[int, msgspec.Raw]:
     """Type number -> packed lines, not yet read: most are never asked for."""
     if len(plain) < 2 or plain[0] != FORMAT:
         raise Forged(Refusal.MALFORMED, hint="This record's index was written by another version of the program.")
     try:
-        return {number: bytes(raw) for number, raw in _types.decode(compression.decompress(plain[1], plain[2:])).items()}
+        return _types.decode(compression.decompress(plain[1], plain[2:]))
     except msgspec.DecodeError:
         raise Forged(Refusal.MALFORMED) from None
 
 
-def read_lines(packed: bytes) -> list[Line]:
+def read_packed(packed: msgspec.Raw) -> Packed:
     try:
-        return _lines.decode(packed)
+        return _packed.decode(packed)
     except msgspec.DecodeError:
         raise Forged(Refusal.MALFORMED) from None
 
 
-def read_lines_of(packed: bytes, id: str) -> list[Line]:
-    """The lines of one resource, found in the packed ones by the bytes of its id."""
-    name = id.encode()
-    if name not in packed:
-        return []
+def read_line(packed: msgspec.Raw) -> Line:
     try:
-        found = [_line.decode(raw) for raw in _raws.decode(packed) if name in bytes(raw)]
+        return _line.decode(packed)
     except msgspec.DecodeError:
         raise Forged(Refusal.MALFORMED) from None
-    return [line for line in found if line.entry.id == id]
