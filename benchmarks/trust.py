@@ -130,6 +130,11 @@ class BenchTrust:
             await asyncio.sleep(0.1)
 
     @property
+    def processes(self) -> list[int]:
+        """The supervisor, below which everything runs."""
+        return [self._up.pid] if self._up is not None else []
+
+    @property
     def base(self) -> str:
         return self.settings.base_url
 

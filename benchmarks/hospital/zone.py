@@ -11,8 +11,9 @@ import orjson
 from benchmarks.hospital.bench import Bench
 from benchmarks.hospital.importing import imported
 from benchmarks.load import Connection, Work, saturated
-from benchmarks.measure import Result, percentile, ratio_at_least, told
+from benchmarks.measure import Result, percentile, ratio_at_least, rounded, told
 from benchmarks.plaintext.server import PlainServer
+from benchmarks.processor import used_by
 
 SESSIONS = 120
 PATIENTS_EACH = 10
@@ -55,22 +56,26 @@ def work_of(bench: Bench, connections: Sequence[Connection], chance: random.Rand
     return work
 
 
-async def measured(bench: Bench, port: int, tokens: Sequence[str]) -> tuple[float, list[float]]:
+async def measured(bench: Bench, port: int, tokens: Sequence[str], processes: list[int]) -> tuple[float, list[float], float]:
+    """(requests a second, milliseconds of each, milliseconds of processor time for each on the server's side)"""
     tls = bench.trust.tls()
     connections = [await Connection.open(port, tls, token) for token in tokens]
     work = work_of(bench, connections, random.Random(2))
     await saturated(connections, work, seconds=WARM_SECONDS)
-    result = await saturated(connections, work, seconds=SECONDS)
+    before = used_by(processes)
+    rate, times = await saturated(connections, work, seconds=SECONDS)
+    cost = (used_by(processes) - before) / len(times) * 1000
     for connection in connections:
         connection.close()
-    return result
+    return rate, times, cost
 
 
 async def run(bench: Bench) -> list[Result]:
-    sealed, times = await measured(bench, bench.trust.settings.port, await bench.trust.sessions(SESSIONS))
+    tokens = await bench.trust.sessions(SESSIONS)
+    sealed, times, cost = await measured(bench, bench.trust.settings.port, tokens, bench.trust.processes)
     async with PlainServer(bench.trust, sessions=SESSIONS) as plain:
         await imported(plain.importer(), bench.source(), bench.trust.folder / "plain-zone")
-        plaintext, plain_times = await measured(bench, plain.port, plain.tokens())
+        plaintext, plain_times, plain_cost = await measured(bench, plain.port, plain.tokens(), plain.processes)
     return [
         ratio_at_least(f"{SESSIONS} sessions in one zone, reading and writing", sealed, plaintext, "requests/s", RATIO_GOAL),
         Result(
@@ -78,6 +83,13 @@ async def run(bench: Bench) -> list[Result]:
             value=round(percentile(times, 95), 1),
             unit="ms",
             baseline=round(percentile(plain_times, 95), 1),
+        ),
+        Result(
+            name=f"{SESSIONS} sessions in one zone, processor time a request",
+            value=rounded(cost),
+            unit="ms",
+            baseline=rounded(plain_cost),
+            ratio=rounded(plain_cost / cost),
         ),
         told("of which writes", WRITES * 100, "%"),
     ]

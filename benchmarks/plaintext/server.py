@@ -102,6 +102,11 @@ class PlainServer:
             os.waitpid(pid, 0)
 
     @property
+    def processes(self) -> list[int]:
+        """All of the baseline's, and those of the trust, whose PostgreSQL it uses."""
+        return [*self._children, *([self._envoy.pid] if self._envoy is not None else []), *self._trust.processes]
+
+    @property
     def port(self) -> int:
         return self._port
 
