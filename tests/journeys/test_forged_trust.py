@@ -245,7 +245,7 @@ def test_a_zone_whose_papers_were_changed_is_not_opened_and_the_reason_is_named(
     "change",
     [
         "update trust.identity i set sealed_private = o.sealed_private from trust.identity o where i.person = $1 and o.person = $2",
-        "update trust.identity set sealed_private = set_byte(sealed_private, 60, 1 # get_byte(sealed_private, 60)) where person = any (array[$1, $2])",
+        "update trust.identity set sealed_private = substr(sealed_private, 1, 90) || sealed_private where person = any (array[$1, $2])",
         "update trust.certificate c set der = o.der from trust.certificate o where c.person = $1 and o.person = $2",
         "delete from trust.certificate where person in ($1, $2)",
         "update trust.unlocker u set sealed = o.sealed from trust.unlocker o where u.person = $1 and o.person = $2",
