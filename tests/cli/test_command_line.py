@@ -65,3 +65,11 @@ def test_made_up_patients_enter_the_running_trust_register_first(trust: ImportTr
     again = typed("demo", "--patients", 6, "--seed", 7)
     assert again.exit_code == 0
     assert "0 resources stored" in again.stdout
+
+
+def test_patients_made_again_on_another_day_are_the_same(trust: ImportTrust, typed: Typed) -> None:
+    (trust.state / "demo" / "seed-9.day").write_text("2026-01-31\n")
+    typed("demo", "--patients", 3, "--seed", 9)
+    moments = [stored["date"] for name, stored in trust.stored.items() if name.startswith("DocumentReference/")]
+    assert moments
+    assert max(moments) < "2026-02-01"

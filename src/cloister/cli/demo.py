@@ -12,7 +12,7 @@ import orjson
 import typer
 
 from cloister.base.clock import system_clock
-from cloister.base.errors import Invalid
+from cloister.base.errors import Invalid, Unavailable
 from cloister.base.settings import Settings, read_settings
 from cloister.cli.importing.command import run_and_tell
 from cloister.cli.importing.unit import Rejected, Unit
@@ -32,14 +32,30 @@ def demo(
     """Make patients who do not exist: French names, stays, problems, medication, vital signs, results, notes, appointments."""
     if context.invoked_subcommand is not None:
         return
-    today = system_clock().date()
     if to is not None:
-        count = write(portions(patients, seed, today=today), to)
+        count = write(portions(patients, seed, today=system_clock().date()), to)
         print(f"{count:,} resources written to {to}")
         return
     settings = read_settings()
+    today = first_day(settings, seed)
     for hospital in demo_plan(0).hospitals:
         bring_in(settings, hospital.id, hospital.name, patients, seed, today)
+
+
+def first_day(settings: Settings, seed: int) -> date:
+    """The day for which this seed's patients were first made: made again tomorrow, they must not all have moved by a day."""
+    path = settings.state / "demo" / f"seed-{seed}.day"
+    try:
+        return date.fromisoformat(path.read_text().strip())
+    except (FileNotFoundError, ValueError):
+        today = system_clock().date()
+    try:
+        path.write_text(f"{today.isoformat()}\n")
+    except OSError as refused:
+        raise Unavailable(
+            f"{path} cannot be written: {refused.strerror}.", hint="Start a trust with `cloister up`, or set CLOISTER_STATE."
+        ) from refused
+    return today
 
 
 def bring_in(settings: Settings, hospital: str, name: str, patients: int, seed: int, today: date) -> None:
