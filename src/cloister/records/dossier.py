@@ -7,7 +7,7 @@ index parts were found to be exactly those that the head signed. A row is then c
 from __future__ import annotations
 
 import uuid
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Final
@@ -156,6 +156,22 @@ class Dossier:
 
     def current(self, type: str) -> Iterator[Line]:
         return (line for line in self.lines(type).values() if not line.deleted)
+
+    def candidates(self, type: str, needles: Sequence[Sequence[bytes]]) -> Iterator[Line]:
+        """The current lines of a type that may match: of each group one needle must stand in the line's bytes.
+
+        Lines that do not have them are never read, which is most of the work of a search in a chart.
+        """
+        rtype = type_numbers()[type]
+        if not needles or rtype in self._lines:
+            yield from self.current(type)
+            return
+        for raw in self._unpacked(rtype).values():
+            packed = bytes(raw)
+            if all(any(needle in packed for needle in group) for group in needles):
+                line = read_line(raw)
+                if not line.deleted:
+                    yield line
 
     def types(self) -> list[str]:
         names = load().types

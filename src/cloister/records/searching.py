@@ -35,6 +35,7 @@ SCAN_BATCH: Final = 200
 CURSORS_MAX: Final = 32
 ATTEMPTS: Final = 4
 CHAINED_MAX: Final = 2000
+IN_EVERY_LINE: Final = frozenset({"patient", "subject"})  # of a chart: not worth looking for
 
 Found = tuple[bytes, Line]  # dossier, line
 Place = tuple[bytes, str, str]  # dossier, type, id
@@ -173,9 +174,10 @@ class Searcher:
         rows: frozenset[tuple[bytes, bytes]] | None,
     ) -> list[Found]:
         found: list[Found] = []
+        needles = _needles(query)
         for dossier in dossiers:
             before = dossier.bytes_kept
-            for line in dossier.current(query.type):
+            for line in dossier.candidates(query.type, needles):
                 if matches(query, line.entry, targets=targets) and (rows is None or (dossier.id, row_of(line)) in rows):
                     found.append((dossier.id, line))
             if dossier.bytes_kept != before:
@@ -255,6 +257,15 @@ class Searcher:
             if chain.parameter.code in ("patient", "subject") and all(one.startswith("Patient/") for one in references):
                 confined = list(dict.fromkeys(dossiers))
         return targets, confined
+
+
+def _needles(query: Query) -> list[list[bytes]]:
+    """What must stand in the bytes of a matching line, for the terms that are exact comparisons."""
+    return [
+        [text.encode() for text in (*term.exact, *term.ends)]
+        for term in query.terms
+        if term.exact is not None and term.parameter is not None and term.parameter.code not in IN_EVERY_LINE
+    ]
 
 
 def _seen(pair: tuple[Dossier, Line]) -> Seen:
