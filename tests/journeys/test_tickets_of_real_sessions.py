@@ -251,6 +251,20 @@ def test_a_signed_out_persons_ticket_leads_nowhere(trust: RunningTrust, stranger
     assert with_ticket(stranger, marc.ticket, "/", **HTML).status_code == 303
 
 
+def test_whoever_signs_out_is_let_in_again_at_once(trust: RunningTrust) -> None:
+    """The old session may still be on its way out; the new one does not wait for it and never joins it."""
+    one, seen = trust.sign_ins["programs"][1], set()
+    with trust.client() as client:
+        for _ in range(12):
+            form = {"grant_type": "client_credentials", "session_label": "restless"}
+            answer = client.post("/oauth2/token", data=form, auth=(one["client_id"], one["client_secret"]))
+            assert answer.status_code == 200, answer.text
+            bearer = {"authorization": f"Bearer {answer.json()['access_token']}"}
+            seen.add(client.get(STATE, headers=bearer).json()["session"])
+            assert client.post("/session/end", headers=bearer).status_code == 200
+    assert len(seen) == 12
+
+
 def test_a_slot_that_was_given_to_somebody_else_refuses_the_former_ticket(besieged: RunningTrust, garrison: Company) -> None:
     nadia = besieged.sign_in(besieged.person(sign_in="thomas.olivier"))
     slot = claims_of(nadia.ticket)["slot"]

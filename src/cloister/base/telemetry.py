@@ -6,6 +6,7 @@ clipped, so that a mistake cannot spill a document.
 
 from __future__ import annotations
 
+import contextlib
 import json
 import sys
 from typing import Final
@@ -27,4 +28,5 @@ def log(event: str, *, level: str = "info", **values: str | int | float | bool |
     line: dict[str, str | int | float | bool | None] = {"at": iso(system_clock()), "part": _part, "level": level, "event": event}
     for name, value in values.items():
         line[name] = value[:VALUE_CHARACTERS_MAX] if isinstance(value, str) else value
-    print(json.dumps(line, ensure_ascii=False), file=sys.stderr, flush=True)
+    with contextlib.suppress(OSError):  # a full disk stops no part: what a part does matters more than its log
+        print(json.dumps(line, ensure_ascii=False), file=sys.stderr, flush=True)

@@ -252,7 +252,14 @@ class Agent:
         return live
 
     async def _rejoin(self, live: Live, epoch: int) -> dict[str, Any]:
-        reply: dict[str, Any] = await live.control.call("rejoin", epoch=epoch)
+        try:
+            reply: dict[str, Any] = await live.control.call("rejoin", epoch=epoch)
+        except (NotFound, Unavailable):  # it is ending: once it is gone, the broker may place a new one
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(live.gone.wait(), END_SECONDS_MAX)
+            if live.gone.is_set():
+                raise NotFound("This server has no such session.", reason="session") from None
+            raise
         self._set_epoch(live, epoch)
         return reply
 

@@ -190,6 +190,8 @@ class SessionRuntime:
         The keys go because the door alone must not be enough to reach an unlocked session. A program's door
         holds the program's secret anyway, and its other workers go on.
         """
+        if self._state is SessionState.ENDING:
+            raise NotFound("This session is ending.", reason="session")
         if epoch <= self._epoch:
             raise Conflict("This session is past that epoch.", reason="epoch")
         self._epoch = epoch
