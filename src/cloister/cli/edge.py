@@ -11,8 +11,13 @@ import typer
 from cloister import __version__
 from cloister.base.errors import EXIT_CODE, CloisterError
 from cloister.base.telemetry import name_part
-from cloister.cli import audit, demo, look, session, up, verify
-from cloister.cli.importing import command as importing
+from cloister.cli.audit import app as audit
+from cloister.cli.demo import app as demo
+from cloister.cli.importing.command import import_records
+from cloister.cli.look import app as look
+from cloister.cli.session import app as session
+from cloister.cli.up import up
+from cloister.cli.verify import verify
 
 INTERRUPTED = 130  # 128 + SIGINT, as shells say it
 
@@ -38,13 +43,13 @@ def options(
     """Cloister: a self-hosted hospital workspace whose records only their sessions can read."""
 
 
-app.command("up")(up.up)
-app.command("import")(importing.import_records)
-app.command("verify")(verify.verify)
-app.add_typer(demo.app, name="demo")
-app.add_typer(look.app, name="look")
-app.add_typer(audit.app, name="audit")
-app.add_typer(session.app, name="session")
+app.command("up")(up)
+app.command("import")(import_records)
+app.command("verify")(verify)
+app.add_typer(demo, name="demo")
+app.add_typer(look, name="look")
+app.add_typer(audit, name="audit")
+app.add_typer(session, name="session")
 
 
 def say(refused: CloisterError) -> None:
