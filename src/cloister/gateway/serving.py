@@ -8,6 +8,7 @@ from collections.abc import Callable
 from typing import Any, Final
 
 import uvicorn
+import uvicorn.lifespan.off  # what `Config.load` would import later, when this process can no longer read the environment
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 from uvicorn.server import ServerState
 
@@ -18,6 +19,7 @@ async def serve_application(application: Callable[..., Any], listener: socket.so
     configuration = uvicorn.Config(
         application,
         http="httptools",
+        ws="none",
         lifespan="off",
         access_log=False,
         log_config=None,
