@@ -7,7 +7,10 @@ a stranger who types a colleague's name again and again must not keep that colle
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import StrEnum
@@ -79,6 +82,20 @@ class Limits:
         self._queries = queries
         self._clock = clock
         self._begun: dict[str, Window] = {}
+        self._turns: dict[str, tuple[asyncio.Lock, int]] = {}
+
+    @asynccontextmanager
+    async def turn(self, sign_in: str) -> AsyncIterator[None]:
+        """One proof at a time for a name: of many at once, all would pass the check before the first failure was counted."""
+        lock, users = self._turns.get(sign_in, (asyncio.Lock(), 0))
+        self._turns[sign_in] = (lock, users + 1)
+        try:
+            async with lock:
+                yield
+        finally:
+            lock, users = self._turns.pop(sign_in)
+            if users > 1:
+                self._turns[sign_in] = (lock, users - 1)
 
     def begin(self, address: str) -> None:
         """Count a sign-in that begins; raises Busy when one address begins too many."""

@@ -66,20 +66,27 @@ class SignIn:
         try:
             body = await json_of(request)
             flow = door.challenges.take(text_of(body, "flow"), challenge.Purpose.SIGN_IN, now=door.clock())
-            await door.limits.check(address, flow.subject if kind is Kind.PASSPHRASE else None)
-            known = self._people(await store.known(door.people, flow.subject))
-            try:
-                proof = self._proof(kind, known, flow, body)
-                await store.mark_used(door.people, proof, now=door.clock())
-            except Denied as refused:
-                await self._failed(address, known, refused)
-                raise
-            await door.limits.succeeded(flow.subject)
+            async with door.limits.turn(flow.subject):
+                known, proof = await self._proved(kind, address, flow, body)
             return await self._started(address, known, proof)
         except CloisterError as refused:
             if refused.reason in (sign_in.REFUSED, "challenge-over"):
                 await not_before(began)
             return refusal_response(refused)
+
+    async def _proved(self, kind: Kind, address: str, flow: challenge.Challenge, body: dict[str, Any]) -> tuple[Known, Authenticator]:
+        """Who it is and by which proof; a failure is counted and audited before it is raised."""
+        door = self._door
+        await door.limits.check(address, flow.subject if kind is Kind.PASSPHRASE else None)
+        known = self._people(await store.known(door.people, flow.subject))
+        try:
+            proof = self._proof(kind, known, flow, body)
+            await store.mark_used(door.people, proof, now=door.clock())
+        except Denied as refused:
+            await self._failed(address, known, refused)
+            raise
+        await door.limits.succeeded(flow.subject)
+        return known, proof
 
     def _proof(self, kind: Kind, known: Known, flow: challenge.Challenge, body: dict[str, Any]) -> Authenticator:
         door = self._door
