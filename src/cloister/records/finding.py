@@ -57,7 +57,7 @@ class Finder:
         """The hospitals' registers that this session can open."""
         at, ids = self._registers
         if fresh or not ids or time.monotonic() - at > REGISTERS_KEPT_SECONDS:
-            rows = await self._gate.call("dossiers", after=bytes(16), kind="register", limit=REGISTERS_MAX)
+            rows = await self._gate.call("dossiers", after=bytes(16), registers=True, limit=REGISTERS_MAX)
             ids = [id for id, _, _ in rows]
             self._registers = (time.monotonic(), ids)
         return ids

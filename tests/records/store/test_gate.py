@@ -59,7 +59,7 @@ async def test_a_process_of_another_account_is_not_the_session(trust: Rig) -> No
         ("rows_by_id", {"rtype": "1", "ids": []}),
         ("rows_by_id", {"rtype": 1, "ids": [b"short"]}),
         ("rows_by_id", {"rtype": 1, "ids": [], "zones": ["saint-roch"]}),
-        ("dossiers", {"after": bytes(16), "kind": "all"}),
+        ("dossiers", {"after": bytes(16), "registers": "all"}),
         ("dossiers", {"after": bytes(16), "limit": 10**9}),
         ("find", {"rtype": 1, "groups": []}),
         ("find", {"rtype": 1, "groups": [[2**63]]}),

@@ -10,7 +10,7 @@ from typing import Annotated, Any, Final
 from msgspec import Meta
 
 from cloister.base.errors import Invalid
-from cloister.records.gate.statement import ROWS_MAX, Arguments, Call, Number, RowId, Small, Statement, ZoneName, fetch
+from cloister.records.gate.statement import ROWS_MAX, Arguments, Call, Number, RowId, Small, Statement, ZoneName, fetch, visible
 
 GROUPS_MAX: Final = 4
 TOKENS_MAX: Final = 2000  # of one group: alternatives times zones
@@ -20,11 +20,12 @@ SHARD_PARTS_MAX: Final = 4096
 _FIND: Final = """
     select z.dossier, z.id
       from care.zidx z
-     where z.zone = any ($1) and z.rtype = $2{groups}
-       and exists (select from care.dossier_key k where k.zone = z.zone and k.dossier = z.dossier)
+     where z.zone = any ($1) and z.rtype = $2{groups} and {visible}
      order by z.dossier, z.id limit {limit}"""
 FIND: Final = tuple(
-    _FIND.format(limit=ROWS_MAX, groups="".join(f" and z.toks && ${place}::int8[]" for place in range(3, 3 + number)))
+    _FIND.format(
+        limit=ROWS_MAX, visible=visible("z.dossier"), groups="".join(f" and z.toks && ${place}::int8[]" for place in range(3, 3 + number))
+    )
     for number in range(GROUPS_MAX + 1)
 )
 
@@ -35,10 +36,17 @@ SHARD: Final = f"""
      order by s.part_no limit {SHARD_PARTS_MAX}"""
 
 DOSSIERS: Final = """
-    select distinct k.dossier, d.kind, d.seq
-      from care.dossier_key k join care.dossier d on d.id = k.dossier
-     where k.zone = any ($1) and k.dossier > $2 and ($3 = '' or d.kind = $3)
-     order by k.dossier limit $4"""
+    select distinct x.dossier, d.kind, d.seq
+      from unnest($1::text[]) z (zone)
+     cross join lateral (
+        select k.dossier from care.dossier_key k where k.zone = z.zone and k.dossier > $2 order by k.dossier limit $3
+     ) x
+      join care.dossier d on d.id = x.dossier
+     order by x.dossier limit $3"""
+REGISTERS: Final = f"""
+    select d.id, d.kind, d.seq from care.dossier d
+     where d.kind = 'register' and d.id > $2 and {visible("d.id")}
+     order by d.id limit $3"""
 
 
 class Find(Arguments):
@@ -56,7 +64,7 @@ class Shard(Arguments):
 
 class Dossiers(Arguments):
     after: RowId
-    kind: Annotated[str, Meta(pattern="^(|patient|register)$")] = ""
+    registers: bool = False  # only those
     limit: Annotated[int, Meta(ge=1, le=1000)] = 200
 
 
@@ -74,7 +82,7 @@ async def shard(call: Call, arguments: Shard) -> Any:
 
 
 async def dossiers(call: Call, arguments: Dossiers) -> Any:
-    return await fetch(call, DOSSIERS, call.zones, arguments.after, arguments.kind, arguments.limit)
+    return await fetch(call, REGISTERS if arguments.registers else DOSSIERS, call.zones, arguments.after, arguments.limit)
 
 
 STATEMENTS: Final = (

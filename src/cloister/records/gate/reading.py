@@ -9,53 +9,65 @@ from typing import Annotated, Any, Final
 
 from msgspec import Meta
 
-from cloister.records.gate.statement import ROWS_MAX, Arguments, Call, Medium, Number, RowId, Small, Statement, fetch
+from cloister.records.gate.statement import ROWS_MAX, Arguments, Call, Medium, Number, RowId, Small, Statement, fetch, visible
 
 DOSSIERS_MAX: Final = 200  # opened in one call
 VERSIONS_MAX: Final = 1000
 
 ROWS_BY_ID: Final = f"""
+    with r as materialized (
+        select dossier, id, ver, key_no, dict_no, ct from care.res where id = any ($2) and rtype = $3
+    )
     select r.dossier, r.id, r.ver, r.key_no, r.dict_no, r.ct, d.seq
-      from care.res r
-      join care.dossier d on d.id = r.dossier
-     where r.id = any ($2) and r.rtype = $3
-       and exists (select from care.dossier_key k where k.zone = any ($1) and k.dossier = r.dossier)
+      from r join care.dossier d on d.id = r.dossier
+     where {visible("r.dossier")}
      order by r.id, r.dossier limit {ROWS_MAX}"""
 
+# The rows of one dossier, which is what a chart's page is; and of several.
+ROWS_OF_ONE: Final = f"""
+    with v as materialized (select d.seq from care.dossier d where d.id = $2 and {visible("d.id")})
+    select w.n::int4, v.seq, r.ver, r.key_no, r.dict_no, r.ct
+      from v cross join unnest($3::int2[], $4::uuid[]) with ordinality w (rtype, id, n)
+      left join care.res r on r.dossier = $2 and r.rtype = w.rtype and r.id = w.id
+     order by w.n limit {ROWS_MAX}"""
 ROWS: Final = f"""
     select w.n::int4, d.seq, r.ver, r.key_no, r.dict_no, r.ct
       from unnest($2::uuid[], $3::int2[], $4::uuid[]) with ordinality w (dossier, rtype, id, n)
       join care.dossier d on d.id = w.dossier
       left join care.res r on r.dossier = w.dossier and r.rtype = w.rtype and r.id = w.id
-     where exists (select from care.dossier_key k where k.zone = any ($1) and k.dossier = w.dossier)
+     where {visible("w.dossier")}
      order by w.n limit {ROWS_MAX}"""
 
 VERSIONS: Final = f"""
-    select d.seq, v.ver, v.key_no, v.dict_no, sha256(v.ct), case when $5 = 0 or v.ver = $5 then v.ct end
-      from care.dossier d
-      join (select dossier, rtype, id, ver, key_no, dict_no, ct from care.res
-            union all
-            select dossier, rtype, id, ver, key_no, dict_no, ct from care.res_hist) v on v.dossier = d.id
-     where d.id = $2 and v.rtype = $3 and v.id = $4
-       and exists (select from care.dossier_key k where k.zone = any ($1) and k.dossier = d.id)
-     order by v.ver desc limit {VERSIONS_MAX}"""
+    with v as materialized (select d.seq from care.dossier d where d.id = $2 and {visible("d.id")}),
+    rows as (
+        select ver, key_no, dict_no, ct from care.res where dossier = $2 and rtype = $3 and id = $4
+        union all
+        select ver, key_no, dict_no, ct from care.res_hist where dossier = $2 and rtype = $3 and id = $4
+    )
+    select v.seq, rows.ver, rows.key_no, rows.dict_no, sha256(rows.ct), case when $5 = 0 or rows.ver = $5 then rows.ct end
+      from v cross join rows
+     order by rows.ver desc limit {VERSIONS_MAX}"""
 
 LOCATE: Final = f"""
-    select w.n::int4, r.dossier, d.kind
-      from unnest($2::int2[], $3::uuid[]) with ordinality w (rtype, id, n)
-      join care.res r on r.id = w.id and r.rtype = w.rtype
-      join care.dossier d on d.id = r.dossier
-     where exists (select from care.dossier_key k where k.zone = any ($1) and k.dossier = r.dossier)
-     order by w.n, r.dossier limit {ROWS_MAX}"""
+    with r as materialized (
+        select w.n::int4, r.dossier
+          from unnest($2::int2[], $3::uuid[]) with ordinality w (rtype, id, n)
+          join care.res r on r.id = w.id and r.rtype = w.rtype
+    )
+    select r.n, r.dossier, d.kind
+      from r join care.dossier d on d.id = r.dossier
+     where {visible("r.dossier")}
+     order by r.n, r.dossier limit {ROWS_MAX}"""
 
 # part 0: the head; 1: wrapped keys for the caller's zones; 2: index parts, with ciphertext where newer than `since`.
 # Of a dossier whose head is the one that the caller knows there is only part 0, without the commit.
-OPEN: Final = """
-    with w as (
+OPEN: Final = f"""
+    with w as materialized (
         select u.id, u.since, d.seq, d.kind, d.seq is distinct from u.seq as moved
           from unnest($2::uuid[], $3::int4[], $4::int8[]) u (id, since, seq)
           left join care.dossier d on d.id = u.id
-         where exists (select from care.dossier_key k where k.zone = any ($1) and k.dossier = u.id)
+         where {visible("u.id")}
     )
     select 0::int2, w.id, w.seq, 0::int4, w.kind, null::bytea from w where not w.moved
     union all
@@ -70,8 +82,7 @@ OPEN: Final = """
 
 COMMITS: Final = f"""
     select c.seq, c.blob from care.commit c
-     where c.dossier = $2 and c.seq > $3
-       and exists (select from care.dossier_key k where k.zone = any ($1) and k.dossier = $2)
+     where c.dossier = $2 and c.seq > $3 and {visible("$2")}
      order by c.seq limit {VERSIONS_MAX}"""
 
 
@@ -128,7 +139,10 @@ async def rows_by_id(call: Call, arguments: RowsById) -> Any:
 
 async def rows(call: Call, arguments: Rows) -> Any:
     """[rows, what opens those of the known dossiers whose head has moved]: most searches need no further call."""
-    found = await fetch(call, ROWS, call.zones, arguments.dossiers, arguments.rtypes, arguments.ids)
+    if len(set(arguments.dossiers)) == 1:
+        found = await fetch(call, ROWS_OF_ONE, call.zones, arguments.dossiers[0], arguments.rtypes, arguments.ids)
+    else:
+        found = await fetch(call, ROWS, call.zones, arguments.dossiers, arguments.rtypes, arguments.ids)
     heads = {arguments.dossiers[row[0] - 1]: row[1] for row in found}
     known = zip(arguments.known, arguments.since, arguments.seqs, strict=False)
     moved = [one for one in known if heads.get(one[0], one[2]) != one[2]]

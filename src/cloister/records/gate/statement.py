@@ -19,6 +19,13 @@ NOTES_MAX: Final = 2000  # audit notes of one call
 RESOURCES_MAX: Final = 50_000  # of one write
 TEXT_MAX: Final = 200
 
+
+def visible(dossier: str) -> str:
+    """SQL: this dossier is open to a zone of the caller, $1. The limit keeps the planner from turning the question round
+    and walking through every dossier of the zone."""
+    return f"(select true from care.dossier_key k where k.dossier = {dossier} and k.zone = any ($1) limit 1)"
+
+
 RowId = Annotated[bytes, Meta(min_length=16, max_length=16)]
 ZoneName = Annotated[str, Meta(min_length=1, max_length=TEXT_MAX)]
 Text = Annotated[str, Meta(max_length=TEXT_MAX)]

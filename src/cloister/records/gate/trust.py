@@ -51,8 +51,7 @@ READERS: Final = """
       join trust.zone z on z.id = k.zone
       left join trust."grant" g on g.zone = k.zone and g.revoked is null
       left join trust.person p on p.id = g.person and not p.disabled
-     where k.dossier = $2
-       and exists (select from care.dossier_key o where o.dossier = $2 and o.zone = any ($1))
+     where k.dossier = $2 and (select true from care.dossier_key o where o.dossier = $2 and o.zone = any ($1) limit 1)
      group by 1, 2, 3, 4, 5, 6, 7 order by z.name, p.name, p.id limit 5000"""
 
 

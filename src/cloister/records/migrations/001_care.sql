@@ -18,6 +18,7 @@ create table care.dossier (
     created_day date not null default current_date,
     seq int8 not null
 ) with (fillfactor = 70);
+create index dossier_register on care.dossier (id) where kind = 'register';
 
 create table care.dossier_key (
     dossier uuid not null,

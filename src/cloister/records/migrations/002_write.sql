@@ -30,7 +30,7 @@ begin
         select count(*) into n
           from unnest(p_dossier, p_expected) w (id, expected)
          where w.expected > 0
-           and exists (select from care.dossier_key k where k.dossier = w.id and k.zone = any (p_zones));
+           and (select true from care.dossier_key k where k.dossier = w.id and k.zone = any (p_zones) limit 1);
         if n <> n_known then
             raise exception 'dossier' using errcode = 'CL002';
         end if;
