@@ -1,7 +1,7 @@
 """What a role may do to which kind of thing, and why not: one decision, with a reason. Holds no key.
 
-    policy = read_policy()                       # before the session is hardened
-    policy.decide(actor, Action.READ, Facts(kind="Observation", zones=zones))   # a Permit, or raises Denied
+policy = read_policy()                       # before the session is hardened
+policy.decide(actor, Action.READ, Facts(kind="Observation", zones=zones))   # a Permit, or raises Denied
 """
 
 from cloister.access.actor import ESTATE, PAGE, Action, Actor, Compartment, Facts, Permit, Purpose

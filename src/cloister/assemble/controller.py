@@ -18,6 +18,7 @@ from cloister.base import wire
 from cloister.base.clock import system_clock
 from cloister.base.database import LOST, open_pool
 from cloister.base.errors import Unavailable
+from cloister.base.preload import forbid_late_imports
 from cloister.base.process import die_with_parent, drop_to, system_account
 from cloister.base.secret import Secret
 from cloister.base.settings import Settings
@@ -65,6 +66,7 @@ def run_controller(settings: Settings) -> None:
     door_listener = bound_socket(settings.socket("door"), uid=account.uid, gid=edge.gid, mode=0o660)
     broker_listener = bound_socket(settings.socket("controller"), uid=account.uid, gid=account.gid, mode=0o600)
     drop_to(account, groups=(database.gid,))
+    forbid_late_imports()
     die_with_parent(signal.SIGTERM)
 
     async def serve() -> None:

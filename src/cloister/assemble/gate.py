@@ -12,6 +12,7 @@ from cloister.assemble.folders import secret_file
 from cloister.assemble.listening import bound_socket
 from cloister.assemble.postgres import ACCOUNT as DATABASE_ACCOUNT
 from cloister.assemble.postgres import GATE, where
+from cloister.base.preload import forbid_late_imports
 from cloister.base.process import die_with_parent, drop_to, system_account
 from cloister.base.settings import Settings
 from cloister.records.gate import run_gate
@@ -32,6 +33,7 @@ def run_store_gate(settings: Settings) -> None:
     listener = bound_socket(settings.socket("gate"), uid=account.uid, gid=account.gid, mode=0o666)
     signing = checkpoint_key(settings)
     drop_to(account, groups=(database.gid,))
+    forbid_late_imports()
     die_with_parent(signal.SIGTERM)
 
     async def serve() -> None:

@@ -73,7 +73,10 @@ def read_settings(environment: Mapping[str, str] | None = None) -> Settings:
     default = Path("/run/cloister") / short if os.geteuid() == 0 else Path(f"/tmp/cloister-{os.geteuid()}-{short}")
     runtime = Path(env.get("CLOISTER_RUNTIME", "").strip() or default).absolute()
     if len(str(runtime / "slots" / "99999.sock").encode()) > SOCKET_PATH_BYTES_MAX:
-        raise Invalid(f"The runtime folder's path is too long for a socket: {runtime}.", hint="Set CLOISTER_RUNTIME to a short path, such as /tmp/cloister.")
+        raise Invalid(
+            f"The runtime folder's path is too long for a socket: {runtime}.",
+            hint="Set CLOISTER_RUNTIME to a short path, such as /tmp/cloister.",
+        )
     return Settings(
         state=state,
         runtime=runtime,

@@ -152,9 +152,7 @@ class Caller:
         self._writer = None
 
     def _unavailable(self) -> Unavailable:
-        return Unavailable(
-            f"The {self._part} does not answer.", hint="Wait a moment and try again; nothing was lost.", reason="no-answer"
-        )
+        return Unavailable(f"The {self._part} does not answer.", hint="Wait a moment and try again; nothing was lost.", reason="no-answer")
 
     async def _connected(self) -> asyncio.StreamWriter:
         async with self._lock:

@@ -1,8 +1,8 @@
 """People and programs: who they are, how they prove it, which public keys are theirs. Knows no patient.
 
-    known = await store.known(pool, sign_in)                     # also for a name that nobody has
-    sign_in.passphrase_parameters(known, door_secret)            # the browser derives; the same shape for everybody
-    sign_in.prove(known, Kind.PASSPHRASE, verifier, door_secret)   # an Authenticator, or raises Denied
+known = await store.known(pool, sign_in)                     # also for a name that nobody has
+sign_in.passphrase_parameters(known, door_secret)            # the browser derives; the same shape for everybody
+sign_in.prove(known, Kind.PASSPHRASE, verifier, door_secret)   # an Authenticator, or raises Denied
 """
 
 from cloister.identity import challenge, enrolment, passkey, programs, sign_in, store

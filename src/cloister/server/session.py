@@ -22,11 +22,11 @@ from uvicorn.server import ServerState
 
 from cloister.base import wire
 from cloister.base.errors import Denied, Invalid
+from cloister.base.preload import forbid_late_imports
 from cloister.base.process import Account, name_process
 from cloister.base.telemetry import log, name_part
 from cloister.server.assignment import Assignment
 from cloister.server.hardening import harden
-from cloister.server.preload import forbid_late_imports
 from cloister.server.runtime import SessionRuntime
 
 KEEP_ALIVE_SECONDS: Final = 3600  # longer than Envoy keeps idle connections, so that Envoy closes first

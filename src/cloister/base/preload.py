@@ -1,4 +1,5 @@
-"""Everything that a library would import only when it is first used. A session may open no file, so it is imported here.
+"""Everything that a library would import only when it is first used, imported here: sessions may open no file, and the
+gate and the controller drop to accounts that may be unable to read the folder in which this program lies.
 
 `forbid_late_imports` makes a forgotten one loud: the log names the module, and the import fails.
 """
@@ -70,8 +71,8 @@ class LateImports:
     """A finder that stands first and refuses: nothing can be read from disk any more."""
 
     def find_spec(self, name: str, path: Sequence[str] | None = None, target: ModuleType | None = None) -> ModuleSpec | None:
-        log("session.late_import", level="error", module=name)
-        raise ModuleNotFoundError(f"'{name}' was not imported before the session began.", name=name)
+        log("late_import", level="error", module=name)
+        raise ModuleNotFoundError(f"'{name}' was not imported in time.", name=name)
 
 
 def forbid_late_imports() -> None:
