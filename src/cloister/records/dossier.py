@@ -16,14 +16,13 @@ import msgspec
 
 from cloister.base.secret import Secret
 from cloister.records.definitions import load, type_numbers
-from cloister.records.lines import Line, Packed, read_line, read_packed, unpack_part
+from cloister.records.lines import Line, Packed, unpack_part
 from cloister.records.rowids import uuid_row
 from cloister.records.stored import Stored
 from cloister.zones import DossierKey, Forged, Refusal, algorithms, compression, dossiers
 
 EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 LINE_BYTES: Final = 1400  # about what a line costs once it is read, for the bound on memory
-PACKED_BYTES: Final = 700  # about what a line costs that is known by id and not read
 DOSSIER_BYTES: Final = 6000
 PARTS_MAX: Final = 32  # more than this, and the next write makes few of many
 
@@ -44,10 +43,8 @@ class Dossier:
     __slots__ = (
         "_closed",
         "_closed_bytes",
-        "_count",
         "_lines",
         "_packed",
-        "_packed_count",
         "head",
         "id",
         "keys",
@@ -74,8 +71,6 @@ class Dossier:
         self._packed: dict[int, Packed] = {}
         self._lines: dict[int, dict[str, Line]] = {}
         self._closed_bytes = 0
-        self._packed_count = 0
-        self._count = 0
 
     @property
     def key_no(self) -> int:
@@ -87,7 +82,8 @@ class Dossier:
 
     @property
     def bytes_kept(self) -> int:
-        return DOSSIER_BYTES + self._closed_bytes + PACKED_BYTES * self._packed_count + LINE_BYTES * self._count
+        packed = sum(one.bytes_kept for one in self._packed.values())
+        return DOSSIER_BYTES + self._closed_bytes + packed + LINE_BYTES * sum(len(one) for one in self._lines.values())
 
     def add_part(self, number: int, sealed: bytes, types: dict[int, msgspec.Raw] | None = None) -> None:
         """Open a sealed part and take over its lines; `types` when this session has just sealed it."""
@@ -96,7 +92,7 @@ class Dossier:
         self.parts[number] = algorithms.sha256(sealed)
         for rtype, raw in types.items():
             if rtype in self._lines or rtype in self._packed:
-                self._take(rtype, read_packed(raw))
+                self._take(rtype, raw)
             else:
                 self._closed.setdefault(rtype, []).append(raw)
                 self._closed_bytes += memoryview(raw).nbytes
@@ -111,9 +107,8 @@ class Dossier:
         rtype = type_numbers()[type]
         known = self._lines.get(rtype)
         if known is None:
-            known = self._lines[rtype] = {id: read_line(raw) for id, raw in self._unpacked(rtype).items()}
-            self._count += len(known)
-            self._packed_count -= len(self._packed.pop(rtype))
+            known = self._lines[rtype] = self._unpacked(rtype).read()
+            del self._packed[rtype]
         return known
 
     def line(self, type: str, id: str) -> Line | None:
@@ -122,37 +117,30 @@ class Dossier:
         known = self._lines.get(rtype)
         if known is not None:
             return known.get(id)
-        raw = self._unpacked(rtype).get(id)
-        return read_line(raw) if raw is not None else None
+        return self._unpacked(rtype).get(id)
 
     def _unpacked(self, rtype: int) -> Packed:
-        """The packed lines of a type by id, of all parts."""
+        """The packed lines of a type, of all parts."""
         known = self._packed.get(rtype)
         if known is None:
-            known = self._packed[rtype] = {}
+            known = self._packed[rtype] = Packed()
             for raw in self._closed.pop(rtype, ()):
                 self._closed_bytes -= memoryview(raw).nbytes
-                self._take(rtype, read_packed(raw))
+                known.add(raw)
         return known
 
-    def _take(self, rtype: int, newer: Packed) -> None:
-        """Lines of a further part: of two for one resource the higher version counts."""
+    def _take(self, rtype: int, raw: msgspec.Raw) -> None:
+        """Lines of a further part."""
         lines = self._lines.get(rtype)
-        if lines is not None:
-            before = len(lines)
-            for id, raw in newer.items():
-                line = read_line(raw)
-                other = lines.get(id)
-                if other is None or other.entry.version <= line.entry.version:
-                    lines[id] = line
-            self._count += len(lines) - before
+        if lines is None:
+            self._packed[rtype].add(raw)
             return
-        packed = self._packed[rtype]
-        before = len(packed)
-        for id, raw in newer.items():
-            if id not in packed or read_line(packed[id]).entry.version <= read_line(raw).entry.version:
-                packed[id] = raw
-        self._packed_count += len(packed) - before
+        newer = Packed()
+        newer.add(raw)
+        for id, line in newer.read().items():
+            other = lines.get(id)
+            if other is None or other.entry.version <= line.entry.version:
+                lines[id] = line
 
     def current(self, type: str) -> Iterator[Line]:
         return (line for line in self.lines(type).values() if not line.deleted)
@@ -160,18 +148,13 @@ class Dossier:
     def candidates(self, type: str, needles: Sequence[Sequence[bytes]]) -> Iterator[Line]:
         """The current lines of a type that may match: of each group one needle must stand in the line's bytes.
 
-        Lines that do not have them are never read, which is most of the work of a search in a chart.
+        Only the group with the longest needles is looked for; the lines that have none of them are never read.
         """
         rtype = type_numbers()[type]
         if not needles or rtype in self._lines:
-            yield from self.current(type)
-            return
-        for raw in self._unpacked(rtype).values():
-            packed = bytes(raw)
-            if all(any(needle in packed for needle in group) for group in needles):
-                line = read_line(raw)
-                if not line.deleted:
-                    yield line
+            return self.current(type)
+        longest = max(needles, key=lambda group: min(map(len, group), default=0))
+        return (line for line in self._unpacked(rtype).containing(longest) if not line.deleted)
 
     def types(self) -> list[str]:
         names = load().types

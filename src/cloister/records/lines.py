@@ -6,7 +6,9 @@ A part's plain bytes: one byte format, one byte dictionary number, then a zstd f
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from array import array
+from bisect import bisect_right
+from collections.abc import Iterable, Sequence
 from typing import Final
 
 import msgspec
@@ -17,6 +19,7 @@ from cloister.records.search import IndexEntry
 from cloister.zones import Forged, Refusal, compression
 
 FORMAT: Final = 2
+PLACE_BYTES: Final = 250  # about what a line costs besides its bytes
 
 
 class Line(Struct, array_like=True, gc=False, frozen=True):
@@ -35,11 +38,9 @@ class Line(Struct, array_like=True, gc=False, frozen=True):
     entry: IndexEntry
 
 
-Packed = dict[str, msgspec.Raw]  # resource id -> its line, not yet read
-
 _encoder: Final = msgspec.msgpack.Encoder()
 _types: Final = msgspec.msgpack.Decoder(dict[int, msgspec.Raw])
-_packed: Final = msgspec.msgpack.Decoder(Packed)
+_packed: Final = msgspec.msgpack.Decoder(dict[str, msgspec.Raw])
 _line: Final = msgspec.msgpack.Decoder(Line)
 
 
@@ -63,14 +64,73 @@ def unpack_part(plain: bytes) -> dict[int, msgspec.Raw]:
         raise Forged(Refusal.MALFORMED) from None
 
 
-def read_packed(packed: msgspec.Raw) -> Packed:
-    try:
-        return _packed.decode(packed)
-    except msgspec.DecodeError:
-        raise Forged(Refusal.MALFORMED) from None
+class Packed:
+    """The lines of one type, not read: found by id, or by bytes that must stand in them.
+
+    A part that comes later is put behind; of two lines for one resource the higher version counts.
+    """
+
+    __slots__ = ("_blob", "_places", "_starts")
+
+    def __init__(self) -> None:
+        self._blob = b""
+        self._starts = array("I", [0])  # of each line in the blob, and the end of the last
+        self._places: dict[str, int] = {}
+
+    def __len__(self) -> int:
+        return len(self._places)
+
+    @property
+    def bytes_kept(self) -> int:
+        return len(self._blob) + PLACE_BYTES * len(self._places)
+
+    def add(self, raw: msgspec.Raw) -> None:
+        try:
+            newer = _packed.decode(raw)
+        except msgspec.DecodeError:
+            raise Forged(Refusal.MALFORMED) from None
+        pieces: list[bytes] = []
+        end = len(self._blob)
+        for id, one in newer.items():
+            piece = bytes(one)
+            known = self._places.get(id)
+            if known is not None and self._read(known).entry.version > read_line(piece).entry.version:
+                continue
+            self._places[id] = len(self._starts) - 1
+            pieces.append(piece)
+            end += len(piece)
+            self._starts.append(end)
+        self._blob += b"".join(pieces)
+
+    def get(self, id: str) -> Line | None:
+        place = self._places.get(id)
+        return self._read(place) if place is not None else None
+
+    def read(self) -> dict[str, Line]:
+        return {id: self._read(place) for id, place in self._places.items()}
+
+    def containing(self, needles: Sequence[bytes]) -> list[Line]:
+        """The lines in whose bytes one of the needles stands: what a search reads, instead of all."""
+        blob, starts = self._blob, self._starts
+        places: set[int] = set()
+        for needle in needles:
+            at = blob.find(needle)
+            while at >= 0:
+                place = bisect_right(starts, at) - 1
+                end = starts[place + 1]
+                if at + len(needle) <= end:
+                    places.add(place)
+                    at = blob.find(needle, end)
+                else:  # it only seems to stand there, across the border of two lines
+                    at = blob.find(needle, at + 1)
+        lines = [(place, self._read(place)) for place in sorted(places)]
+        return [line for place, line in lines if self._places[line.entry.id] == place]
+
+    def _read(self, place: int) -> Line:
+        return read_line(self._blob[self._starts[place] : self._starts[place + 1]])
 
 
-def read_line(packed: msgspec.Raw) -> Line:
+def read_line(packed: bytes) -> Line:
     try:
         return _line.decode(packed)
     except msgspec.DecodeError:

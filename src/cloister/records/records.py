@@ -19,7 +19,7 @@ from cloister.records.changing import delete_one, versions_of, write_one
 from cloister.records.chart import Chart
 from cloister.records.finding import not_found
 from cloister.records.room import Room
-from cloister.records.rowids import text_of, uuid_row
+from cloister.records.rowids import uuid_row
 from cloister.records.search import Query, parse, parse_url
 from cloister.records.search.parse import pairs_of
 from cloister.records.stored import Outcome, Page, Stored, Written
@@ -36,8 +36,7 @@ class Records:
     async def read(self, type: str, id: str) -> Stored:
         """http.html#read. NotFound, with reason 'deleted' when it once existed (410)."""
         await self._room.permit(Action.READ, type)
-        row = uuid_row(id)
-        note = {"action": Action.READ.value, "kind": type, "object": f"{type}/{text_of(row)}" if row is not None else type}
+        note = {"action": Action.READ.value, "kind": type, "object": f"{type}/{id}" if uuid_row(id) is not None else type}
         stored = await self._room.finder.read(type, id, [note])
         if stored.deleted:
             raise not_found(type, id, deleted=True)
