@@ -148,7 +148,7 @@ class Company:
 
 def end_program(client: httpx.Client) -> None:
     with contextlib.suppress(httpx.HTTPError):
-        client.post("/session/end")
+        client.post(f"{client.base_url.scheme}://{client.base_url.netloc.decode()}/session/end")
     client.close()
 
 
