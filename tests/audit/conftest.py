@@ -2,24 +2,19 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import AsyncIterator, Iterator
-from pathlib import Path
 from typing import Any
 
 import asyncpg
 import pytest
+from postgres import cluster
 
 from cloister.audit import store
 from cloister.base.database import migrate, read_migrations
 
-sys.path.append(str(Path(__file__).resolve().parents[1] / "records" / "store"))
-
 
 @pytest.fixture(scope="session")
 def server() -> Iterator[dict[str, Any]]:
-    from postgres import cluster
-
     with cluster() as running:
         yield running.arguments()
 

@@ -2,25 +2,20 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import AsyncIterator, Iterator
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
-from pathlib import Path
 from typing import Any
 
 import asyncpg
 import pytest
 import pytest_asyncio
+from postgres import Cluster, cluster
 
 from cloister.base.database import migrate, open_pool
 from cloister.base.errors import Conflict, Unavailable
 from cloister.farm import EstateStore, Server, Session, SessionState, migrations
 from cloister.farm.placement import ServerState, SessionKind
-
-sys.path.insert(0, str(Path(__file__).parents[1] / "records" / "store"))
-
-from postgres import Cluster, cluster  # noqa: E402
 
 NOW = datetime(2026, 11, 22, 13, 0, tzinfo=UTC)
 ADELE = Session(

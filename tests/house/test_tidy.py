@@ -70,7 +70,9 @@ def test_rooms_are_entered_by_their_door() -> None:
     assert not wrong, "\n".join(wrong)
 
 
-@pytest.mark.parametrize("door", sorted(path for path in SOURCE.glob("*/__init__.py") if path.parent.name not in OPEN), ids=lambda p: p.parent.name)
+@pytest.mark.parametrize(
+    "door", sorted(path for path in SOURCE.glob("*/__init__.py") if path.parent.name not in OPEN), ids=lambda p: p.parent.name
+)
 def test_a_door_is_narrow(door: Path) -> None:
     names = next(
         (
@@ -102,7 +104,9 @@ def test_every_file_opens_with_what_it_is() -> None:
 
 
 def test_only_two_files_touch_the_primitives() -> None:
-    users = {path.relative_to(SOURCE).as_posix() for path in files() for _, module in imports(path) if module.split(".")[0] == "cryptography"}
+    users = {
+        path.relative_to(SOURCE).as_posix() for path in files() for _, module in imports(path) if module.split(".")[0] == "cryptography"
+    }
     assert users <= CRYPTOGRAPHY
 
 
@@ -138,18 +142,23 @@ def test_no_setting_turns_off_encryption_or_audit() -> None:
 
 
 def test_every_claim_has_a_test_that_exists() -> None:
-    rows = re.findall(r"^\| (.+?) \| `(tests/[^`]+?)::([^`]+)` \|$", (ROOT / "docs" / "claims.md").read_text(), re.M)
+    text = (ROOT / "docs" / "claims.md").read_text()
+    rows = re.findall(r"^\| (.+?) \| `(tests/[^`]+?)::([^`]+)` \|$", text, re.M)
     assert len(rows) >= 10
     for claim, file, test in rows:
         path = ROOT / file
         assert path.exists(), f"{claim}: {file} does not exist"
         assert re.search(rf"def {re.escape(test)}\b", path.read_text()), f"{claim}: {file} has no {test}"
-    table = [line for line in (ROOT / "docs" / "claims.md").read_text().splitlines() if line.startswith("| ") and not line.startswith("| claim")]
+    table = [
+        line for line in (ROOT / "docs" / "claims.md").read_text().splitlines() if line.startswith("| ") and not line.startswith("| claim")
+    ]
     assert len(table) == len(rows), "a claim without a test"
 
 
 def test_the_foundation_can_be_read_in_a_week() -> None:
-    total = sum(path.read_text().count("\n") for path in files() if room_of(name_of(path)) in {"base", "audit", "zones", "identity", "access"})
+    total = sum(
+        path.read_text().count("\n") for path in files() if room_of(name_of(path)) in {"base", "audit", "zones", "identity", "access"}
+    )
     assert total <= 7000
 
 

