@@ -23,7 +23,7 @@ from cloister.records.definitions import type_numbers
 from cloister.records.dossier import EPOCH, PARTS_MAX, Dossier
 from cloister.records.dossiers import Dossiers, Notes
 from cloister.records.draft import Draft, moment_of
-from cloister.records.lines import Line, pack_part, unpack_part
+from cloister.records.lines import Line, by_type, pack_part, unpack_part
 from cloister.records.rowids import text_of, uuid_row
 from cloister.records.search import IndexEntry
 from cloister.records.stored import Stored
@@ -186,11 +186,12 @@ class Writer:
         key = dossier.key
         milliseconds = int(self._clock().timestamp() * 1000)
         entries = self._seal(plan, built, key, milliseconds)
-        changed = list(built.lines.values())
+        changed = by_type(built.lines.values())
         if len(dossier.parts) >= PARTS_MAX:
-            merged = {(line.entry.type, line.entry.id): line for line in dossier.every_line()}
-            merged.update(built.lines)
-            built.dropped, changed = sorted(dossier.parts), list(merged.values())
+            merged = dossier.every_line_packed()
+            for rtype, lines in changed.items():
+                merged.setdefault(rtype, {}).update(lines)
+            built.dropped, changed = sorted(dossier.parts), merged
         parts = {} if built.dropped else dict(dossier.parts)
         built.part_plain = pack_part(changed)
         built.part = key.seal_index_part(built.part_no, built.part_plain)
@@ -271,9 +272,9 @@ class Writer:
         dossier.zones |= built.plan.zones
         if dossier.seq != built.expected:
             return
-        dossier.add_part(built.part_no, built.part, unpack_part(built.part_plain))
         if built.dropped:
             dossier.keep_parts(frozenset({built.part_no}))
+        dossier.add_part(built.part_no, built.part, unpack_part(built.part_plain))
         dossier.seq += 1
         dossier.head = algorithms.sha256(built.blob)
         self._dossiers.keep(dossier)

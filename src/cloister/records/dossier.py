@@ -16,7 +16,7 @@ import msgspec
 
 from cloister.base.secret import Secret
 from cloister.records.definitions import load, type_numbers
-from cloister.records.lines import Line, Packed, unpack_part
+from cloister.records.lines import ByType, Line, Packed, unpack_part
 from cloister.records.rowids import uuid_row
 from cloister.records.stored import Stored
 from cloister.zones import DossierKey, Forged, Refusal, algorithms, compression, dossiers
@@ -98,7 +98,12 @@ class Dossier:
                 self._closed_bytes += memoryview(raw).nbytes
 
     def keep_parts(self, numbers: frozenset[int]) -> None:
-        """Forget the parts that were made one; their lines are in the part that replaced them."""
+        """Forget the parts that were made one; their lines are in the part that replaced them.
+
+        Before the new part is added: when none of the old ones is left, their lines go too, unread.
+        """
+        if numbers.isdisjoint(self.parts):
+            self._closed, self._packed, self._lines, self._closed_bytes = {}, {}, {}, 0
         for number in [number for number in self.parts if number not in numbers]:
             del self.parts[number]
 
@@ -159,6 +164,14 @@ class Dossier:
     def types(self) -> list[str]:
         names = load().types
         return [names[number] for number in sorted({*self._closed, *self._packed, *self._lines})]
+
+    def every_line_packed(self) -> ByType:
+        """All lines, to be made one part; those that were never read are not read for it."""
+        found: ByType = {rtype: {**lines} for rtype, lines in self._lines.items()}
+        for rtype in [*self._closed, *self._packed]:
+            if rtype not in found:
+                found[rtype] = {**self._unpacked(rtype).packed()}
+        return found
 
     def every_line(self) -> Iterator[Line]:
         for type in self.types():

@@ -163,10 +163,10 @@ class Dossiers:
                 raise Forged(Refusal.ROLLED_BACK)
             if (commit.seq == seq and commit.hash != head) or (commit.seq == seq + 1 and seq and commit.previous != head):
                 raise Forged(Refusal.CHAIN_BROKEN)
+            dossier.keep_parts(frozenset(fetched.parts))
             for number, sealed in sorted(fetched.parts.items()):
                 if sealed is not None and number not in dossier.parts:
                     dossier.add_part(number, sealed)
-            dossier.keep_parts(frozenset(fetched.parts))
             if len(dossier.parts) != len(fetched.parts) or commit.parts != dossiers.parts_root(dossier.parts):
                 raise Forged(Refusal.PARTS)
         except Forged:

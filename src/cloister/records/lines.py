@@ -44,14 +44,21 @@ _packed: Final = msgspec.msgpack.Decoder(dict[str, msgspec.Raw])
 _line: Final = msgspec.msgpack.Decoder(Line)
 
 
-def pack_part(lines: Iterable[Line]) -> bytes:
-    """The plain bytes of an index part, ready to be sealed."""
+ByType = dict[int, dict[str, Line | msgspec.Raw]]  # type number -> resource id -> its line, read or as it was packed
+
+
+def by_type(lines: Iterable[Line]) -> ByType:
     numbers = type_numbers()
-    by_type: dict[int, dict[str, Line]] = {}
+    found: ByType = {}
     for line in lines:
-        by_type.setdefault(numbers[line.entry.type], {})[line.entry.id] = line
+        found.setdefault(numbers[line.entry.type], {})[line.entry.id] = line
+    return found
+
+
+def pack_part(lines: ByType) -> bytes:
+    """The plain bytes of an index part, ready to be sealed."""
     number = compression.DEFAULT
-    return bytes((FORMAT, number)) + compression.compress(_encoder.encode(by_type), number)
+    return bytes((FORMAT, number)) + compression.compress(_encoder.encode(lines), number)
 
 
 def unpack_part(plain: bytes) -> dict[int, msgspec.Raw]:
@@ -109,6 +116,10 @@ class Packed:
     def read(self) -> dict[str, Line]:
         return {id: self._read(place) for id, place in self._places.items()}
 
+    def packed(self) -> dict[str, msgspec.Raw]:
+        """Every line as it was packed, to be packed again with others."""
+        return {id: msgspec.Raw(self._piece(place)) for id, place in self._places.items()}
+
     def containing(self, needles: Sequence[bytes]) -> list[Line]:
         """The lines in whose bytes one of the needles stands: what a search reads, instead of all."""
         blob, starts = self._blob, self._starts
@@ -127,7 +138,10 @@ class Packed:
         return [line for place, line in lines if self._places[line.entry.id] == place]
 
     def _read(self, place: int) -> Line:
-        return read_line(self._blob[self._starts[place] : self._starts[place + 1]])
+        return read_line(self._piece(place))
+
+    def _piece(self, place: int) -> bytes:
+        return self._blob[self._starts[place] : self._starts[place + 1]]
 
 
 def read_line(packed: bytes) -> Line:
