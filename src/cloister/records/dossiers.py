@@ -236,13 +236,15 @@ class Dossiers:
                     raise Forged(Refusal.MISSING_ROW)
                 if answer[0] != heads[dossier.id]:
                     moved.add(dossier.id)
-                stored.append(self._one(dossier, line, answer))
+                stored.append(self._one(dossier, line, answer, moved=dossier.id in moved))
         return stored, moved
 
-    def _one(self, dossier: Dossier, line: Line, answer: list[Any]) -> Stored | None:
+    def _one(self, dossier: Dossier, line: Line, answer: list[Any], *, moved: bool) -> Stored | None:
         seq, version, key_no, dict_no, sealed = answer
-        now = self._opened.get(dossier.id, dossier)
-        present = now.line(line.entry.type, line.entry.id) or line
+        now, present = dossier, line
+        if moved or dossier.seq != seq:
+            now = self._opened.get(dossier.id, dossier)
+            present = now.line(line.entry.type, line.entry.id) or line
         row = Row(version, key_no, dict_no, sealed) if sealed is not None else None
         if present.deleted and not line.deleted:
             return None

@@ -96,7 +96,7 @@ class Searcher:
         seen: dict[Seen, Stored] = {}
         while True:
             cursor = Cursor(query, [(dossier, line.entry.type, line.entry.id) for dossier, line in found], None)
-            matched, included, moved = await self._hits(query, cursor.places[: query.count], within, seen)
+            matched, included, moved = await self._hits(query, cursor.places[: query.count], within, seen, found)
             if recent or not moved:
                 break
             (found, _), recent = await self.found(query, within, fresh=False), True
@@ -121,16 +121,17 @@ class Searcher:
         return _page_of(cursor, name, int(offset), matched, included)
 
     async def _hits(
-        self, query: Query, places: Sequence[Place], within: Dossier | None, seen: dict[Seen, Stored]
+        self, query: Query, places: Sequence[Place], within: Dossier | None, seen: dict[Seen, Stored], found: Sequence[Found] = ()
     ) -> tuple[list[Hit], list[Hit], set[bytes]]:
         """The rows of a page, what `_include` adds, and the dossiers that had moved; what was `seen` is not fetched again."""
         moved: set[bytes] = set()
-        for _ in range(ATTEMPTS):
+        for attempt in range(ATTEMPTS):
             opened = await self._dossiers.open([dossier for dossier, _, _ in places])
             pairs = []
-            for dossier, type, id in places:
-                line = opened[dossier].line(type, id) if dossier in opened else None
-                if line is not None and not line.deleted:
+            for place, (dossier, type, id) in enumerate(places):
+                # What was found a moment ago is looked up again only when a first attempt has failed.
+                line = found[place][1] if found and not attempt else opened[dossier].line(type, id) if dossier in opened else None
+                if line is not None and not line.deleted and dossier in opened:
                     pairs.append((opened[dossier], line))
             others = await include(query, pairs, self._dossiers, self._finder, self._may_read) if query.includes else []
             wanted = [*pairs, *others]
