@@ -48,6 +48,14 @@ class Round:
                 time.sleep(0.02)
             time.sleep(0.005)
 
+    def goes_on(self) -> None:
+        """Until further writes are acknowledged; says what was said instead, if none are."""
+        count = len(self.acknowledged)
+        try:
+            until(lambda: len(self.acknowledged) > count + 3, SECONDS_MAX)
+        except AssertionError:
+            raise AssertionError((len(self.refused), self.refused[-5:], self.words)) from None
+
     def __enter__(self) -> Round:
         self._thread.start()
         return self
@@ -101,8 +109,7 @@ def test_a_part_that_is_killed_is_named_and_comes_back_while_nadia_works_on(
         else:
             besieged.wait_for(f"part '{part}' ended (signal SIGKILL)", 20, after=shown)
             besieged.wait_for(f"part '{part}' runs again", SECONDS_MAX, after=shown)
-        count = len(work.acknowledged)
-        until(lambda: len(work.acknowledged) > count + 3, SECONDS_MAX)
+        work.goes_on()
     until(lambda: nadia.get(f"{FHIR}/{reference(somebody)}").status_code == 200, SECONDS_MAX)
     assert nadia.get("/session/state").json() | {"session": session} == nadia.get("/session/state").json(), "the same session goes on"
     assert set(work.refused) <= {503}, (work.refused, work.words)
@@ -133,8 +140,7 @@ def test_a_killed_connection_of_the_database_costs_a_moment_and_no_acknowledged_
             intruder.one("select pid from pg_stat_activity where usename = 'cloister_gate' order by query_start desc limit 1"),
             signal.SIGKILL,
         )
-        count = len(work.acknowledged)
-        until(lambda: len(work.acknowledged) > count + 3, SECONDS_MAX)
+        work.goes_on()
     assert set(work.refused) <= {503}, (work.refused, work.words)
     everything_is_there(garrison, somebody, work)
 
