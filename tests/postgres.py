@@ -27,9 +27,13 @@ def binaries() -> Path:
         return INSTALLED / "bin"
     open_to_all = Path(tempfile.mkdtemp(prefix="cloister-pg-programs-", dir="/tmp"))
     atexit.register(shutil.rmtree, open_to_all, ignore_errors=True)
-    shutil.copytree(INSTALLED, open_to_all / "pg", symlinks=True)
+    package = INSTALLED.parent
+    shutil.copytree(INSTALLED, open_to_all / package.name / INSTALLED.name, symlinks=True)
+    libraries = package.with_name(f"{package.name}.libs")  # found relative to the programs
+    if libraries.exists():
+        shutil.copytree(libraries, open_to_all / libraries.name)
     open_to_all.chmod(0o755)
-    return open_to_all / "pg" / "bin"
+    return open_to_all / package.name / INSTALLED.name / "bin"
 
 
 class Cluster:
