@@ -1,4 +1,4 @@
-"""Whatever a client sends, it gets a clear answer, nothing is lost and nothing half is kept. Issue 2, 'Bad input'."""
+"""Whatever a client sends, it gets a clear answer, nothing is lost and nothing half is kept."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Clients that must work as they come: fhirpy, and fhirclient where it is installed. Issue 2, section 5."""
+"""Clients that must work as they come: fhirpy, and fhirclient where it is installed."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The whole database, all files and all keys of IT, and no patient in them. Issue 2, section 6; SECURITY.md."""
+"""The whole database, all files and all keys of IT, and no patient in them. SECURITY.md."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Each part of a running trust is killed while people work: it is named, comes back, and nothing acknowledged is lost. Issue 2, 2."""
+"""Each part of a running trust is killed while people work: it is named, comes back, and nothing acknowledged is lost."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Tickets on the whole way from browser to session: which are taken, which not, and what both browsers of one person see. Issue 2, 4."""
+"""Tickets on the whole way from browser to session: which are taken, which not, and what both browsers of one person see."""
 
 from __future__ import annotations
 

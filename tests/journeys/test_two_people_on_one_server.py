@@ -1,4 +1,4 @@
-"""Two people work on one server, and one of them, or an account of the machine, tries to reach the other. Issue 2, section 4."""
+"""Two people work on one server, and one of them, or an account of the machine, tries to reach the other."""
 
 from __future__ import annotations
 
