@@ -7,6 +7,8 @@ import contextlib
 import signal
 from typing import Final
 
+import uvloop
+
 from cloister.assemble.checkpoints import checkpoint_key
 from cloister.assemble.folders import secret_file
 from cloister.assemble.listening import bound_socket
@@ -42,4 +44,5 @@ def run_store_gate(settings: Settings) -> None:
         with contextlib.suppress(asyncio.CancelledError):
             await task
 
-    asyncio.run(serve())
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        runner.run(serve())

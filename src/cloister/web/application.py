@@ -105,10 +105,10 @@ def _with_circumstances(application: Starlette, pages: Pages, desk_of: DeskOf) -
             state = scope.setdefault("state", {})
             desk = desk_of(state.get("runtime"))
             state["desk"], state["records"] = desk, desk.records
-            state["visit"] = visit_of(Request(scope), pages, desk)
             if scope["path"].startswith(FHIR):
                 await self._app(scope, receive, send)
                 return
+            state["visit"] = visit_of(Request(scope), pages, desk)
             answer = Answer(send)
             try:
                 await self._app(scope, receive, answer)
