@@ -44,9 +44,10 @@ def own(garrison: Company) -> dict[str, Any]:
 
 
 @pytest.fixture(autouse=True)
-def restored(intruder: Administrator) -> Iterator[None]:
+def restored(intruder: Administrator, garrison: Company) -> Iterator[None]:
     with intruder.kept(*TRUST, "care.dossier_key"):
         yield
+    garrison.forget_people()
 
 
 def id_of(intruder: Administrator, sign_in: str) -> str:
