@@ -115,9 +115,11 @@ class TokenEndpoint:
             raise
         program = known.person
         assert program is not None  # a proof has a person
-        started = await door.broker.start_session(program.id, program.role, "program", label)
-        sealed = algorithms.kem_seal(started.public_key, proven.kek.reveal(), unlockers.session_unlock_info(started.session))
-        await door.broker.unlock(started.session, proven.authenticator.id, sealed)
+        # One after another: a session's unlock key is used once, so of two tokens fetched at once one would find it gone.
+        async with door.limits.turn(f"program/{program.id}/{label}"):
+            started = await door.broker.start_session(program.id, program.role, "program", label)
+            sealed = algorithms.kem_seal(started.public_key, proven.kek.reveal(), unlockers.session_unlock_info(started.session))
+            await door.broker.unlock(started.session, proven.authenticator.id, sealed)
         await door.audit([note("sign-in", address, actor=program.id, session=started.session, reason="service")])
         return started.ticket
 

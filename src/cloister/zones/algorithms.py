@@ -10,6 +10,7 @@ from __future__ import annotations
 import hashlib
 import hmac
 import os
+import threading
 from collections.abc import Callable
 from functools import lru_cache
 from typing import Final, NoReturn
@@ -35,6 +36,8 @@ KEM_ENC_BYTES: Final = 1088 + 32
 SIGNATURE_BYTES: Final = 64
 ZERO_SALT: Final = bytes(32)  # RFC 5869 2.2: an absent salt is a string of zeros
 
+# OpenSSL computes the lanes in one pool of threads; two derivations at once wait for each other there for ever.
+_one_derivation: Final = threading.Lock()
 _SUITE: Final = hpke.Suite(hpke.KEM.MLKEM768_X25519, hpke.KDF.HKDF_SHA256, hpke.AEAD.AES_256_GCM)
 
 
@@ -205,4 +208,5 @@ def verify(public: bytes, msg: bytes, signature: bytes) -> None:
 
 def argon2id(passphrase: bytes, salt: bytes, *, passes: int = 3, memory_kib: int = 65536, lanes: int = 4) -> bytes:
     """RFC 9106, 32 bytes. The defaults are its second recommended set; floors are the caller's (unlockers.py)."""
-    return Argon2id(salt=salt, length=KEY_BYTES, iterations=passes, lanes=lanes, memory_cost=memory_kib).derive(passphrase)
+    with _one_derivation:
+        return Argon2id(salt=salt, length=KEY_BYTES, iterations=passes, lanes=lanes, memory_cost=memory_kib).derive(passphrase)
