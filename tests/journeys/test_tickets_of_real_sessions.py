@@ -7,6 +7,7 @@ import hmac
 import json
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any, Final
 
 import httpx
@@ -263,6 +264,36 @@ def test_whoever_signs_out_is_let_in_again_at_once(trust: RunningTrust) -> None:
             seen.add(client.get(STATE, headers=bearer).json()["session"])
             assert client.post("/session/end", headers=bearer).status_code == 200
     assert len(seen) == 12
+
+
+def test_a_programs_workers_fetch_tokens_at_once_and_all_of_them_work(trust: RunningTrust) -> None:
+    one = trust.sign_ins["programs"][1]
+
+    def work(_: int) -> tuple[int, int, str]:
+        with trust.client() as client:
+            form = {"grant_type": "client_credentials", "session_label": "workers"}
+            answer = client.post("/oauth2/token", data=form, auth=(one["client_id"], one["client_secret"]))
+            bearer = {"authorization": f"Bearer {answer.json().get('access_token', '-')}"}
+            return (
+                answer.status_code,
+                client.get(f"{FHIR}/Patient?_count=1", headers=bearer).status_code,
+                client.get(STATE, headers=bearer).text[:60],
+            )
+
+    with ThreadPoolExecutor(8) as pool:
+        seen = set(pool.map(work, range(24)))
+    assert {one[:2] for one in seen} == {(200, 200)}
+    assert len(seen) == 1, "one session serves them all"
+
+
+def test_people_who_sign_in_at_once_each_get_their_own_session(trust: RunningTrust) -> None:
+    names = ("helene.caron", "mathieu.roussel", "ines.lambert", "lucas.perrin", "julie.fontaine")
+    with ThreadPoolExecutor(5) as pool:
+        sessions = list(pool.map(lambda name: trust.sign_in(trust.person(sign_in=name)), names))
+    assert len({one.session for one in sessions}) == 5
+    for one in sessions:
+        assert one.client.get(f"{FHIR}/Patient?_count=1").status_code == 200
+        one.client.post("/session/end")
 
 
 def test_a_slot_that_was_given_to_somebody_else_refuses_the_former_ticket(besieged: RunningTrust, garrison: Company) -> None:
