@@ -11,6 +11,7 @@ import time
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from typing import Any
 
 import httpx
@@ -30,8 +31,10 @@ from journeys_cast import (
     word,
 )
 from running_trust import RunningTrust
+from test_two_people_on_one_server import Hijacked
 
 from cloister.assemble import owner_connection
+from cloister.audit import store
 
 
 @pytest.fixture(scope="module")
@@ -228,6 +231,26 @@ def test_the_log_is_append_only_and_a_change_is_named_by_verify(besieged: Runnin
             assert broken.returncode == 65, broken.stdout + broken.stderr
             assert "error:" in broken.stderr
             assert "Traceback" not in broken.stderr
+    assert cloister(besieged, "audit", "verify").returncode == 0
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can speak to the gate as a session")
+def test_a_log_that_was_rewritten_with_new_hashes_contradicts_its_signed_checkpoint(
+    besieged: RunningTrust, intruder: Administrator
+) -> None:
+    note = {"action": "read", "kind": "Patient", "object": "x", "outcome": "success", "reason": ""}
+    Hijacked(besieged, intruder, SURGERY_NURSE).say(("audit_append", {"entries": [note] * 1000}))
+    until(lambda: intruder.one("select count(*) from audit.checkpoint"), 10)
+    entry = store.row_of(intruder.rows("select * from audit.event where seq = 3")[0]).entry
+    leaf = replace(entry, object="nobody").leaf()
+    forged = ("update audit.event set object = 'nobody', leaf = $1 where seq = 3", leaf)
+    own_key = "update audit.checkpoint set signature = decode(repeat('5a', 64), 'hex')"
+    for changes in ((forged,), (forged, "update audit.checkpoint set root = $1", own_key), (own_key,)):
+        changes = tuple((one, leaf) if "$1" in one and isinstance(one, str) else one for one in changes)
+        with intruder.kept("audit.event", "audit.checkpoint"):
+            intruder.change("set local session_replication_role = replica", *changes)
+            broken = cloister(besieged, "audit", "verify")
+            assert broken.returncode == 65, (changes, broken.stdout, broken.stderr)
     assert cloister(besieged, "audit", "verify").returncode == 0
 
 
