@@ -48,11 +48,16 @@ class Chart:
         self.patient = patient
         self._room = room
         self._id = dossier.id
+        self._known = dossier
         self._fresh = True  # it was fetched for this chart a moment ago
 
     async def _dossier(self) -> Dossier:
         fresh, self._fresh = not self._fresh, False
-        return (await self._room.dossiers.open([self._id], fresh=fresh))[self._id]
+        found = (await self._room.dossiers.open([self._id], fresh=fresh)).get(self._id)
+        if found is None:
+            raise await self._room.dossiers.absent(self._known)
+        self._known = found
+        return found
 
     async def all(self, type: str, *, newest: int | None = None) -> list[Stored]:
         """Every current resource of a type, newest clinical date first; `newest` limits the number."""

@@ -204,6 +204,21 @@ class Dossiers:
         ids = list({row[1]: None for row in rows})
         await self._take_over(rows, _Known(ids, [0] * len(ids), [0] * len(ids)))
 
+    async def again(self, dossier: Dossier) -> Dossier:
+        """An opened dossier as it is now."""
+        found = (await self.open([dossier.id], fresh=True)).get(dossier.id)
+        if found is None:
+            raise await self.absent(dossier)
+        return found
+
+    async def absent(self, dossier: Dossier) -> Forged | Denied:
+        """Why nothing comes any more of a dossier that was opened: the grant has ended meanwhile, or somebody took the rows away."""
+        present = set(await self._gate.call("zones"))
+        if dossier.zones & self._held() & present:
+            return Forged(Refusal.MISSING_ROW)
+        self._forget(dossier.id)
+        return Denied("This record is not open to you any more.", hint="Ask your access officer.", reason=Refusal.GRANT_REVOKED)
+
     async def rows(self, pairs: Sequence[tuple[Dossier, Line]], audit: Notes) -> tuple[list[Stored | None], set[bytes]]:
         """The resources of these lines, verified, and the dossiers whose head had moved; those are of now afterwards.
 
@@ -232,8 +247,8 @@ class Dossiers:
             heads = dict(zip(known.ids, known.seqs, strict=True))
             for place, (dossier, line) in enumerate(part, start=1):
                 answer = answered.get(place)
-                if answer is None:  # not even the dossier: this session's grant has ended, or the dossier was removed
-                    raise Forged(Refusal.MISSING_ROW)
+                if answer is None:
+                    raise await self.absent(dossier)
                 if answer[0] != heads[dossier.id]:
                     moved.add(dossier.id)
                 stored.append(self._one(dossier, line, answer, moved=dossier.id in moved))

@@ -75,7 +75,7 @@ class Finder:
                 if ("Patient", id) in located:
                     self._patients[id] = (now, located["Patient", id])
                 else:
-                    self._check_missing("Patient", id)
+                    await self._check_missing("Patient", id)
         return {id: self._patients[id][1] for id in ids if id in self._patients}
 
     async def locate(self, places: Sequence[tuple[str, str]]) -> dict[tuple[str, str], list[bytes]]:
@@ -109,7 +109,7 @@ class Finder:
             found = opened[dossier].line(type, id) if dossier in opened else None
             if found is not None:
                 return opened[dossier], found
-        self._check_missing(type, id)
+        await self._check_missing(type, id)
         raise not_found(type, id)
 
     async def read(self, type: str, id: str, audit: Notes) -> Stored:
@@ -130,7 +130,7 @@ class Finder:
             opened = await self._dossiers.open([one[0] for one in answers], at_least={one[0]: one[6] for one in answers})
             able = [one for one in answers if one[0] in opened]
             if not able:
-                self._check_missing(type, id)
+                await self._check_missing(type, id)
                 raise not_found(type, id)
             dossier_id, _, version, key_no, dict_no, sealed, seq = min(able, key=lambda one: self._rank(opened.get(one[0])))
             dossier = opened[dossier_id]
@@ -164,18 +164,15 @@ class Finder:
             (stored,), _ = await self._dossiers.rows([(dossier, line)], audit)
             if stored is not None:
                 return stored
-            opened = await self._dossiers.open([dossier.id], fresh=True)
-            if dossier.id not in opened:  # this session's grant has ended meanwhile
-                raise not_found(*place)
-            dossier = opened[dossier.id]
+            dossier = await self._dossiers.again(dossier)
             line = dossier.line(*place) or line
         raise Busy("This record is being written too quickly to be read.", hint="Try again.")
 
-    def _check_missing(self, type: str, id: str) -> None:
+    async def _check_missing(self, type: str, id: str) -> None:
         """No row came: that is a refusal, not a 404, where an opened dossier's index says that there must be one."""
         for dossier in self._dossiers.opened:
             if dossier.line(type, id) is not None:
-                raise Forged(Refusal.MISSING_ROW)
+                raise await self._dossiers.absent(dossier)
 
 
 def not_found(type: str, id: str, *, deleted: bool = False) -> NotFound:

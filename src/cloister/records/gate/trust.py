@@ -162,7 +162,13 @@ async def readers(call: Call, arguments: Readers) -> Any:
     return await fetch(call, READERS, call.zones, arguments.dossier)
 
 
+async def zones(call: Call, arguments: Nothing) -> Any:
+    """The zones of the caller as the gate knows them now: how a session tells an ended grant from a removed row."""
+    return list(call.zones)
+
+
 STATEMENTS: Final = (
+    Statement("zones", Nothing, zones),
     Statement("trust_material", Nothing, trust_material),
     Statement("certificates", Hashes, certificates),
     Statement("unlocker_add", AddUnlocker, unlocker_add, noted_first=False),
