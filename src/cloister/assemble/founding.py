@@ -3,7 +3,8 @@
 The certificate root mandates who certifies, the access root who grants; nobody holds both. A root's private half
 is written only sealed under its own passphrase (Argon2id), which is handed out once. The officers' keys exist in
 this process's memory for the length of the ceremony, and afterwards only sealed, like everybody's.
-Officers and operators are granted nothing: they open no zone.
+Certificate officers and operators are granted nothing. Access officers hold every zone's key in order to pass it on, by
+the access root's word, because nobody grants to oneself; they read nothing with it.
 """
 
 from __future__ import annotations
@@ -42,6 +43,7 @@ CERTIFICATE_DAYS: Final = 1095
 GRANT_LIFE: Final = timedelta(days=1095)
 SKEW: Final = timedelta(minutes=5)  # a server whose clock is a little behind must not refuse what was signed now
 WRITTEN_RIGHT: Final = "write"
+HELD_RIGHT: Final = "hold"
 FOUNDING: Final = "founding"
 
 Progress = Callable[[str, int, int], None]  # what is being made, how many are done, of how many
@@ -137,7 +139,7 @@ async def found(
     officer = next(one for one in members if one.person.role == Role.ACCESS_OFFICER)
     zones = _zones(plan, roots.trust, officer.signer, now)
     progress("Granting", 0, 1)
-    granted = _grants(members, zones, roots.trust, officer.signer, now)
+    granted = _grants(members, zones, roots, officer.signer, now)
     progress("Granting", 1, 1)
     rows = enrolment.TrustRows(
         trust=store.TrustRow(
@@ -311,30 +313,40 @@ def _zone(hospital: HospitalPlan, ward: str | None, zone: str, name: str, trust:
 
 
 def _grants(
-    members: Sequence[_Member], zones: Sequence[_NewZone], trust: str, officer: envelope.Signer, now: datetime
+    members: Sequence[_Member], zones: Sequence[_NewZone], roots: _Roots, officer: envelope.Signer, now: datetime
 ) -> tuple[enrolment.GrantRow, ...]:
-    """Each person's planned zones, to read and write; the zone key sealed to exactly that person's certificate."""
-    keys = {zone.row.id: zone.key for zone in zones}
+    """Each person's planned zones, to read and write; and every zone to each access officer, to hold."""
+    by_id = {zone.row.id: zone for zone in zones}
+    root = envelope.access_root(roots.access)
     rows = []
     for one in members:
-        for zone in one.zones:
-            body = grants.sign_grant(
-                officer,
-                trust=trust,
-                zone=zone,
-                epoch=1,
-                floor=1,
-                person=one.person.id,
-                certificate=algorithms.sha256(one.certificate),
-                kem_public=one.keys.kem_public,
-                zone_key=keys[zone],
-                right=WRITTEN_RIGHT,
-                not_before=now - SKEW,
-                live_until=now + GRANT_LIFE,
-                reason=FOUNDING,
-            )
-            rows.append(enrolment.GrantRow(hash=envelope.digest(body), zone=zone, person=one.person.id, seq=1, body=body))
+        if one.person.role == Role.ACCESS_OFFICER:
+            rows += [_grant(one, zone, HELD_RIGHT, roots.trust, root, now) for zone in zones]
+        rows += [_grant(one, by_id[zone], WRITTEN_RIGHT, roots.trust, officer, now) for zone in one.zones]
     return tuple(rows)
+
+
+def _grant(one: _Member, zone: _NewZone, right: str, trust: str, signer: envelope.Signer, now: datetime) -> enrolment.GrantRow:
+    """The zone key sealed to exactly that person's certificate."""
+    body = grants.sign_grant(
+        signer,
+        trust=trust,
+        zone=zone.row.id,
+        epoch=1,
+        floor=1,
+        person=one.person.id,
+        certificate=algorithms.sha256(one.certificate),
+        kem_public=one.keys.kem_public,
+        zone_key=zone.key,
+        right=right,
+        not_before=now - SKEW,
+        live_until=now + GRANT_LIFE,
+        reason=FOUNDING,
+    )
+    return enrolment.GrantRow(
+        hash=envelope.digest(body), zone=zone.row.id, person=one.person.id, seq=1, body=body,
+        right=right, not_before=now - SKEW, live_until=now + GRANT_LIFE,
+    )  # fmt: skip
 
 
 def _hospitals(plan: TrustPlan) -> tuple[store.Hospital, ...]:

@@ -61,7 +61,11 @@ _WARD_STAFF: Final[dict[str, tuple[tuple[str, str, str], ...]]] = {
 }  # fmt: skip
 _OFFICERS: Final = (
     ("Bénédicte Arnaud", "Dr", Role.ACCESS_OFFICER, "en"),
+    ("Étienne Roche", "Dr", Role.ACCESS_OFFICER, "fr"),
     ("Sébastien Lemoine", "", Role.CERTIFICATE_OFFICER, "en"),
+    ("Laure Besson", "", Role.CERTIFICATE_OFFICER, "fr"),
+    ("Agnès Maillard", "", Role.PRIVACY_OFFICER, "en"),
+    ("Vincent Aubry", "", Role.MANAGEMENT, "en"),
     ("Damien Colin", "", Role.IT_OPERATOR, "en"),
 )
 _PLAIN: Final = str.maketrans("àâäçéèêëîïôöùûüÿÉÈÀÇ", "aaaceeeeiioouuuyEEAC")

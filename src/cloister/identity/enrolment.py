@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass, field
+from datetime import datetime
 from typing import Any, Final
 
 import asyncpg
@@ -47,7 +48,7 @@ INSERT_EPOCH: Final = """
     insert into trust.epoch (zone, epoch, body) values ($1, $2, $3)"""
 
 INSERT_GRANT: Final = """
-    insert into trust."grant" (hash, zone, person, seq, body) values ($1, $2, $3, $4, $5)"""
+    insert into trust."grant" (hash, zone, person, seq, body, "right", not_before, live_until) values ($1, $2, $3, $4, $5, $6, $7, $8)"""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -93,6 +94,9 @@ class GrantRow:
     person: str
     seq: int
     body: bytes
+    right: str
+    not_before: datetime
+    live_until: datetime
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -131,7 +135,8 @@ async def write_trust(connection: asyncpg.Connection[Any], rows: TrustRows) -> N
             zones = [(z.id, z.hospital, z.ward, z.name, json.dumps(z.policy), z.body) for z in rows.zones]
             await connection.executemany(INSERT_ZONE, zones)
             await connection.executemany(INSERT_EPOCH, [(z.id, z.epoch, z.epoch_body) for z in rows.zones])
-            await connection.executemany(INSERT_GRANT, [(g.hash, g.zone, g.person, g.seq, g.body) for g in rows.grants])
+            grants = [(g.hash, g.zone, g.person, g.seq, g.body, g.right, g.not_before, g.live_until) for g in rows.grants]
+            await connection.executemany(INSERT_GRANT, grants)
     except asyncpg.UniqueViolationError as fault:
         raise _taken() from fault
 

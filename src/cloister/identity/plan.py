@@ -27,6 +27,8 @@ class Role(StrEnum):
     NURSE = "nurse"
     ACCESS_OFFICER = "access-officer"
     CERTIFICATE_OFFICER = "certificate-officer"
+    PRIVACY_OFFICER = "privacy-officer"
+    MANAGEMENT = "management"
     IT_OPERATOR = "it-operator"
     PROGRAM = "program"
 

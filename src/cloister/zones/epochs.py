@@ -25,7 +25,7 @@ SEALED_KEY_BYTES: Final = 12 + 32 + 16
 class EpochKeys:
     """What one epoch's zone key gives."""
 
-    __slots__ = ("_key", "_link", "_seal", "commitment", "epoch", "shard", "wrap", "zone")
+    __slots__ = ("_ingest", "_key", "_link", "_seal", "commitment", "epoch", "shard", "wrap", "zone")
 
     def __init__(self, zone: str, epoch: int, key: Secret) -> None:
         raw = key.reveal()
@@ -37,6 +37,7 @@ class EpochKeys:
         self.commitment: Final = algorithms.hkdf(raw, "cloister/epoch/v1/commitment")
         self.wrap: Final = algorithms.Aead(algorithms.hkdf(raw, "cloister/epoch/v1/wrap"))
         self.shard: Final = algorithms.Aead(algorithms.hkdf(raw, "cloister/epoch/v1/shard"))
+        self._ingest: algorithms.KemPrivate | None = None
         self._link = algorithms.Aead(algorithms.hkdf(raw, "cloister/epoch/v1/link"))
         self._seal = algorithms.Aead(algorithms.hkdf(raw, "cloister/epoch/v1/index"))
 
@@ -44,6 +45,13 @@ class EpochKeys:
     def key(self) -> Secret:
         """For granting it to another person; never leaves this room otherwise."""
         return self._key
+
+    @property
+    def ingest(self) -> algorithms.KemPrivate:
+        """The zone's HPKE key of this epoch: whoever has its public half seals into the zone and reads nothing."""
+        if self._ingest is None:
+            self._ingest = algorithms.KemPrivate(algorithms.hkdf(self._key.reveal(), "cloister/epoch/v1/ingest"))
+        return self._ingest
 
     def seal_previous(self, previous: Secret) -> bytes:
         return self._link.seal(previous.reveal(), self._bound("previous"))
@@ -89,6 +97,7 @@ class Epoch:
     commitment: bytes
     index: bytes
     previous: bytes | None
+    ingest: bytes
     made: datetime
 
 
@@ -142,6 +151,7 @@ def epoch_record(
         "epoch": keys.epoch,
         "commitment": keys.commitment,
         "index": keys.seal_index_key(index_key),
+        "ingest": keys.ingest.public,
         "previous": keys.seal_previous(previous) if previous is not None else None,
         "made": _milliseconds(made),
     }
@@ -175,6 +185,7 @@ def verified_epoch(blob: bytes, public: bytes, trust: str) -> Epoch:
         commitment=body.octets("commitment", 32),
         index=body.octets("index", SEALED_KEY_BYTES),
         previous=body.octets_or_none("previous", SEALED_KEY_BYTES),
+        ingest=body.octets("ingest", algorithms.KEM_PUBLIC_BYTES),
         made=_moment(body.number("made", high=_MILLISECONDS_MAX)),
     )
     body.done()

@@ -24,7 +24,7 @@ from cloister.base.clock import Clock, system_clock
 from cloister.base.database import LOST
 from cloister.base.errors import Denied, Invalid, Unavailable
 from cloister.base.telemetry import log
-from cloister.records.gate import finding, looking, reading, trust, writing
+from cloister.records.gate import finding, looking, reading, requests, trust, writing
 from cloister.records.gate.audit_writer import AuditWriter, CheckpointKey
 from cloister.records.gate.connections import Connections
 from cloister.records.gate.sessions import Admitted, Sessions
@@ -34,11 +34,16 @@ CONNECTIONS_MAX: Final = 8
 ZONES_KEPT_SECONDS: Final = 2.0  # a revoked grant is noticed within this time
 STATEMENTS: Final[dict[str, Statement]] = {
     statement.name: statement
-    for statement in (*reading.STATEMENTS, *finding.STATEMENTS, *writing.STATEMENTS, *trust.STATEMENTS, *looking.STATEMENTS)
+    for statement in (
+        *reading.STATEMENTS,
+        *finding.STATEMENTS,
+        *writing.STATEMENTS,
+        *trust.STATEMENTS,
+        *looking.STATEMENTS,
+        *requests.STATEMENTS,
+    )
 }
-ZONES_OF: Final = """
-    select distinct g.zone from trust."grant" g join trust.person p on p.id = g.person
-     where g.person = $1 and g.revoked is null and not p.disabled order by g.zone limit 5000"""
+ZONES_OF: Final = "select z from trust.zones_of($1, $2) z order by z limit 5000"
 
 SHORT_OF_SPACE: Final = (asyncpg.DiskFullError, asyncpg.OutOfMemoryError, asyncpg.TooManyConnectionsError)
 
@@ -152,11 +157,11 @@ class Gate:
 
     async def _zones_of(self, admitted: Admitted) -> tuple[str, ...]:
         now = time.monotonic()
-        kept = self._zones.get(admitted.person)
+        kept = self._zones.get(admitted.session)
         if kept is None or now - kept[0] > ZONES_KEPT_SECONDS:
             self._sessions.check_alive(admitted)
-            kept = (now, tuple(row[0] for row in await self._database.fetch(ZONES_OF, admitted.person)))
-            self._zones[admitted.person] = kept
+            kept = (now, tuple(row[0] for row in await self._database.fetch(ZONES_OF, admitted.person, admitted.session)))
+            self._zones[admitted.session] = kept
         if admitted.ceiling is None:
             return kept[1]
         return tuple(zone for zone in kept[1] if zone in admitted.ceiling)
@@ -184,6 +189,7 @@ class Gate:
         form = _read(arguments, Dismiss, "session_dismiss")
         self._authorised(form.token, "agent")
         self._sessions.dismiss(form.session)
+        self._zones.pop(form.session, None)
 
     async def _service_audit(self, arguments: dict[str, Any]) -> None:
         form = _read(arguments, ServiceAudit, "audit_append")

@@ -1,0 +1,10 @@
+"""The offices: who may decrypt, decided and signed by people. Certificates, grants, teams, revocations, need, recovery.
+
+Works with keys and the trust's own rows only: this room has no path to a record, and none to the estate.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+__all__: Final[list[str]] = []
