@@ -8,12 +8,14 @@ lives across epochs (tokens cannot be rewrapped) and is sealed under each epoch'
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any, Final, NoReturn
 
 from cloister.base.secret import Secret
 from cloister.zones import algorithms, envelope
+from cloister.zones.grants import Offices
 from cloister.zones.packing import packed
 from cloister.zones.refusals import Forged, Refusal
 
@@ -99,6 +101,26 @@ class Epoch:
     previous: bytes | None
     ingest: bytes
     made: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class EpochSeal:
+    """An epoch's key sealed for something else than a grant: recovery, or opening in need. `body` is a signed envelope."""
+
+    kind: str  # "recovery" or "glass"
+    part: int
+    body: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class SealMaterial:
+    """What decides for whom else an epoch's key is sealed. `records` are as fetched: whoever uses one verifies it."""
+
+    trust: str
+    offices: Offices
+    zone: Zone
+    previous: tuple[EpochSeal, ...] = ()  # what the epoch before was sealed for
+    records: Mapping[str, tuple[bytes, ...]] = field(default_factory=dict)  # signed records by kind, as "recovery-set"
 
 
 def new_zone_key() -> Secret:

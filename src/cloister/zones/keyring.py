@@ -146,6 +146,27 @@ class Keyring:
         keys = self._epoch_keys(opened, epoch)
         return Secret(keys.wrap.open(wrapped, self._bound("wrap", zone, epoch, dossier, key_no)))
 
+    def passing_on(self, zone: str) -> EpochKeys:
+        """The present epoch's keys, for granting them to others: needs a grant to hold the zone, or to write in it."""
+        opened = self._zone(zone)
+        if opened.grant.right not in (Right.HOLD, Right.WRITE):
+            raise Refused(Refusal.RIGHT_MISSING)
+        if not opened.current:
+            raise Refused(Refusal.EPOCH_MISSING)
+        return opened.keys[opened.grant.epoch]
+
+    @property
+    def signer(self) -> envelope.Signer:
+        """Signs as this person, for as long as the session is unlocked."""
+        if self._signer is None:
+            raise Refused(Refusal.CLOSED)
+        return self._signer
+
+    @property
+    def offices(self) -> Offices:
+        """Who may sign what, as this session verified it; `offices.certificates` knows the certificates."""
+        return self._offices
+
     def shard_seal(self, zone: str, part_no: int, plain: bytes) -> bytes:
         """A part of the zone's identity shard: epoch (4 bytes) | nonce | ciphertext | tag."""
         opened = self._zone(zone)
@@ -165,9 +186,7 @@ class Keyring:
 
     def sign(self, label: str, body: dict[str, Any]) -> bytes:
         """The body in a signed envelope, as this person."""
-        if self._signer is None:
-            raise Refused(Refusal.CLOSED)
-        return self._signer.sign(label, body)
+        return self.signer.sign(label, body)
 
     def add_certificates(self, ders: Iterable[bytes]) -> None:
         """Learn certificates of authors; each is verified when it is first asked for."""
