@@ -70,7 +70,7 @@ def test_every_wrong_secret_is_refused(junk: bytes) -> None:
         unlockers.unwrap_unlock_key(Secret(junk), wrapped())
 
 
-@pytest.mark.parametrize("kind", ["card", "", "Passkey", "none"])
+@pytest.mark.parametrize("kind", ["smartcard", "", "Passkey", "none"])
 def test_a_kind_that_is_not_on_the_list_is_refused(kind: str) -> None:
     with refused(Refusal.ALGORITHM):
         unlockers.unwrap_unlock_key(KEK, replace(wrapped(), kind=kind))

@@ -33,6 +33,7 @@ def door_application(door: Door) -> Starlette:
             Route("/login/start", sign_in.start, methods=["POST"]),
             Route("/login/passphrase", sign_in.passphrase, methods=["POST"]),
             Route("/login/passkey", sign_in.passkey, methods=["POST"]),
+            Route("/login/card", sign_in.card, methods=["POST"]),
             Route("/login/keys", _keys(door), methods=["GET"]),
             Route("/oauth2/token", tokens.token, methods=["POST"]),
             Route("/static/{name:path}", _static(door), methods=["GET"]),

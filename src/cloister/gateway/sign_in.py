@@ -17,30 +17,35 @@ from starlette.responses import JSONResponse, Response
 from cloister.base.errors import CloisterError, Denied
 from cloister.gateway.ports import Door, note, ticket_cookie
 from cloister.gateway.requests import address_of, bytes_of, json_of, not_before, refusal_response, text_of
-from cloister.identity import Authenticator, Kind, Known, challenge, passkey, sign_in, store
+from cloister.identity import Authenticator, Kind, Known, cards, challenge, passkey, sign_in, store
 
 VERIFIER_BYTES: Final = 32
 
 
 class SignIn:
-    """The three calls of a sign-in. A flow is used once: after a refusal the browser starts again."""
+    """The calls of a sign-in. A flow is used once: after a refusal the browser starts again."""
 
     def __init__(self, door: Door) -> None:
         self._door = door
 
     async def start(self, request: Request) -> Response:
-        """POST /login/start {sign_in}: what this name may prove itself with; of the same form for a name that nobody has."""
+        """POST /login/start {sign_in, cards?}: what this name may prove itself with; of the same form for a name that nobody has.
+
+        What a card is asked takes 22 kB, so that it is sent only to a page that has a card (`cards` is true).
+        """
         door = self._door
         try:
             address = address_of(request)
             door.limits.begin(address)
-            name = sign_in.normalised(text_of(await json_of(request), "sign_in", sign_in.SIGN_IN_CHARACTERS_MAX))
+            asked = await json_of(request)
+            name = sign_in.normalised(text_of(asked, "sign_in", sign_in.SIGN_IN_CHARACTERS_MAX))
             known = self._people(await store.known(door.people, name))
             flow = door.challenges.issue(challenge.Purpose.SIGN_IN, name, now=door.clock())
             body = {
                 "flow": flow.flow,
                 "passphrase": sign_in.passphrase_parameters(known, door.secret),
                 "passkey": passkey.authentication_options(door.party, known, flow, door.secret),
+                **({"cards": cards.offers(known)} if asked.get("cards") is True else {}),
             }
             return JSONResponse(body, headers={"cache-control": "no-store"})
         except CloisterError as refused:
@@ -53,6 +58,10 @@ class SignIn:
     async def passkey(self, request: Request) -> Response:
         """POST /login/passkey {flow, assertion}: a PublicKeyCredential as JSON (WebAuthn 3, 5.1.8.1)."""
         return await self._proven(request, Kind.PASSKEY)
+
+    async def card(self, request: Request) -> Response:
+        """POST /login/card {flow, unlocker, verifier}."""
+        return await self._proven(request, Kind.CARD)
 
     @staticmethod
     def _people(known: Known) -> Known:
@@ -77,8 +86,9 @@ class SignIn:
     async def _proved(self, kind: Kind, address: str, flow: challenge.Challenge, body: dict[str, Any]) -> tuple[Known, Authenticator]:
         """Who it is and by which proof; a failure is counted and audited before it is raised."""
         door = self._door
-        await door.limits.check(address, flow.subject if kind is Kind.PASSPHRASE else None)
         known = self._people(await store.known(door.people, flow.subject))
+        guessable = kind is Kind.PASSPHRASE or (kind is Kind.CARD and cards.guessable(known, str(body.get("unlocker"))))
+        await door.limits.check(address, flow.subject if guessable else None)
         try:
             proof = self._proof(kind, known, flow, body)
             await store.mark_used(door.people, proof, now=door.clock())
@@ -92,6 +102,9 @@ class SignIn:
         door = self._door
         if kind is Kind.PASSPHRASE:
             return sign_in.prove(known, kind, bytes_of(body, "verifier", VERIFIER_BYTES), door.secret)
+        if kind is Kind.CARD:
+            verifier = bytes_of(body, "verifier", VERIFIER_BYTES)
+            return cards.prove(known, text_of(body, "unlocker", 100), verifier, door.secret, now=door.clock())
         assertion = body.get("assertion")
         return passkey.verified_authentication(door.party, known, flow, assertion if isinstance(assertion, dict) else {})
 

@@ -5,7 +5,7 @@ sign_in.passphrase_parameters(known, door_secret)            # the browser deriv
 sign_in.prove(known, Kind.PASSPHRASE, verifier, door_secret)   # an Authenticator, or raises Denied
 """
 
-from cloister.identity import challenge, enrolment, passkey, programs, sign_in, store
+from cloister.identity import cards, challenge, enrolment, passkey, programs, sign_in, store
 from cloister.identity.person import Authenticator, Kind, Known, Person
 from cloister.identity.plan import HospitalPlan, PersonPlan, ProgramPlan, Role, TrustPlan, WardPlan
 
@@ -20,6 +20,7 @@ __all__ = [
     "Role",
     "TrustPlan",
     "WardPlan",
+    "cards",
     "challenge",
     "enrolment",
     "passkey",

@@ -9,11 +9,12 @@ from typing import Any
 
 
 class Kind(StrEnum):
-    """Kinds of authenticator; each has an unlocker of the same kind and id (zones room). A card comes later."""
+    """Kinds of authenticator; each has an unlocker of the same kind and id (zones room)."""
 
     PASSPHRASE = "passphrase"
     PASSKEY = "passkey"
     SERVICE = "service"
+    CARD = "card"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

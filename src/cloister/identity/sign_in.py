@@ -59,7 +59,11 @@ def passphrase_parameters(known: Known, door_secret: Secret) -> dict[str, Any]:
 
 def prove(known: Known, kind: Kind, offered: bytes, door_secret: Secret) -> Authenticator:
     """The authenticator whose verifier this is; raises the one refusal otherwise."""
-    stored = _latest(known, kind)
+    return prove_by(known, _latest(known, kind), offered, door_secret)
+
+
+def prove_by(known: Known, stored: Authenticator | None, offered: bytes, door_secret: Secret) -> Authenticator:
+    """The same for one authenticator; None does the same work."""
     expected = imitation(door_secret, "imitated-verifier", known.sign_in)
     if stored is not None and stored.verifier is not None:
         expected = stored.verifier

@@ -1,7 +1,8 @@
 """The primitives, each by one name: the built-in list of algorithms. Spec: docs/spec/zones.md 3.
 
 AES-256-GCM (SP 800-38D), HPKE base mode (RFC 9180) with MLKEM768-X25519 (0x647a), HKDF-SHA-256 and
-AES-256-GCM, Ed25519 (RFC 8032), HKDF-SHA-256 (RFC 5869), HMAC-SHA-256, Argon2id (RFC 9106).
+AES-256-GCM, Ed25519 (RFC 8032), HKDF-SHA-256 (RFC 5869), HMAC-SHA-256, Argon2id (RFC 9106); for keys that live
+in cards ECDH on P-256 and P-384 (SP 800-56A), beside ML-KEM-768 (FIPS 203) in software.
 With certificates.py the only file that imports `cryptography`. No algorithm is ever read from an object.
 """
 
@@ -18,11 +19,13 @@ from typing import Final, NoReturn
 import cryptography.hazmat.backends.openssl.backend  # noqa: F401  else imported at a first use, when no file can be read any more
 from cryptography.exceptions import InvalidSignature, InvalidTag
 from cryptography.hazmat.primitives import hpke
+from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
 from cryptography.hazmat.primitives.asymmetric.mlkem import MLKEM768PrivateKey, MLKEM768PublicKey
 from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey, X25519PublicKey
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from cryptography.hazmat.primitives.kdf.argon2 import Argon2id
+from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
 from cloister.base.errors import Invalid
 from cloister.zones.refusals import Forged, Refusal
@@ -210,3 +213,60 @@ def argon2id(passphrase: bytes, salt: bytes, *, passes: int = 3, memory_kib: int
     """RFC 9106, 32 bytes. The defaults are its second recommended set; floors are the caller's (unlockers.py)."""
     with _one_derivation:
         return Argon2id(salt=salt, length=KEY_BYTES, iterations=passes, lanes=lanes, memory_cost=memory_kib).derive(passphrase)
+
+
+# --- the halves of a key that is part card, part software ---------------------------------------------
+
+P256: Final = "P-256"
+P384: Final = "P-384"
+_CURVES: Final[dict[str, ec.EllipticCurve]] = {P256: ec.SECP256R1(), P384: ec.SECP384R1()}
+
+
+def _curve(name: str) -> ec.EllipticCurve:
+    if name not in _CURVES:
+        raise Forged(Refusal.ALGORITHM)
+    return _CURVES[name]
+
+
+def _point(curve: str, public: bytes) -> ec.EllipticCurvePublicKey:
+    """An uncompressed point (SEC 1, 2.3.4); one that is not on the curve is Forged(malformed)."""
+    known = _curve(curve)
+    if len(public) != 1 + 2 * ((known.key_size + 7) // 8):
+        raise Forged(Refusal.MALFORMED)
+    try:
+        return ec.EllipticCurvePublicKey.from_encoded_point(known, public)
+    except ValueError:
+        raise Forged(Refusal.MALFORMED) from None
+
+
+def _raw_point(key: ec.EllipticCurvePublicKey) -> bytes:
+    return key.public_bytes(Encoding.X962, PublicFormat.UncompressedPoint)
+
+
+def ecdh_new(curve: str) -> bytes:
+    """A private scalar, big-endian; for keys that are kept in software."""
+    known = _curve(curve)
+    return ec.generate_private_key(known).private_numbers().private_value.to_bytes((known.key_size + 7) // 8, "big")
+
+
+def _scalar(curve: str, private: bytes) -> ec.EllipticCurvePrivateKey:
+    try:
+        return ec.derive_private_key(int.from_bytes(private, "big"), _curve(curve))
+    except ValueError:
+        raise Forged(Refusal.MALFORMED) from None
+
+
+def ecdh_public(curve: str, private: bytes) -> bytes:
+    return _raw_point(_scalar(curve, private).public_key())
+
+
+def ecdh(curve: str, private: bytes, public: bytes) -> bytes:
+    """The x-coordinate, as CKM_ECDH1_DERIVE gives it without a derivation function; never a key by itself."""
+    return _scalar(curve, private).exchange(ec.ECDH(), _point(curve, public))
+
+
+def ecdh_towards(curve: str, public: bytes) -> tuple[bytes, bytes]:
+    """(ephemeral public key, shared secret) towards the holder of `public`."""
+    there = _point(curve, public)
+    ephemeral = ec.generate_private_key(_curve(curve))
+    return _raw_point(ephemeral.public_key()), ephemeral.exchange(ec.ECDH(), there)

@@ -1,8 +1,8 @@
 """Unlockers: the ways to open a person's private keys. Spec: docs/spec/zones.md 5.
 
 An unlocker wraps the person's random unlock key under a key-encryption key (KEK) that only its holder can
-make again: from a passphrase (Argon2id, in the browser), a passkey's PRF output, or a program's secret.
-A person has at least two; adding or removing one touches nothing else. The kind `card` is kept free.
+make again: from a passphrase (Argon2id, in the browser), a passkey's PRF output, a smartcard (cards.py), or a program's
+secret. A person has at least two; adding or removing one touches nothing else.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ from typing import Any, Final
 
 from cloister.base.secret import Secret
 from cloister.zones import algorithms
+from cloister.zones.cards import Profile, checked_card_params, passphrase_params
 from cloister.zones.cbor import encoded
 from cloister.zones.packing import packed
 from cloister.zones.refusals import Forged, Refusal, Refused
@@ -34,6 +35,7 @@ class UnlockerKind(StrEnum):
     PASSPHRASE = "passphrase"
     PASSKEY = "passkey"
     SERVICE = "service"
+    CARD = "card"
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,12 +71,24 @@ def checked_passphrase_params(params: dict[str, Any]) -> tuple[bytes, int, int, 
     return salt, params["passes"], params["memory_kib"], params["lanes"]
 
 
-def passphrase_secrets(passphrase: str, params: dict[str, Any]) -> tuple[Secret, bytes]:
-    """The KEK, and the verifier that the door compares (by its hash): neither tells the other."""
+def check_params(kind: str, params: dict[str, Any]) -> None:
+    """Refused(weak-parameters) where parameters decide how strong an unlocker is, and are not as strong as they must be."""
+    if kind == UnlockerKind.PASSPHRASE:
+        checked_passphrase_params(params)
+    elif kind == UnlockerKind.CARD and checked_card_params(params) is Profile.SIGN:
+        checked_passphrase_params(passphrase_params(params))
+
+
+def passphrase_root(passphrase: str, params: dict[str, Any]) -> bytes:
+    """Argon2id of what a person types, the same however its accents were typed."""
     salt, passes, memory_kib, lanes = checked_passphrase_params(params)
     text = unicodedata.normalize("NFKC", passphrase).encode("utf-8", "surrogatepass")
-    root = algorithms.argon2id(text, salt, passes=passes, memory_kib=memory_kib, lanes=lanes)
-    return _secrets(root, UnlockerKind.PASSPHRASE)
+    return algorithms.argon2id(text, salt, passes=passes, memory_kib=memory_kib, lanes=lanes)
+
+
+def passphrase_secrets(passphrase: str, params: dict[str, Any]) -> tuple[Secret, bytes]:
+    """The KEK, and the verifier that the door compares (by its hash): neither tells the other."""
+    return _secrets(passphrase_root(passphrase, params), UnlockerKind.PASSPHRASE)
 
 
 def passkey_kek(prf: bytes) -> Secret:
@@ -102,8 +116,7 @@ def session_unlock_info(session_id: str) -> bytes:
 
 
 def wrap_unlock_key(kek: Secret, unlocker_id: str, person: str, kind: str, params: dict[str, Any], unlock_key: Secret) -> Unlocker:
-    if kind == UnlockerKind.PASSPHRASE:
-        checked_passphrase_params(params)
+    check_params(kind, params)
     commitment, key = _keys(kek)
     sealed = commitment + algorithms.aead_seal(key, unlock_key.reveal(), _bound(unlocker_id, person, kind, params))
     return Unlocker(unlocker_id, person, kind, dict(params), sealed)
@@ -117,8 +130,7 @@ def unwrap_unlock_key(kek: Secret, unlocker: Unlocker) -> Secret:
     """
     if unlocker.kind not in set(UnlockerKind):
         raise Forged(Refusal.ALGORITHM)
-    if unlocker.kind == UnlockerKind.PASSPHRASE:
-        checked_passphrase_params(unlocker.params)
+    check_params(unlocker.kind, unlocker.params)
     if len(kek) != 32:
         raise Forged(Refusal.WRONG_KEY, hint="Try again.")
     commitment, key = _keys(kek)

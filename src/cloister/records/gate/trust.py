@@ -67,7 +67,7 @@ class AddUnlocker(Arguments):
     """A further way to open one's own keys; only ever for the calling person."""
 
     id: Annotated[str, Meta(min_length=1, max_length=100)]
-    kind: Annotated[str, Meta(pattern="^(passphrase|passkey)$")]
+    kind: Annotated[str, Meta(pattern="^(passphrase|passkey|card)$")]
     params: dict[str, Any]
     sealed: Annotated[bytes, Meta(max_length=4096)]
     verifier: Annotated[bytes, Meta(max_length=32)] | None = None
