@@ -3,7 +3,7 @@
 Keys leave this room only as `Secret` or inside an opaque object. Spec: docs/spec/zones.md.
 """
 
-from cloister.zones import algorithms, bundle, certificates, commits, compression, dossiers, envelope, epochs, grants, unlockers
+from cloister.zones import algorithms, bundle, certificates, commits, compression, dossiers, envelope, epochs, grants, teams, unlockers
 from cloister.zones.certificates import TrustRoots
 from cloister.zones.dossiers import DossierKey
 from cloister.zones.keyring import Keyring, TrustMaterial
@@ -25,5 +25,6 @@ __all__ = [
     "envelope",
     "epochs",
     "grants",
+    "teams",
     "unlockers",
 ]

@@ -47,6 +47,11 @@ class Refusal(StrEnum):
     GRANT_EXPIRED = "grant-expired"
     GRANT_REVOKED = "grant-revoked"
     GRANT_REPLAYED = "grant-replayed"  # an older grant than the newest for the same person and zone
+    TEAM_MISSING = "team-missing"
+    MEMBERSHIP_MISSING = "membership-missing"
+    MEMBERSHIP_NOT_YET = "membership-not-yet"
+    MEMBERSHIP_EXPIRED = "membership-expired"
+    MEMBERSHIP_REVOKED = "membership-revoked"
     ABOVE_CEILING = "above-ceiling"
     EPOCH_FLOOR = "epoch-floor"
     EPOCH_MISSING = "epoch-missing"
@@ -91,6 +96,11 @@ _SENTENCES: Final[dict[Refusal, str]] = {
     Refusal.GRANT_EXPIRED: "The grant has ended.",
     Refusal.GRANT_REVOKED: "The grant was revoked.",
     Refusal.GRANT_REPLAYED: "A newer grant has replaced this one.",
+    Refusal.TEAM_MISSING: "The team's record is not known.",
+    Refusal.MEMBERSHIP_MISSING: "You are not a member of this team now.",
+    Refusal.MEMBERSHIP_NOT_YET: "The membership does not hold yet.",
+    Refusal.MEMBERSHIP_EXPIRED: "The membership has ended.",
+    Refusal.MEMBERSHIP_REVOKED: "The membership was revoked.",
     Refusal.ABOVE_CEILING: "The grant gives more than its officer may give.",
     Refusal.EPOCH_FLOOR: "This is older than the grant allows to open.",
     Refusal.EPOCH_MISSING: "The zone's key generation is not known.",
