@@ -31,7 +31,7 @@ def test_a_psychiatric_nurse_opens_only_her_own_ward() -> None:
 
 def test_officers_and_the_it_operator_open_no_zone() -> None:
     offices = {person.role: person for person in demo_plan("seed").people if person.role not in (Role.DOCTOR, Role.NURSE)}
-    assert set(offices) == {Role.ACCESS_OFFICER, Role.CERTIFICATE_OFFICER, Role.IT_OPERATOR}
+    assert set(offices) == {Role.ACCESS_OFFICER, Role.CERTIFICATE_OFFICER, Role.PRIVACY_OFFICER, Role.MANAGEMENT, Role.IT_OPERATOR}
     assert not any(person.zones for person in offices.values())
 
 

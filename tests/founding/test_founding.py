@@ -93,8 +93,16 @@ async def test_two_people_of_one_zone_share_its_key_and_two_zones_share_none(cer
     assert adele.unwrap("saint-roch-cardiology", 1, "d-1", 1, wrapped) == dossier_key
 
 
-@pytest.mark.parametrize("who", [ARNAUD, LEMOINE, COLIN], ids=lambda who: who.name)
-async def test_officers_and_operators_have_keys_of_their_own_and_open_no_zone(ceremony: Ceremony, who: PersonPlan) -> None:
+async def test_an_access_officer_keeps_every_zone_s_key_and_reads_with_none_of_them(ceremony: Ceremony) -> None:
+    keyring = await ceremony.keyring(ARNAUD.id)
+    assert keyring.refused == []
+    assert {held.zone for held in keyring.zones} == set(PLAN.zones)
+    assert not any(keyring.can(zone, right) for zone in PLAN.zones for right in ("read", "write"))
+    assert await ceremony.connection.fetchval("select count(*) from trust.zones_of($1, '')", ARNAUD.id) == 0
+
+
+@pytest.mark.parametrize("who", [LEMOINE, COLIN], ids=lambda who: who.name)
+async def test_certificate_officers_and_operators_have_keys_of_their_own_and_open_no_zone(ceremony: Ceremony, who: PersonPlan) -> None:
     keyring = await ceremony.keyring(who.id)
     assert keyring.zones == []
     assert await ceremony.connection.fetchval('select count(*) from trust."grant" where person = $1', who.id) == 0

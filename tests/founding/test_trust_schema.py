@@ -43,11 +43,19 @@ async def test_the_gate_reads_all_and_changes_unlockers_only(founded: asyncpg.Co
         assert await allowed(founded, "cloister_gate", f"delete from trust.{table} where false") == (table == "unlocker")
     assert await allowed(founded, "cloister_gate", "update trust.unlocker set label = 'x'")
     assert not await allowed(founded, "cloister_gate", "update trust.person set role = 'doctor'")
-    assert not await allowed(founded, "cloister_gate", 'update trust."grant" set revoked = null')
+    for column in ("body", "person", "live_until"):
+        assert not await allowed(founded, "cloister_gate", f'update trust."grant" set {column} = {column}')
     for table in ("certificate", '"grant"', "epoch", "zone", "mandate", "unlocker"):
         assert await allowed(founded, "cloister_gate", f"insert into trust.{table} select * from trust.{table} where false")
     for table in ("trust", "person", "identity"):
         assert not await allowed(founded, "cloister_gate", f"insert into trust.{table} select * from trust.{table} where false")
+
+
+async def test_the_gate_ends_a_grant_and_never_brings_it_back(founded: asyncpg.Connection[Any]) -> None:
+    assert await allowed(founded, "cloister_gate", 'update trust."grant" set revoked = now()')
+    await founded.execute('update trust."grant" set revoked = now()')
+    assert not await allowed(founded, "cloister_gate", 'update trust."grant" set revoked = null')
+    assert not await allowed(founded, "cloister_gate", "update trust.\"grant\" set revoked = now() + interval '1 hour'")
 
 
 async def test_the_controller_proves_people_and_never_sees_a_sealed_key(founded: asyncpg.Connection[Any]) -> None:

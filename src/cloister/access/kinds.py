@@ -23,6 +23,11 @@ class Page(StrEnum):
     CHART = "chart"
     ACCOUNT = "account"
     CONSOLE = "console"
+    ASKING = "asking"  # clinicians ask for a zone
+    CERTIFYING = "certifying"  # certificate officers
+    GRANTING = "granting"  # access officers
+    PRIVACY = "privacy"  # privacy officers
+    RECOVERY = "recovery"  # the three parties of a recovery: IT, medical, management
 
 
 def _kinds(names: str) -> frozenset[str]:

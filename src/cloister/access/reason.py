@@ -19,6 +19,7 @@ class Reason(StrEnum):
     AUDIT_READ_ONLY = "audit-read-only"
     PURPOSE_NOT_TREATMENT = "purpose-not-treatment"
     OPERATORS_ONLY = "operators-only"
+    OTHER_OFFICE = "other-office"
     PROGRAM_WITHOUT_PAGES = "program-without-pages"
 
 
@@ -63,6 +64,10 @@ SENTENCES: Final[dict[Reason, dict[str, tuple[str, str]]]] = {
     Reason.OPERATORS_ONLY: {
         "en": ("Only an IT operator looks at what the database holds.", "Ask the IT operator to show it to you."),
         "fr": ("Seul un exploitant informatique regarde ce que contient la base.", "Demandez-lui de vous le montrer."),
+    },
+    Reason.OTHER_OFFICE: {
+        "en": ("This page belongs to an office that you do not hold.", "Ask the officer whose page it is."),
+        "fr": ("Cette page appartient à une fonction que vous n'exercez pas.", "Adressez-vous au responsable dont c'est la page."),
     },
     Reason.PROGRAM_WITHOUT_PAGES: {
         "en": ("Programs have no screens.", "Use the FHIR address, /fhir/R4."),

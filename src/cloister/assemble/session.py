@@ -62,6 +62,8 @@ class Workplace:
             wards=wards_of(runtime.keyring.zones, directory["wards"], directory["hospitals"]),
             idle_lock_seconds=runtime.assignment.idle_lock_seconds,
             party=self._party,
+            opened=runtime.keyring,
+            directory=directory,
         )
 
 

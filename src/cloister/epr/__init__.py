@@ -5,7 +5,7 @@ What lies under it: cloister.records. What draws around it: cloister.web.
 
 from cloister.epr.catalogue import MODULES
 from cloister.epr.kit.access import CLINICAL_ROLES
-from cloister.epr.kit.module import Card, Event, Module
+from cloister.epr.kit.module import Card, Event, Link, Module
 from cloister.epr.kit.visit import KIT_FOLDER, Visit, Ward
 from cloister.epr.kit.words import LANGUAGES, Catalogue, Words, read_catalogue
 
@@ -17,6 +17,7 @@ __all__ = [
     "Card",
     "Catalogue",
     "Event",
+    "Link",
     "Module",
     "Visit",
     "Ward",

@@ -25,6 +25,7 @@ from cloister.epr import CLINICAL_ROLES, LANGUAGES, Visit
 from cloister.web import account, console
 from cloister.web.desk import Desk, DeskOf
 from cloister.web.headers import PAGE_HEADERS
+from cloister.web.offices import LINKS, ROUTES, STARTS
 from cloister.web.pages import Pages
 
 Handler = Callable[[Request], Awaitable[Response]]
@@ -44,6 +45,7 @@ def workspace(pages: Pages, desk_of: DeskOf, *, routes: Sequence[BaseRoute] = ()
         Route("/account/passkeys/start", _guarded(Page.ACCOUNT, account.start_passkey), methods=["POST"]),
         Route("/account/passkeys", _guarded(Page.ACCOUNT, account.add_passkey), methods=["POST"]),
         Route("/console/ciphertext", _guarded(Page.CONSOLE, console.show_ciphertext), methods=["GET"]),
+        *(Route(one.path, _guarded(one.page, one.handler), methods=list(one.methods)) for one in ROUTES),
         Route("/language/{language}", _choose_language, methods=["POST"]),
         Route("/here", _here, methods=["GET"]),
         *routes,
@@ -69,6 +71,8 @@ async def _start(pages: Pages, request: Request) -> Response:
     for module in pages.modules:
         if module.start and visit.may(module.roles):
             return await module.start(request)
+    if visit.actor.role in STARTS:
+        return RedirectResponse(STARTS[visit.actor.role], status_code=303)
     if visit.actor.role == "it-operator":
         return RedirectResponse("/console/ciphertext", status_code=303)
     return visit.page("start.html", nav="/")
@@ -142,7 +146,8 @@ def visit_of(request: Request, pages: Pages, desk: Desk) -> Visit:
     now = desk.clock()
 
     def draw(template: str, context: Mapping[str, Any]) -> str:
-        links = [link for module in pages.modules for link in module.top if desk.actor.role in link.roles]
+        every = (*(link for module in pages.modules for link in module.top), *LINKS)
+        links = [link for link in every if desk.actor.role in link.roles]
         shell = {
             "me": desk.actor,
             "trust": desk.trust,

@@ -8,11 +8,13 @@ from typing import Any, Protocol
 
 from cloister.access import Actor, Policy
 from cloister.base.clock import Clock, system_clock
+from cloister.base.errors import Denied
 from cloister.base.wire import Caller
 from cloister.epr import Ward
 from cloister.identity import passkey
 from cloister.records import Records
 from cloister.web.enrolment import Enrolments
+from cloister.zones import Keyring
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -30,6 +32,15 @@ class Desk:
     party: passkey.RelyingParty
     clock: Clock = system_clock
     enrolments: Enrolments = field(default_factory=Enrolments)
+    opened: Keyring | None = None
+    directory: Mapping[str, Any] = field(default_factory=dict)  # names of people, hospitals, wards and zones
+
+    @property
+    def keyring(self) -> Keyring:
+        """For the offices' acts, which sign and pass keys on."""
+        if self.opened is None:
+            raise Denied("This session is locked.", hint="Unlock it, or sign in again.", reason="locked")
+        return self.opened
 
 
 DeskOf = Callable[[Any], Desk]  # the session runtime to its desk

@@ -7,7 +7,7 @@ nothing behind, and the gate answers a third more calls a second without that.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 import asyncpg
@@ -58,6 +58,23 @@ class Connections:
 
     async def execute(self, sql: str, *values: Any) -> None:
         await self.fetch(sql, *values)
+
+    async def together(self, steps: Sequence[tuple[str, tuple[Any, ...]]]) -> list[list[Any]]:
+        """Several statements in one transaction. One that returns no row ends it: asyncpg.NoDataFoundError, and nothing was done."""
+        async with self._free:
+            connection = await self._take()
+            try:
+                async with connection.transaction():
+                    answers = []
+                    for sql, values in steps:
+                        answers.append(await connection.fetch(sql, *values))
+                        if not answers[-1]:
+                            raise asyncpg.NoDataFoundError("a statement found nothing to do")
+            except BaseException as failed:  # noqa: B036 - the same edge
+                self._give_back(connection, failed)
+                raise
+            self._idle.append(connection)
+            return answers
 
     async def _take(self) -> asyncpg.Connection[Any]:
         while self._idle:

@@ -24,7 +24,7 @@ from cloister.base.clock import Clock, system_clock
 from cloister.base.database import LOST
 from cloister.base.errors import Denied, Invalid, Unavailable
 from cloister.base.telemetry import log
-from cloister.records.gate import finding, looking, reading, requests, trust, writing
+from cloister.records.gate import finding, looking, officers, offices, reading, requests, trust, writing
 from cloister.records.gate.audit_writer import AuditWriter, CheckpointKey
 from cloister.records.gate.connections import Connections
 from cloister.records.gate.sessions import Admitted, Sessions
@@ -41,6 +41,8 @@ STATEMENTS: Final[dict[str, Statement]] = {
         *trust.STATEMENTS,
         *looking.STATEMENTS,
         *requests.STATEMENTS,
+        *offices.STATEMENTS,
+        *officers.STATEMENTS,
     )
 }
 ZONES_OF: Final = "select z from trust.zones_of($1, $2) z order by z limit 5000"
@@ -81,6 +83,13 @@ class ServiceNote(Struct, frozen=True, forbid_unknown_fields=True):
 class ServiceAudit(Struct, frozen=True, forbid_unknown_fields=True):
     token: str
     entries: Annotated[list[ServiceNote], Meta(max_length=2000)]
+
+
+class ServicePut(Struct, frozen=True, forbid_unknown_fields=True):
+    """Mandates, which a root signs at the machine's own command line."""
+
+    token: str
+    objects: Annotated[list[offices.Mandate], Meta(min_length=1, max_length=100)]
 
 
 class SessionAudit(Struct, frozen=True, forbid_unknown_fields=True):
@@ -143,6 +152,8 @@ class Gate:
             zones=await self._zones_of(admitted),
             database=self._database,
         )
+        if statement.notes is not None:
+            await self._note(admitted, statement.notes(form))
         if not form.audit:
             return await statement.run(call, form)
         if statement.noted_first:
@@ -202,11 +213,21 @@ class Gate:
             ]
         )
 
+    async def _service_put(self, arguments: dict[str, Any]) -> None:
+        form = _read(arguments, ServicePut, "trust_put")
+        source = self._authorised(form.token, "controller")
+        now = self._clock()
+        put = offices.TrustPut(objects=list(form.objects))
+        notes = [Entry(now, "root", "", n.action, n.kind, n.object, n.outcome, n.reason, source) for n in offices.notes_of(put)]
+        await self._writer.append(notes)
+        await offices.put(self._database, put.objects)
+
 
 _SERVICE: Final = {
     "session_admit": Gate._session_admit,
     "session_dismiss": Gate._session_dismiss,
     "audit_append": Gate._service_audit,
+    "trust_put": Gate._service_put,
 }
 
 

@@ -6,7 +6,7 @@ trust."grant"; nothing that a session sends can widen them.
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from typing import Annotated, Any, Final
 
@@ -69,12 +69,16 @@ Run = Callable[[Call, Any], Awaitable[Any]]
 
 @dataclass(frozen=True, slots=True)
 class Statement:
-    """`noted_first`: the notes are written while it runs and before its answer; otherwise after it has succeeded."""
+    """`noted_first`: the notes are written while it runs and before its answer; otherwise after it has succeeded.
+
+    `notes`: what the gate itself notes about the arguments, durable before the statement begins.
+    """
 
     name: str
     arguments: type[Arguments]
     run: Run
     noted_first: bool = True
+    notes: Callable[[Any], Sequence[Note]] | None = None
 
 
 async def fetch(call: Call, sql: str, *values: Any) -> list[tuple[Any, ...]]:
