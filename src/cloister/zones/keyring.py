@@ -20,6 +20,7 @@ from cloister.zones.epochs import Epoch, EpochKeys, Zone, verified_epoch, verifi
 from cloister.zones.grants import RANK, Grant, Offices, Right, authorised_grant, check_moment
 from cloister.zones.packing import packed
 from cloister.zones.refusals import Forged, Refusal, Refused
+from cloister.zones.teams import SUBJECT, Teams, Way
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,6 +34,9 @@ class TrustMaterial:
     epochs: Iterable[bytes] = ()
     revoked_certificates: Mapping[bytes, datetime] = field(default_factory=dict)  # hash -> since when
     revoked_grants: Iterable[bytes] = ()
+    teams: Iterable[bytes] = ()
+    memberships: Iterable[bytes] = ()
+    revoked_memberships: Iterable[bytes] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,7 +50,8 @@ class HeldZone:
     rights: frozenset[str]
     policy: dict[str, Any]
     epoch: int
-    live_until: datetime
+    live_until: datetime  # of the grant or the membership, whichever ends first
+    team: str | None = None  # through which it is held
 
 
 @dataclass(slots=True)
@@ -77,6 +82,8 @@ class Keyring:
         self._certificates = certificates
         self._offices = offices
         self._opened: dict[str, _Opened] = {}
+        self._others: dict[str, list[_Opened]] = {}  # further ways into a zone, should the best one end
+        self._teams: Teams | None = None
         self._heads: dict[str, tuple[int, bytes]] = {}
         self._signer: envelope.Signer | None = envelope.person_signer(certificate.hash, bundle.signing)
         self.certificate: Final = certificate
@@ -90,19 +97,22 @@ class Keyring:
         offices = Offices(trust, certificates, material.mandates)
         keyring = cls(bundle, trust, max(own, key=lambda one: one.not_after), certificates, offices)
         keyring.refused.extend((hashed.hex(), reason) for hashed, reason in offices.refused)
-        hashes, revoked = {one.hash for one in own}, set(material.revoked_grants)
-        zones, epochs = _by_zone(material.zones, "seq"), _by_zone(material.epochs, "epoch")
-        for grant in keyring._newest(material.grants, now):
-            try:
-                if grant.certificate not in hashes:
-                    raise Refused(Refusal.GRANT_CERTIFICATE_MISMATCH)
-                if grant.hash in revoked:
-                    raise Refused(Refusal.GRANT_REVOKED)
-                check_moment(grant, now)
-                keyring._open_zone(grant, bundle, zones.get(grant.zone, []), epochs.get(grant.zone, []))
-            except (Forged, Refused) as refused:
-                keyring.refused.append((grant.hash.hex(), refused.refusal))
+        keyring._open_zones({one.hash for one in own}, material, now)
         return keyring
+
+    def renew(self, material: TrustMaterial, now: datetime) -> None:
+        """The same keys under new trust material: zones gained, lost, of a newer epoch. Raises when the own certificate ended.
+
+        Whoever holds a zone before and after keeps it open throughout: there is no moment without it.
+        """
+        if self._bundle is None:
+            raise Refused(Refusal.CLOSED)
+        self._certificates.add(material.certificates)
+        self._certificates.revoke(material.revoked_certificates)
+        own = _own_certificates(self._bundle, self._certificates, now)
+        self._offices = Offices(self._trust, self._certificates, material.mandates)
+        self.refused[:] = [(hashed.hex(), reason) for hashed, reason in self._offices.refused]
+        self._open_zones({one.hash for one in own}, material, now)
 
     @property
     def person(self) -> str:
@@ -154,6 +164,12 @@ class Keyring:
         if not opened.current:
             raise Refused(Refusal.EPOCH_MISSING)
         return opened.keys[opened.grant.epoch]
+
+    def team(self, team: str) -> Way:
+        """A team that this person keeps or belongs to now: its seed, for naming members. An office is needed for that."""
+        if self._teams is None:
+            raise Refused(Refusal.CLOSED)
+        return self._teams.kept(team)
 
     @property
     def signer(self) -> envelope.Signer:
@@ -210,15 +226,28 @@ class Keyring:
         self._heads[commit.dossier] = (commit.seq, commit.hash)
 
     def close_ended(self, now: datetime) -> list[str]:
-        """Forget the zones whose grants have ended by now; says which."""
-        ended = [zone for zone, one in self._opened.items() if now > one.grant.live_until]
-        for zone in ended:
-            del self._opened[zone]
-        return ended
+        """Forget what has ended by now; says which zones are lost by that. Another way into one takes over."""
+        lost = []
+        for zone in [zone for zone, one in self._opened.items() if now > one.held.live_until]:
+            ways = [one for one in self._others.get(zone, ()) if now <= one.held.live_until]
+            if ways:
+                self._opened[zone], self._others[zone] = ways[0], ways[1:]
+            else:
+                del self._opened[zone]
+                self._others.pop(zone, None)
+                lost.append(zone)
+        return lost
+
+    @property
+    def next_end(self) -> datetime | None:
+        """When the next of the held zones ends."""
+        return min((one.held.live_until for one in self._opened.values()), default=None)
 
     def close(self) -> None:
         """Forget every key. Python cannot overwrite what it freed: the session's process ends with its memory."""
         self._opened.clear()
+        self._others.clear()
+        self._teams = None
         self._bundle = None
         self._signer = None
 
@@ -233,34 +262,72 @@ class Keyring:
     def _bound(self, what: str, zone: str, epoch: int, dossier: str, number: int) -> bytes:
         return packed(f"cloister/{what}/v1", self._trust.trust_id, zone, epoch, dossier, number)
 
-    def _newest(self, blobs: Iterable[bytes], now: datetime) -> list[Grant]:
-        """Each zone's newest grant to this person. Older ones are never fallen back to: the newest may have been a revocation's trace."""
-        newest: dict[str, Grant] = {}
+    def _open_zones(self, hashes: set[bytes], material: TrustMaterial, now: datetime) -> None:
+        assert self._bundle is not None
+        teams = Teams(
+            self._offices,
+            person=self.person,
+            certificates=hashes,
+            kem=self._bundle.kem,
+            teams=material.teams,
+            memberships=material.memberships,
+            revoked=set(material.revoked_memberships),
+            now=now,
+        )
+        self.refused.extend(teams.refused)
+        revoked = set(material.revoked_grants)
+        zones, epochs = _by_zone(material.zones, "seq"), _by_zone(material.epochs, "epoch")
+        found: dict[str, list[_Opened]] = {}
+        for grant in self._newest(material.grants, teams.subjects, now):
+            try:
+                way = teams.way(grant) if grant.person != self.person else None
+                if way is None and grant.certificate not in hashes:
+                    raise Refused(Refusal.GRANT_CERTIFICATE_MISMATCH)
+                if grant.hash in revoked:
+                    raise Refused(Refusal.GRANT_REVOKED)
+                check_moment(grant, now)
+                opened = self._open_zone(grant, way, zones.get(grant.zone, []), epochs.get(grant.zone, []))
+                found.setdefault(grant.zone, []).append(opened)
+            except (Forged, Refused) as refused:
+                self.refused.append((grant.hash.hex(), refused.refusal))
+        for ways in found.values():
+            ways.sort(key=_preference, reverse=True)
+        self._teams = teams
+        self._opened = {zone: ways[0] for zone, ways in found.items()}
+        self._others = {zone: ways[1:] for zone, ways in found.items() if len(ways) > 1}
+
+    def _newest(self, blobs: Iterable[bytes], subjects: set[str], now: datetime) -> list[Grant]:
+        """The newest grant in each zone to this person, and to each team. Older ones are never fallen back to: the newest may
+        have been a revocation's trace."""
+        newest: dict[tuple[str, str], Grant] = {}
         for blob in blobs:
             try:
                 grant = authorised_grant(blob, self._offices, now)
-                if grant.person != self.person:
-                    raise Refused(Refusal.GRANT_OTHER_PERSON)
+                if grant.person != self.person and grant.person not in subjects:
+                    team = grant.person.startswith(SUBJECT)
+                    raise Refused(Refusal.MEMBERSHIP_MISSING if team else Refusal.GRANT_OTHER_PERSON)
             except (Forged, Refused) as refused:
                 self.refused.append((envelope.digest(blob).hex(), refused.refusal))
                 continue
-            other = newest.setdefault(grant.zone, grant)
+            place = (grant.zone, grant.person)
+            other = newest.setdefault(place, grant)
             if other.hash == grant.hash:
                 continue
             older, newer = sorted((other, grant), key=lambda one: one.seq)
             same_place = older.seq == newer.seq or (newer.seq == older.seq + 1 and newer.previous != older.hash)
             reason = Refusal.CHAIN_BROKEN if same_place else Refusal.GRANT_REPLAYED
             self.refused.append((older.hash.hex(), reason))
-            newest[grant.zone] = newer
+            newest[place] = newer
         return list(newest.values())
 
-    def _open_zone(self, grant: Grant, bundle: Bundle, zones: list[bytes], epochs: list[bytes]) -> None:
+    def _open_zone(self, grant: Grant, way: Way | None, zones: list[bytes], epochs: list[bytes]) -> _Opened:
+        assert self._bundle is not None
         zone = self._zone_record(grant.zone, zones)
         records = {int(envelope.peek_body(blob)["epoch"]): blob for blob in epochs}
         if grant.epoch not in records:
             raise Refused(Refusal.EPOCH_MISSING)
         record = self._epoch_record(grant.zone, grant.epoch, records)
-        keys = EpochKeys(grant.zone, grant.epoch, grant.open_key(bundle.kem))
+        keys = EpochKeys(grant.zone, grant.epoch, grant.open_key(way.kem if way else self._bundle.kem))
         if keys.commitment != record.commitment:
             raise Forged(Refusal.COMMITMENT)
         held = HeldZone(
@@ -271,11 +338,12 @@ class Keyring:
             rights=RIGHTS[grant.right],
             policy=zone.policy,
             epoch=grant.epoch,
-            live_until=grant.live_until,
+            live_until=min(grant.live_until, way.membership.live_until) if way else grant.live_until,
+            team=way.team.team if way else None,
         )
         index_key = keys.open_index_key(record.index)
         current = not any(number > grant.epoch and self._stands(grant.zone, number, records) for number in records)
-        self._opened[grant.zone] = _Opened(held, grant, index_key, {grant.epoch: keys}, records, current)
+        return _Opened(held, grant, index_key, {grant.epoch: keys}, records, current)
 
     def _stands(self, zone: str, number: int, records: dict[int, bytes]) -> bool:
         """A forged record of a later epoch must not stop the zone from being written."""
@@ -344,6 +412,11 @@ class Keyring:
 
     def __reduce__(self) -> NoReturn:
         raise TypeError("A keyring cannot be pickled.")
+
+
+def _preference(one: _Opened) -> tuple[bool, int, int, int, datetime]:
+    """Of several ways into a zone: the newest keys, then most rights, most of the past, longest."""
+    return (one.current, one.grant.epoch, RANK[one.grant.right], -one.grant.floor, one.held.live_until)
 
 
 def _own_certificates(bundle: Bundle, certificates: Certificates, now: datetime) -> list[Certified]:
