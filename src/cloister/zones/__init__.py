@@ -3,7 +3,23 @@
 Keys leave this room only as `Secret` or inside an opaque object. Spec: docs/spec/zones.md.
 """
 
-from cloister.zones import algorithms, bundle, certificates, commits, compression, dossiers, envelope, epochs, grants, teams, unlockers
+from cloister.zones import (
+    algorithms,
+    bundle,
+    cards,
+    certificates,
+    commits,
+    compression,
+    dossiers,
+    envelope,
+    epochs,
+    glass,
+    grants,
+    recovery,
+    shamir,
+    teams,
+    unlockers,
+)
 from cloister.zones.certificates import TrustRoots
 from cloister.zones.dossiers import DossierKey
 from cloister.zones.keyring import Keyring, TrustMaterial
@@ -18,13 +34,17 @@ __all__ = [
     "TrustRoots",
     "algorithms",
     "bundle",
+    "cards",
     "certificates",
     "commits",
     "compression",
     "dossiers",
     "envelope",
     "epochs",
+    "glass",
     "grants",
+    "shamir",
+    "recovery",
     "teams",
     "unlockers",
 ]

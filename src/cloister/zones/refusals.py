@@ -58,6 +58,7 @@ class Refusal(StrEnum):
     ZONE_MISSING = "zone-missing"
     ZONE_NOT_HELD = "zone-not-held"
     RIGHT_MISSING = "right-missing"
+    APPROVALS_MISSING = "approvals-missing"  # fewer colleagues agreed than the zone's policy asks for
     CLOSED = "closed"  # the keyring was closed
 
 
@@ -107,6 +108,7 @@ _SENTENCES: Final[dict[Refusal, str]] = {
     Refusal.ZONE_MISSING: "The zone's record is not known.",
     Refusal.ZONE_NOT_HELD: "This zone is not open to you.",
     Refusal.RIGHT_MISSING: "Your grant for this zone does not allow this.",
+    Refusal.APPROVALS_MISSING: "Not enough colleagues have agreed yet.",
     Refusal.CLOSED: "The keys were put away.",
 }
 
