@@ -13,16 +13,19 @@ from cloister.zones import (
     dossiers,
     envelope,
     epochs,
+    files,
     glass,
     grants,
     recovery,
+    revocations,
     shamir,
     teams,
     unlockers,
 )
 from cloister.zones.certificates import TrustRoots
 from cloister.zones.dossiers import DossierKey
-from cloister.zones.keyring import Keyring, TrustMaterial
+from cloister.zones.keyring import Keyring
+from cloister.zones.material import TrustMaterial
 from cloister.zones.refusals import Forged, Refusal
 
 __all__ = [
@@ -41,10 +44,12 @@ __all__ = [
     "dossiers",
     "envelope",
     "epochs",
+    "files",
     "glass",
     "grants",
     "shamir",
     "recovery",
+    "revocations",
     "teams",
     "unlockers",
 ]

@@ -6,8 +6,8 @@ zone and epoch records. What does not verify is not used and stands in `refused`
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Iterable
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Final, NoReturn
 
@@ -17,41 +17,14 @@ from cloister.zones.bundle import Bundle
 from cloister.zones.certificates import Certificates, Certified, TrustRoots
 from cloister.zones.commits import Commit
 from cloister.zones.epochs import Epoch, EpochKeys, Zone, verified_epoch, verified_zone
+from cloister.zones.glass import GlassPart, policy_of
+from cloister.zones.files import FileKeys
 from cloister.zones.grants import RANK, Grant, Offices, Right, authorised_grant, check_moment
+from cloister.zones.material import HeldZone, TrustMaterial
 from cloister.zones.packing import packed
 from cloister.zones.refusals import Forged, Refusal, Refused
+from cloister.zones.revocations import TWO_OFFICERS, check_countersigned, ended_by_access_officers, revoked_certificates
 from cloister.zones.teams import SUBJECT, Teams, Way
-
-
-@dataclass(frozen=True, slots=True)
-class TrustMaterial:
-    """The rows as fetched: nothing of it is believed before it is verified."""
-
-    certificates: Iterable[bytes] = ()
-    mandates: Iterable[bytes] = ()
-    grants: Iterable[bytes] = ()
-    zones: Iterable[bytes] = ()
-    epochs: Iterable[bytes] = ()
-    revoked_certificates: Mapping[bytes, datetime] = field(default_factory=dict)  # hash -> since when
-    revoked_grants: Iterable[bytes] = ()
-    teams: Iterable[bytes] = ()
-    memberships: Iterable[bytes] = ()
-    revoked_memberships: Iterable[bytes] = ()
-
-
-@dataclass(frozen=True, slots=True)
-class HeldZone:
-    """A zone that this person may open. `rights` is empty for officers who only pass keys on."""
-
-    zone: str
-    name: str
-    hospital: str
-    ward: str | None
-    rights: frozenset[str]
-    policy: dict[str, Any]
-    epoch: int
-    live_until: datetime  # of the grant or the membership, whichever ends first
-    team: str | None = None  # through which it is held
 
 
 @dataclass(slots=True)
@@ -83,6 +56,7 @@ class Keyring:
         self._offices = offices
         self._opened: dict[str, _Opened] = {}
         self._others: dict[str, list[_Opened]] = {}  # further ways into a zone, should the best one end
+        self._in_need: dict[str, _Opened] = {}  # by break-glass: no grant, no renewal, only a time
         self._teams: Teams | None = None
         self._heads: dict[str, tuple[int, bytes]] = {}
         self._signer: envelope.Signer | None = envelope.person_signer(certificate.hash, bundle.signing)
@@ -93,6 +67,7 @@ class Keyring:
     def open(cls, *, bundle: Bundle, trust: TrustRoots, material: TrustMaterial, now: datetime) -> Keyring:
         """Verifies all of it. Raises only when the person's own certificate does not hold."""
         certificates = Certificates(trust, material.certificates, material.revoked_certificates)
+        certificates.revoke(revoked_certificates(material.revocations, certificates))
         own = _own_certificates(bundle, certificates, now)
         offices = Offices(trust, certificates, material.mandates)
         keyring = cls(bundle, trust, max(own, key=lambda one: one.not_after), certificates, offices)
@@ -109,6 +84,7 @@ class Keyring:
             raise Refused(Refusal.CLOSED)
         self._certificates.add(material.certificates)
         self._certificates.revoke(material.revoked_certificates)
+        self._certificates.revoke(revoked_certificates(material.revocations, self._certificates))
         own = _own_certificates(self._bundle, self._certificates, now)
         self._offices = Offices(self._trust, self._certificates, material.mandates)
         self.refused[:] = [(hashed.hex(), reason) for hashed, reason in self._offices.refused]
@@ -124,11 +100,11 @@ class Keyring:
 
     @property
     def zones(self) -> list[HeldZone]:
-        return [one.held for one in self._opened.values()]
+        return [one.held for one in (*self._opened.values(), *self._in_need.values())]
 
     def can(self, zone: str, right: str) -> bool:
         """Whether a grant allows "read" or "write" in this zone; a policy must permit it as well."""
-        opened = self._opened.get(zone)
+        opened = self._opened.get(zone) or self._in_need.get(zone)
         if opened is None or right not in opened.held.rights:
             return False
         return opened.current or right != Right.WRITE
@@ -164,6 +140,19 @@ class Keyring:
         if not opened.current:
             raise Refused(Refusal.EPOCH_MISSING)
         return opened.keys[opened.grant.epoch]
+
+    def files(self, zone: str) -> FileKeys:
+        """The keys of the zone's files, for every epoch down to the grant's floor; they write only under the newest epoch."""
+        opened = self._zone(zone)
+        if opened.grant.right is Right.HOLD:
+            raise Refused(Refusal.RIGHT_MISSING)
+        keys = {opened.grant.epoch: opened.keys[opened.grant.epoch]}
+        for number in range(opened.grant.epoch - 1, opened.grant.floor - 1, -1):
+            try:
+                keys[number] = self._epoch_keys(opened, number)
+            except Refused:  # the past was closed when a later epoch was made
+                break
+        return FileKeys.of(self._trust.trust_id, keys, writes=self.can(zone, Right.WRITE))
 
     def team(self, team: str) -> Way:
         """A team that this person keeps or belongs to now: its seed, for naming members. An office is needed for that."""
@@ -236,17 +225,68 @@ class Keyring:
                 del self._opened[zone]
                 self._others.pop(zone, None)
                 lost.append(zone)
-        return lost
+        return lost + [zone for zone, one in list(self._in_need.items()) if now > one.held.live_until and self.end_need(zone)]
+
+    def open_in_need(self, key: Secret, part: GlassPart, zones: list[bytes], epochs: list[bytes], *, request: str, until: datetime) -> None:
+        """A zone by break-glass, in this memory alone: until `until`, `end_need` or `close`. The epoch's commitment proves the key,
+        the zone's signed policy says what may be done with it."""
+        if self._bundle is None:
+            raise Refused(Refusal.CLOSED)
+        zone, records = self._zone_record(part.zone, zones), {int(envelope.peek_body(blob)["epoch"]): blob for blob in epochs}
+        policy = policy_of(zone.policy)
+        if policy is None or policy.approvers != part.approvers or policy.askers.get(self.person) != part.certificate:
+            raise Refused(Refusal.APPROVALS_MISSING)
+        record, keys = self._epoch_record(part.zone, part.epoch, records), EpochKeys(part.zone, part.epoch, key)
+        if keys.commitment != record.commitment:
+            raise Forged(Refusal.COMMITMENT)
+        current = not any(number > part.epoch and self._stands(part.zone, number, records) for number in records)
+        moment, empty = record.made, bytes(32)
+        grant = Grant(
+            part.zone,
+            part.epoch,
+            1,
+            self.person,
+            self.certificate.hash,
+            policy.right,
+            moment,
+            until,
+            request,
+            1,
+            empty,
+            "",
+            b"",
+            b"",
+            empty,
+        )
+        held = HeldZone(zone.zone, zone.name, zone.hospital, zone.ward, RIGHTS[policy.right], zone.policy, part.epoch, until, need=request)
+        self._in_need[part.zone] = _Opened(held, grant, keys.open_index_key(record.index), {part.epoch: keys}, records, current)
+
+    def end_need(self, zone: str) -> bool:
+        """Forget a zone opened in need; says whether it was open."""
+        return self._in_need.pop(zone, None) is not None
+
+    def open_sealed(self, sealed: bytes, info: bytes) -> bytes:
+        """What was sealed to this person's public key; what for is in `info`, whose label keeps the kinds apart."""
+        if self._bundle is None:
+            raise Refused(Refusal.CLOSED)
+        return self._bundle.kem.open(sealed, info)
+
+    def open_ingest(self, zone: str, epoch: int, sealed: bytes, info: bytes) -> bytes:
+        """What a machine or another zone sealed into this zone: for those who may write what they find."""
+        if not self.can(zone, Right.WRITE):
+            raise Refused(Refusal.RIGHT_MISSING)
+        return self._epoch_keys(self._zone(zone), epoch).ingest.open(sealed, info)
 
     @property
     def next_end(self) -> datetime | None:
         """When the next of the held zones ends."""
-        return min((one.held.live_until for one in self._opened.values()), default=None)
+        return min((one.live_until for one in self.zones), default=None)
 
     def close(self) -> None:
         """Forget every key. Python cannot overwrite what it freed: the session's process ends with its memory."""
         self._opened.clear()
         self._others.clear()
+        self._in_need.clear()
         self._teams = None
         self._bundle = None
         self._signer = None
@@ -254,7 +294,7 @@ class Keyring:
     def _zone(self, zone: str) -> _Opened:
         if self._bundle is None:
             raise Refused(Refusal.CLOSED)
-        opened = self._opened.get(zone)
+        opened = self._opened.get(zone) or self._in_need.get(zone)
         if opened is None:
             raise Refused(Refusal.ZONE_NOT_HELD)
         return opened
@@ -264,6 +304,7 @@ class Keyring:
 
     def _open_zones(self, hashes: set[bytes], material: TrustMaterial, now: datetime) -> None:
         assert self._bundle is not None
+        ended = ended_by_access_officers(material.revocations, self._offices, now)
         teams = Teams(
             self._offices,
             person=self.person,
@@ -271,11 +312,11 @@ class Keyring:
             kem=self._bundle.kem,
             teams=material.teams,
             memberships=material.memberships,
-            revoked=set(material.revoked_memberships),
+            revoked=ended.union(material.revoked_memberships),
             now=now,
         )
         self.refused.extend(teams.refused)
-        revoked = set(material.revoked_grants)
+        revoked = ended.union(material.revoked_grants)
         zones, epochs = _by_zone(material.zones, "seq"), _by_zone(material.epochs, "epoch")
         found: dict[str, list[_Opened]] = {}
         for grant in self._newest(material.grants, teams.subjects, now):
@@ -287,6 +328,8 @@ class Keyring:
                     raise Refused(Refusal.GRANT_REVOKED)
                 check_moment(grant, now)
                 opened = self._open_zone(grant, way, zones.get(grant.zone, []), epochs.get(grant.zone, []))
+                if opened.held.policy.get(TWO_OFFICERS) is True:
+                    check_countersigned(grant, material.countersignatures, self._offices, now)
                 found.setdefault(grant.zone, []).append(opened)
             except (Forged, Refused) as refused:
                 self.refused.append((grant.hash.hex(), refused.refusal))
