@@ -21,9 +21,10 @@ from cryptography.exceptions import InvalidSignature, InvalidTag
 from cryptography.hazmat.primitives import hpke
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
+from cryptography.hazmat.primitives.asymmetric.mldsa import MLDSA65PrivateKey, MLDSA65PublicKey
 from cryptography.hazmat.primitives.asymmetric.mlkem import MLKEM768PrivateKey, MLKEM768PublicKey
 from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey, X25519PublicKey
-from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+from cryptography.hazmat.primitives.ciphers.aead import AESGCM, AESSIV
 from cryptography.hazmat.primitives.kdf.argon2 import Argon2id
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
@@ -54,6 +55,10 @@ def sha256(b: bytes) -> bytes:
 
 def hmac256(key: bytes, b: bytes) -> bytes:
     return hmac.digest(key, b, "sha256")
+
+
+def hmac512(key: bytes, b: bytes) -> bytes:
+    return hmac.digest(key, b, "sha512")
 
 
 def same(a: bytes, b: bytes) -> bool:
@@ -101,6 +106,56 @@ class Aead:
         try:
             return self._decrypt(sealed[:NONCE_BYTES], sealed[NONCE_BYTES:], aad)
         except (InvalidTag, ValueError):  # ValueError: a nonce cut short
+            raise Forged(Refusal.TAG) from None
+
+    def __reduce__(self) -> NoReturn:
+        raise TypeError("A key cannot be pickled.")
+
+
+class InPlaceAead:
+    """AES-256-GCM from buffer to buffer, for blocks of files: no byte is copied on the way."""
+
+    __slots__ = ("_open", "_seal")
+
+    def __init__(self, key: bytes) -> None:
+        cipher = AESGCM(key)
+        self._seal: Callable[..., int] = cipher.encrypt_into
+        self._open: Callable[..., int] = cipher.decrypt_into
+
+    def seal_into(self, plain: bytes | bytearray | memoryview, aad: bytes, out: memoryview) -> int:
+        """nonce (12) | ciphertext | tag (16) into `out`, which has exactly that length; returns it."""
+        nonce = os.urandom(NONCE_BYTES)
+        out[:NONCE_BYTES] = nonce
+        return NONCE_BYTES + self._seal(nonce, plain, aad, out[NONCE_BYTES:])
+
+    def open_into(self, sealed: memoryview, aad: bytes, out: memoryview) -> int:
+        """The plaintext into `out`, which has exactly its length; returns that. Forged(tag) otherwise, and `out` is zeros."""
+        try:
+            return self._open(sealed[:NONCE_BYTES], sealed[NONCE_BYTES:], aad, out)
+        except (InvalidTag, ValueError):
+            out[:] = bytes(len(out))
+            raise Forged(Refusal.TAG) from None
+
+    def __reduce__(self) -> NoReturn:
+        raise TypeError("A key cannot be pickled.")
+
+
+class Siv:
+    """AES-SIV (RFC 5297) with a 64-byte key: the same name in the same folder always gives the same bytes."""
+
+    __slots__ = ("_cipher",)
+
+    def __init__(self, key: bytes) -> None:
+        self._cipher = AESSIV(key)
+
+    def seal(self, plain: bytes, aad: bytes) -> bytes:
+        """synthetic IV (16) | ciphertext."""
+        return self._cipher.encrypt(plain, [aad])
+
+    def open(self, sealed: bytes, aad: bytes) -> bytes:
+        try:
+            return self._cipher.decrypt(sealed, [aad])
+        except (InvalidTag, ValueError):
             raise Forged(Refusal.TAG) from None
 
     def __reduce__(self) -> NoReturn:
@@ -205,6 +260,35 @@ def verify(public: bytes, msg: bytes, signature: bytes) -> None:
     """Returns when `signature` is the holder's of `public` over `msg`; raises Forged(signature) otherwise."""
     try:
         _verifier(bytes(public)).verify(signature, msg)
+    except (InvalidSignature, ValueError):
+        raise Forged(Refusal.SIGNATURE) from None
+
+
+class MlDsaPrivate:
+    """An ML-DSA-65 private key (FIPS 204) from its 32-byte seed: the hourly signature of the audit log."""
+
+    __slots__ = ("_key", "public")
+
+    def __init__(self, seed: bytes) -> None:
+        if len(seed) != KEY_BYTES:
+            raise Forged(Refusal.MALFORMED)
+        self._key = MLDSA65PrivateKey.from_seed_bytes(seed)
+        self.public: Final = self._key.public_key().public_bytes_raw()
+
+    def sign(self, msg: bytes) -> bytes:
+        return self._key.sign(msg)
+
+    def __repr__(self) -> str:
+        return "MlDsaPrivate(...)"
+
+    def __reduce__(self) -> NoReturn:
+        raise TypeError("A key cannot be pickled.")
+
+
+def verify_ml_dsa(public: bytes, msg: bytes, signature: bytes) -> None:
+    """As `verify`, for ML-DSA-65."""
+    try:
+        MLDSA65PublicKey.from_public_bytes(bytes(public)).verify(signature, msg)
     except (InvalidSignature, ValueError):
         raise Forged(Refusal.SIGNATURE) from None
 

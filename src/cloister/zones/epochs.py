@@ -55,6 +55,11 @@ class EpochKeys:
             self._ingest = algorithms.KemPrivate(algorithms.hkdf(self._key.reveal(), "cloister/epoch/v1/ingest"))
         return self._ingest
 
+    @property
+    def files(self) -> Secret:
+        """What the zone's files of this epoch are sealed under (files.py); made when it is asked for."""
+        return Secret(algorithms.hkdf(self._key.reveal(), "cloister/epoch/v1/files"))
+
     def seal_previous(self, previous: Secret) -> bytes:
         return self._link.seal(previous.reveal(), self._bound("previous"))
 
