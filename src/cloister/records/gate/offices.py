@@ -43,7 +43,16 @@ INSERT_EPOCH: Final = """
     insert into trust.epoch (zone, epoch, body)
     select $1, $2, $3 where $2 = coalesce((select max(e.epoch) from trust.epoch e where e.zone = $1), 0) + 1 returning zone"""
 INSERT_SEAL: Final = """
-    insert into trust.epoch_seal (zone, epoch, kind, part, body) values ($1, $2, $3, $4, $5) returning zone"""
+    insert into trust.epoch_seal (zone, epoch, kind, part, body) values ($1, $2, $3, $4, $5)
+    on conflict (zone, epoch, kind, part) do update set body = excluded.body where excluded.kind = 'recovery' returning zone"""
+# A set's next card; the seals for it follow in the same call.
+INSERT_RECOVERY_SET: Final = """
+    insert into trust.recovery_set (name, number, hash, body)
+    select $1, $2, $3, $4 where $2 = coalesce((select max(s.number) from trust.recovery_set s where s.name = $1), 0) + 1 returning name"""
+INSERT_RECOVERY_ESCROW: Final = """
+    insert into trust.recovery_escrow (hash, body, params, sealed) values ($1, $2, $3, $4) returning hash"""
+INSERT_RECOVERY_CANARY: Final = """
+    insert into trust.recovery_canary (zone, epoch, hash, body) values ($1, $2, $3, $4) returning zone"""
 INSERT_CERTIFICATE: Final = """
     insert into trust.certificate (hash, person, der, issued) values ($1, $2, $3, now()) returning hash"""
 USE_CERTIFICATE: Final = "update trust.identity set certificate = $1 where person = $2 returning person"
@@ -120,6 +129,23 @@ class EpochSeal(Signed, kw_only=True, tag="epoch_seal"):
     epoch: Count
     seal: Literal["recovery", "glass"]
     part: Annotated[int, Meta(ge=0, le=1000)] = 0
+
+
+class RecoverySet(Signed, kw_only=True, tag="recovery_set"):
+    name: Literal["A", "B"]
+    number: Count
+
+
+class RecoveryCanary(Signed, kw_only=True, tag="recovery_canary"):
+    zone: Name
+    epoch: Count
+
+
+class RecoveryEscrow(Signed, kw_only=True, tag="recovery_escrow"):
+    """IT's; `sealed` is worthless without the passphrase."""
+
+    params: Annotated[str, Meta(max_length=2000)]  # JSON
+    sealed: Annotated[bytes, Meta(max_length=4096)]
 
 
 class Revocation(Signed, kw_only=True, tag="revocation"):
@@ -208,6 +234,12 @@ def steps(one: SignedObject) -> list[Step]:
         return [(INSERT_EPOCH, (one.zone, one.epoch, one.body))]
     if isinstance(one, EpochSeal):
         return [(INSERT_SEAL, (one.zone, one.epoch, one.seal, one.part, one.body))]
+    if isinstance(one, RecoverySet):
+        return [(INSERT_RECOVERY_SET, (one.name, one.number, one.hash, one.body))]
+    if isinstance(one, RecoveryCanary):
+        return [(INSERT_RECOVERY_CANARY, (one.zone, one.epoch, one.hash, one.body))]
+    if isinstance(one, RecoveryEscrow):
+        return [(INSERT_RECOVERY_ESCROW, (one.hash, one.body, one.params, one.sealed))]
     if isinstance(one, Revocation):
         return [(INSERT_REVOCATION, (one.hash, one.of, one.target, one.body)), (REVOKE[one.of], (one.target, _moment(one.at)))]
     if isinstance(one, Mandate):
