@@ -148,6 +148,9 @@ class RecoveryEscrow(Signed, kw_only=True, tag="recovery_escrow"):
     sealed: Annotated[bytes, Meta(max_length=4096)]
 
 
+Recovery: TypeAlias = RecoverySet | RecoveryCanary | RecoveryEscrow
+
+
 class Revocation(Signed, kw_only=True, tag="revocation"):
     of: Literal["grant", "membership", "certificate"]
     target: Hash
@@ -168,7 +171,7 @@ class Mandate(Signed, kw_only=True, tag="mandate"):
     person: Name
 
 
-SignedObject: TypeAlias = Grant | Team | Membership | Zone | Epoch | EpochSeal | Revocation | Certificate | Mandate
+SignedObject: TypeAlias = Grant | Team | Membership | Zone | Epoch | EpochSeal | Revocation | Certificate | Mandate | Recovery
 
 
 class TrustPut(Arguments):
@@ -191,7 +194,7 @@ def office_of(one: SignedObject) -> str | None:
     """The role whose sessions may write this; None: no session may."""
     if isinstance(one, Mandate):
         return None
-    if isinstance(one, Certificate) or (isinstance(one, Revocation) and one.of == "certificate"):
+    if isinstance(one, Certificate | RecoveryEscrow) or (isinstance(one, Revocation) and one.of == "certificate"):
         return CERTIFICATE
     return ACCESS
 
