@@ -23,6 +23,7 @@ create table trust.membership (
     team text not null,
     generation int not null,
     person text not null references trust.person,
+    keeps bool not null default false,  -- to add members with: it opens no zone
     not_before timestamptz not null,
     live_until timestamptz not null,
     body bytea not null,
@@ -42,6 +43,8 @@ alter table trust."grant" add column not_before timestamptz not null default '-i
 alter table trust."grant" add column live_until timestamptz not null default 'infinity';
 alter table trust."grant" add column made timestamptz not null default now();
 create index grant_team on trust."grant" (team, zone) where revoked is null and team is not null;
+create index grant_of_person on trust."grant" (person, zone, seq) where person is not null;
+create index grant_of_team on trust."grant" (team, zone, seq) where team is not null;
 
 -- Signed words that something has ended. The column `revoked` of what it names is set in the same statement.
 create table trust.revocation (
@@ -119,7 +122,7 @@ language sql stable security invoker set search_path = trust, pg_temp as $$
        and exists (select from trust.person p where p.id = p_person and not p.disabled)
     union
     select g.zone from trust.membership m join trust."grant" g on g.team = m.team
-     where m.person = p_person and m.revoked is null and now() between m.not_before and m.live_until
+     where m.person = p_person and not m.keeps and m.revoked is null and now() between m.not_before and m.live_until
        and g.revoked is null and g."right" <> 'hold' and now() between g.not_before and g.live_until
        and exists (select from trust.person p where p.id = p_person and not p.disabled)
     union

@@ -31,7 +31,7 @@ INSERT_GRANT: Final = """
 INSERT_TEAM: Final = """
     insert into trust.team (id, generation, hash, hospital, name, body) values ($1, $2, $3, $4, $5, $6) returning hash"""
 INSERT_MEMBERSHIP: Final = """
-    insert into trust.membership (hash, team, generation, person, not_before, live_until, body) values ($1, $2, $3, $4, $5, $6, $7)
+    insert into trust.membership (hash, team, generation, person, keeps, not_before, live_until, body) values ($1, $2, $3, $4, $5, $6, $7, $8)
     returning hash"""
 # A zone's newer record replaces the older: sessions take the highest sequence that verifies.
 INSERT_ZONE: Final = """
@@ -107,6 +107,7 @@ class Membership(Signed, kw_only=True, tag="membership"):
     team: Name
     generation: Count
     person: Name
+    keeps: bool = False
     not_before: Moment
     live_until: Moment
 
@@ -230,7 +231,7 @@ def steps(one: SignedObject) -> list[Step]:
         return [(INSERT_TEAM, (one.team, one.generation, one.hash, one.hospital, one.name, one.body))]
     if isinstance(one, Membership):
         moments = (_moment(one.not_before), _moment(one.live_until))
-        return [(INSERT_MEMBERSHIP, (one.hash, one.team, one.generation, one.person, *moments, one.body))]
+        return [(INSERT_MEMBERSHIP, (one.hash, one.team, one.generation, one.person, one.keeps, *moments, one.body))]
     if isinstance(one, Zone):
         return [(INSERT_ZONE, (one.zone, one.hospital, one.ward, one.name, one.policy, one.body))]
     if isinstance(one, Epoch):

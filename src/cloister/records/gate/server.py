@@ -24,8 +24,9 @@ from cloister.base.clock import Clock, system_clock
 from cloister.base.database import LOST
 from cloister.base.errors import Denied, Invalid, Unavailable
 from cloister.base.telemetry import log
-from cloister.records.gate import finding, looking, officers, offices, reading, recovery, requests, trust, writing
+from cloister.records.gate import finding, looking, officers, offices, reading, requests, trust, writing
 from cloister.records.gate.audit_writer import AuditWriter, CheckpointKey
+from cloister.records.gate.changes import Changes
 from cloister.records.gate.connections import Connections
 from cloister.records.gate.sessions import Admitted, Sessions
 from cloister.records.gate.statement import Call, Note, Notes, Statement
@@ -43,7 +44,6 @@ STATEMENTS: Final[dict[str, Statement]] = {
         *requests.STATEMENTS,
         *offices.STATEMENTS,
         *officers.STATEMENTS,
-        *recovery.STATEMENTS,
     )
 }
 ZONES_OF: Final = "select z from trust.zones_of($1, $2) z order by z limit 5000"
@@ -66,6 +66,13 @@ class Admit(Struct, frozen=True, forbid_unknown_fields=True):
 class Dismiss(Struct, frozen=True, forbid_unknown_fields=True):
     token: str
     session: _Text
+
+
+class TakeChanges(Struct, frozen=True, forbid_unknown_fields=True):
+    """`first`: the agent has not asked before, and may have missed something."""
+
+    token: str
+    first: bool = False
 
 
 class ServiceNote(Struct, frozen=True, forbid_unknown_fields=True):
@@ -118,6 +125,7 @@ class Gate:
         self._tokens = {name: token.encode() for name, token in tokens.items()}
         self._sessions = Sessions()
         self._zones: dict[str, tuple[float, tuple[str, ...]]] = {}
+        self.changes = Changes(database, self._sessions, self._forget)
 
     async def handle(self, peer: wire.Peer, method: str, arguments: dict[str, Any]) -> Any:
         try:
@@ -178,6 +186,11 @@ class Gate:
             return kept[1]
         return tuple(zone for zone in kept[1] if zone in admitted.ceiling)
 
+    def _forget(self, admitted: Admitted) -> tuple[str, ...]:
+        """Ask again for this session's zones at its next call; says which they were."""
+        kept = self._zones.pop(admitted.session, None)
+        return kept[1] if kept is not None else ()
+
     def _note(self, admitted: Admitted, notes: Sequence[Note]) -> asyncio.Future[None]:
         now = self._clock()
         return self._writer.append(
@@ -203,6 +216,13 @@ class Gate:
         self._sessions.dismiss(form.session)
         self._zones.pop(form.session, None)
 
+    async def _session_changes(self, arguments: dict[str, Any]) -> Any:
+        form = _read(arguments, TakeChanges, "session_changes")
+        self._authorised(form.token, "agent")
+        if form.first:
+            await self.changes.look_at_all()
+        return await self.changes.taken()
+
     async def _service_audit(self, arguments: dict[str, Any]) -> None:
         form = _read(arguments, ServiceAudit, "audit_append")
         source = self._authorised(form.token, "agent", "controller")
@@ -227,6 +247,7 @@ class Gate:
 _SERVICE: Final = {
     "session_admit": Gate._session_admit,
     "session_dismiss": Gate._session_dismiss,
+    "session_changes": Gate._session_changes,
     "audit_append": Gate._service_audit,
     "trust_put": Gate._service_put,
 }
@@ -251,12 +272,14 @@ async def run_gate(
     writer = AuditWriter(database, clock=clock, checkpoint_key=checkpoint_key)
     gate = Gate(database, writer, tokens, clock)
     server = await wire.serve(where, gate.handle, mode=mode)
+    listening = asyncio.create_task(gate.changes.listen(pool_arguments))
     log("gate.ready", connections=CONNECTIONS_MAX)
     if ready is not None:
         ready.set()
     try:
         await server.serve_forever()
     finally:
+        listening.cancel()
         server.close()
         await writer.close()
         database.close()

@@ -50,6 +50,9 @@ class Sessions:
         for pid in [pid for pid, admitted in self._by_pid.items() if admitted.session == session]:
             del self._by_pid[pid]
 
+    def all(self) -> list[Admitted]:
+        return list(self._by_pid.values())
+
     def of(self, peer: Peer) -> Admitted:
         """The session that calls; Denied for a process that nobody admitted, or whose number was given to another."""
         admitted = self._by_pid.get(peer.pid)

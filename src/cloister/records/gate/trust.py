@@ -21,9 +21,31 @@ HOSPITALS: Final = "select id, name, kind, zone, ordinal from trust.hospital ord
 WARDS: Final = "select id, hospital, name, specialty, zone, ordinal from trust.ward order by hospital, ordinal, id limit 50000"
 ZONES: Final = "select id, hospital, ward, name, policy, body from trust.zone where id = any ($1) order by id limit 5000"
 EPOCHS: Final = "select zone, epoch, body from trust.epoch where zone = any ($1) order by zone, epoch limit 50000"
-GRANTS: Final = """
-    select hash, zone, seq, body, revoked is not null as revoked
-      from trust."grant" where person = $1 order by zone, seq limit 50000"""
+# Of each zone the newest, to the person and to each team in which the person is now; a revoked one is the newest too.
+TEAMS_NOW: Final = """
+    select team from trust.membership
+     where person = $1 and not keeps and revoked is null and now() between not_before and live_until"""
+GRANTS: Final = f"""
+    (select distinct on (zone) hash, zone, seq, body, revoked is not null as revoked
+       from trust."grant" where person = $1 order by zone, seq desc limit 50000)
+    union all
+    (select distinct on (team, zone) hash, zone, seq, body, revoked is not null as revoked
+       from trust."grant" where team in ({TEAMS_NOW}) order by team, zone, seq desc limit 50000)"""
+# A membership is handed out only while it holds: what is sealed in it for tomorrow stays here until tomorrow.
+MEMBERSHIPS: Final = """
+    select hash, body, revoked is not null as revoked from trust.membership
+     where person = $1 and now() between not_before and live_until order by team, hash limit 5000"""
+TEAMS: Final = """
+    select t.body from trust.team t
+     where (t.id, t.generation) in (
+         select m.team, m.generation from trust.membership m where m.person = $1 and now() between m.not_before and m.live_until)
+     order by t.id, t.generation limit 5000"""
+NEXT_START: Final = """
+    select min(not_before) as next from (
+        select not_before from trust.membership where person = $1 and revoked is null and not_before > now()
+        union all
+        select not_before from trust."grant" where person = $1 and revoked is null and not_before > now()
+    ) coming"""
 MANDATES: Final = "select hash, office, person, body from trust.mandate order by hash limit 1000"
 # One's own certificates and those of the officers; the authors of commits are asked for one by one.
 CERTIFICATES: Final = """
@@ -100,32 +122,49 @@ async def _maps(call: Call, sql: str, *values: Any) -> list[dict[str, Any]]:
 
 async def trust_material(call: Call, arguments: Nothing) -> Any:
     """What a session's start needs, in one call; what it says is proved by its signatures, not by having come from here."""
-    names = ("trust", "hospitals", "wards", "mandates", "grants", "certificates", "person", "identity", "unlockers", "people", "revoked")
-    found = await asyncio.gather(
+    names = ("trust", "hospitals", "wards", "person", "identity", "unlockers", "people")
+    keys, *found = await asyncio.gather(
+        trust_renewal(call, arguments),
         _maps(call, TRUST),
         _maps(call, HOSPITALS),
         _maps(call, WARDS),
-        _maps(call, MANDATES),
-        _maps(call, GRANTS, call.person),
-        _maps(call, CERTIFICATES, call.person),
         _maps(call, PERSON, call.person),
         _maps(call, IDENTITY, call.person),
         _maps(call, UNLOCKERS, call.person),
         _maps(call, PEOPLE),
-        _maps(call, REVOKED),
     )
-    material: dict[str, Any] = dict(zip(names, found, strict=True))
+    material: dict[str, Any] = keys | dict(zip(names, found, strict=True))
     if not material["trust"] or not material["person"] or not material["identity"]:
         raise NotFound("This person has no identity in this trust.", hint="Ask the certificate officer.")
     for name in ("trust", "person", "identity"):
         material[name] = material[name][0]
+    for row in material["unlockers"]:
+        row["params"] = json.loads(row["params"])
+    return material
+
+
+async def trust_renewal(call: Call, arguments: Nothing) -> Any:
+    """The part that changes while a session is open: what the person holds, and what proves it.
+
+    `next_start` is when something further begins to hold; what that is, is not told before.
+    """
+    names = ("mandates", "grants", "teams", "memberships", "certificates", "revoked", "coming")
+    found = await asyncio.gather(
+        _maps(call, MANDATES),
+        _maps(call, GRANTS, call.person),
+        _maps(call, TEAMS, call.person),
+        _maps(call, MEMBERSHIPS, call.person),
+        _maps(call, CERTIFICATES, call.person),
+        _maps(call, REVOKED),
+        _maps(call, NEXT_START, call.person),
+    )
+    material: dict[str, Any] = dict(zip(names, found, strict=True))
     material["revoked"] = [(row["hash"], row["revoked"]) for row in material["revoked"]]
+    material["next_start"] = material.pop("coming")[0]["next"]
     zones = sorted({grant["zone"] for grant in material["grants"]})
-    material["zones"] = await _maps(call, ZONES, zones)
-    material["epochs"] = await _maps(call, EPOCHS, zones)
-    for rows, name in ((material["zones"], "policy"), (material["unlockers"], "params")):
-        for row in rows:
-            row[name] = json.loads(row[name])
+    material["zones"], material["epochs"] = await asyncio.gather(_maps(call, ZONES, zones), _maps(call, EPOCHS, zones))
+    for row in material["zones"]:
+        row["policy"] = json.loads(row["policy"])
     return material
 
 
@@ -170,6 +209,7 @@ async def zones(call: Call, arguments: Nothing) -> Any:
 STATEMENTS: Final = (
     Statement("zones", Nothing, zones),
     Statement("trust_material", Nothing, trust_material),
+    Statement("trust_renewal", Nothing, trust_renewal),
     Statement("certificates", Hashes, certificates),
     Statement("unlocker_add", AddUnlocker, unlocker_add, noted_first=False),
     Statement("unlocker_remove", RemoveUnlocker, unlocker_remove, noted_first=False),
