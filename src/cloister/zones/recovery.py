@@ -15,13 +15,18 @@ from typing import Any, Final, NoReturn
 from cloister.base.secret import Secret
 from cloister.zones import algorithms, envelope
 from cloister.zones.cbor import Fields, decoded, encoded
+from cloister.zones.dossiers import DossierKey, new_dossier_key
 from cloister.zones.epochs import EpochKeys, EpochSeal, SealMaterial
 from cloister.zones.grants import Offices
+from cloister.zones.packing import packed
 from cloister.zones.refusals import Forged, Refusal
 
 ESCROW_LABEL: Final = "cloister/recovery-escrow/v1"
 SET_LABEL: Final = "cloister/recovery-set/v1"
 SEAL_LABEL: Final = "cloister/recovery-seal/v1"
+CANARY_LABEL: Final = "cloister/recovery-canary/v1"
+CANARY_DOSSIER: Final = "00000000-0000-8000-8000-63616e617279"
+CANARY_TEXT: Final = b"This canary was opened by three parties together."
 OUTER_INFO: Final = b"cloister/recovery-outer/v1|"
 KIND: Final = "recovery"
 RECORDS: Final = "recovery-set"  # of SealMaterial.records
@@ -192,6 +197,35 @@ def verified_seal(blob: bytes, offices: Offices) -> RecoverySeal:
         raise Forged(Refusal.TRUST)
     offices.access_key(envelope.peek_signer(blob), zone=zone, now=datetime.fromtimestamp(made / 1000, UTC))
     return RecoverySeal(zone, epoch, name, set_hash, sealed, _context(trust, zone, epoch, set_hash))
+
+
+def canary(signer: envelope.Signer, *, trust: str, keys: EpochKeys, made: datetime) -> bytes:
+    """A dossier of one known text, wrapped and sealed like every other: what a drill has to open."""
+    key = new_dossier_key()
+    wrapped = keys.wrap.seal(key.reveal(), _canary_wrap(trust, keys.zone, keys.epoch))
+    sealed = DossierKey(CANARY_DOSSIER, 1, key).seal_version(trust, "Basic", "canary", 1, 0, CANARY_TEXT)
+    body = {"trust": trust, "zone": keys.zone, "epoch": keys.epoch, "wrapped": wrapped, "sealed": sealed}
+    return signer.sign(CANARY_LABEL, {**body, "made": _milliseconds(made)})
+
+
+def open_canary(blob: bytes, keys: EpochKeys, offices: Offices) -> bytes:
+    """The known text; Forged when the keys, or what lies under them, are not those of the canary."""
+    body = envelope.fields(CANARY_LABEL, blob, _signing_key(blob, offices))
+    trust, zone, epoch = body.text("trust"), body.text("zone"), body.number("epoch", low=1)
+    wrapped, sealed = body.octets("wrapped"), body.octets("sealed")
+    body.number("made")
+    body.done()
+    if (trust, zone, epoch) != (offices.trust.trust_id, keys.zone, keys.epoch):
+        raise Forged(Refusal.SWAPPED)
+    key = Secret(keys.wrap.open(wrapped, _canary_wrap(trust, zone, epoch)))
+    text = DossierKey(CANARY_DOSSIER, 1, key).open_version(trust, "Basic", "canary", 1, 0, sealed)
+    if text != CANARY_TEXT:
+        raise Forged(Refusal.SWAPPED)
+    return text
+
+
+def _canary_wrap(trust: str, zone: str, epoch: int) -> bytes:
+    return packed("cloister/wrap/v1", trust, zone, epoch, CANARY_DOSSIER, 1)
 
 
 def _seal(of: RecoverySet, trust: str, keys: EpochKeys, signer: envelope.Signer, now: datetime) -> bytes:

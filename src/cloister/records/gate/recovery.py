@@ -58,7 +58,7 @@ def _party(call: Call) -> None:
 
 
 async def recovery_records(call: Call, arguments: RecoveryRecords) -> Any:
-    """{"sets": [body], "escrow": {hash, body, params, sealed} | None, "canary": [zone, epoch, body] | None, "drills": [[id, name, when, body]]}."""
+    """Bodies of the sets, the newest escrow row, [zone, epoch, body] of the canary, [id, name, when, body] of drills, names of zones."""
     _party(call)
     escrow = await call.database.fetchrow(ESCROW)
     canary = await call.database.fetchrow(CANARY)
