@@ -354,3 +354,30 @@ def ecdh_towards(curve: str, public: bytes) -> tuple[bytes, bytes]:
     there = _point(curve, public)
     ephemeral = ec.generate_private_key(_curve(curve))
     return _raw_point(ephemeral.public_key()), ephemeral.exchange(ec.ECDH(), there)
+
+
+def lattice_public(seed: bytes) -> bytes:
+    """ML-KEM-768 alone (FIPS 203), from the 64-byte seed d | z: the half that stands beside a card."""
+    return _lattice(seed).public_key().public_bytes_raw()
+
+
+def lattice_seal(public: bytes) -> tuple[bytes, bytes]:
+    """A fresh shared secret, and its ciphertext for the holder of `public`."""
+    try:
+        return MLKEM768PublicKey.from_public_bytes(public).encapsulate()
+    except ValueError:
+        raise Forged(Refusal.MALFORMED) from None
+
+
+def lattice_open(seed: bytes, sealed: bytes) -> bytes:
+    """The shared secret; of another ciphertext another secret (implicit rejection, 6.3)."""
+    try:
+        return _lattice(seed).decapsulate(sealed)
+    except ValueError:
+        raise Forged(Refusal.MALFORMED) from None
+
+
+def _lattice(seed: bytes) -> MLKEM768PrivateKey:
+    if len(seed) != 64:
+        raise Forged(Refusal.MALFORMED)
+    return MLKEM768PrivateKey.from_seed_bytes(seed)
