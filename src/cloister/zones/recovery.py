@@ -124,9 +124,9 @@ def new_escrow_seeds() -> Secret:
     return Secret(algorithms.random(32 + 64))
 
 
-def escrow_record(signer: envelope.Signer, *, trust: str, escrow: Escrow, made: datetime) -> bytes:
-    """IT's public keys, signed by somebody of IT."""
-    body = {"trust": trust, "kem": escrow.kem_public, "lattice": escrow.lattice_public, "made": _milliseconds(made)}
+def escrow_record(signer: envelope.Signer, *, trust: str, kem: bytes, lattice: bytes, made: datetime) -> bytes:
+    """IT's public keys, signed by a certificate officer or the certificate root."""
+    body = {"trust": trust, "kem": kem, "lattice": lattice, "made": _milliseconds(made)}
     return signer.sign(ESCROW_LABEL, body)
 
 
@@ -151,7 +151,7 @@ def set_record(
 
 def verified_set(blob: bytes, offices: Offices) -> RecoverySet:
     """A card set, if an access officer of the whole trust (when it was made), or the access root, signed it."""
-    body = envelope.fields(SET_LABEL, blob, _signing_key(blob, offices))
+    body = envelope.fields(SET_LABEL, blob, signing_key(blob, offices))
     if body.text("trust") != offices.trust.trust_id:
         raise Forged(Refusal.TRUST)
     found = RecoverySet(
@@ -189,7 +189,7 @@ def seals_of_epoch(material: SealMaterial, keys: EpochKeys, signer: envelope.Sig
 
 def verified_seal(blob: bytes, offices: Offices) -> RecoverySeal:
     """Who may make a zone's epochs may seal them."""
-    body = envelope.fields(SEAL_LABEL, blob, _signing_key(blob, offices))
+    body = envelope.fields(SEAL_LABEL, blob, signing_key(blob, offices))
     trust, zone, epoch, name = body.text("trust"), body.text("zone"), body.number("epoch", low=1), body.text("set")
     set_hash, sealed, made = body.octets("of", 32), body.octets("sealed"), body.number("made", high=_MILLISECONDS_MAX)
     body.done()
@@ -210,7 +210,7 @@ def canary(signer: envelope.Signer, *, trust: str, keys: EpochKeys, made: dateti
 
 def open_canary(blob: bytes, keys: EpochKeys, offices: Offices) -> bytes:
     """The known text; Forged when the keys, or what lies under them, are not those of the canary."""
-    body = envelope.fields(CANARY_LABEL, blob, _signing_key(blob, offices))
+    body = envelope.fields(CANARY_LABEL, blob, signing_key(blob, offices))
     trust, zone, epoch = body.text("trust"), body.text("zone"), body.number("epoch", low=1)
     wrapped, sealed = body.octets("wrapped"), body.octets("sealed")
     body.number("made")
@@ -253,7 +253,7 @@ def _outer_info(context: bytes) -> bytes:
     return OUTER_INFO + algorithms.sha256(context)
 
 
-def _signing_key(blob: bytes, offices: Offices) -> bytes:
+def signing_key(blob: bytes, offices: Offices) -> bytes:
     signer = envelope.peek_signer(blob)
     if signer == envelope.ROOT_ACCESS:
         return offices.trust.access_root_public
