@@ -95,6 +95,12 @@ def certificate_hash(signer: str) -> bytes:
     return hashed
 
 
+def bound(label: str, signer: str, body: dict[str, Any]) -> bytes:
+    """The HPKE `info` for what is sealed inside a signed body: the label, and a hash of who signs and all else that the body says."""
+    rest = {name: value for name, value in body.items() if name != "sealed"}
+    return label.encode() + b"|" + algorithms.sha256(encoded([label, signer, rest]))
+
+
 def digest(blob: bytes) -> bytes:
     return algorithms.sha256(blob)
 

@@ -16,13 +16,12 @@ from typing import Any, Final
 
 from cloister.base.secret import Secret
 from cloister.zones import algorithms, envelope, shamir
-from cloister.zones.cbor import Fields, encoded
+from cloister.zones.cbor import Fields
 from cloister.zones.epochs import EpochKeys, EpochSeal, SealMaterial
 from cloister.zones.grants import SEALED_BYTES, Offices, Right
 from cloister.zones.refusals import Forged, Refusal, Refused
 
 LABEL: Final = "cloister/glass/v1"
-INFO: Final = b"cloister/glass-seal/v1|"
 KIND: Final = "glass"
 ASKER: Final = 0  # an asker's place; approvers have 1 to 255
 APPROVERS_MAX: Final = 2
@@ -107,7 +106,7 @@ def seals_of_epoch(material: SealMaterial, keys: EpochKeys, signer: envelope.Sig
     made = []
     for number, (place, (person, certificate, kem), secret) in enumerate(secrets, start=first):
         body = {**common, "place": place, "person": person, "certificate": certificate}
-        body["sealed"] = algorithms.kem_seal(kem, secret, _info(signer.id, body))
+        body["sealed"] = algorithms.kem_seal(kem, secret, envelope.bound(LABEL, signer.id, body))
         made.append(EpochSeal(KIND, number, signer.sign(LABEL, body)))
     return made
 
@@ -130,7 +129,7 @@ def verified_part(blob: bytes, offices: Offices) -> GlassPart:
         person=body.text("person"),
         certificate=body.octets("certificate", 32),
         sealed=body.octets("sealed", SEALED_BYTES),
-        info=_info(signer, {name: value for name, value in raw.items() if name != "sealed"}),
+        info=envelope.bound(LABEL, signer, raw),
     )
     body.done()
     offices.access_key(signer, zone=part.zone, now=made)
@@ -173,7 +172,3 @@ def _xor(a: bytes, b: bytes) -> bytes:
     if len(a) != len(b):
         raise Forged(Refusal.MALFORMED)
     return bytes(x ^ y for x, y in zip(a, b, strict=True))
-
-
-def _info(signer: str, body: dict[str, Any]) -> bytes:
-    return INFO + algorithms.sha256(encoded([LABEL, signer, body]))
