@@ -66,7 +66,7 @@ def checked_passphrase_params(params: dict[str, Any]) -> tuple[bytes, int, int, 
         salt = bytes.fromhex(params["salt"])
     except (TypeError, ValueError):
         raise Refused(Refusal.WEAK_PARAMETERS) from None
-    if len(salt) != SALT_BYTES:
+    if len(salt) != SALT_BYTES or salt.hex() != params["salt"]:  # one writing: `fromhex` also takes spaces and capitals
         raise Refused(Refusal.WEAK_PARAMETERS)
     return salt, params["passes"], params["memory_kib"], params["lanes"]
 

@@ -35,6 +35,8 @@ def derived() -> list[dict[str, Any]]:
         "a short salt": {**PARAMS, "salt": bytes(15).hex()},
         "a long salt": {**PARAMS, "salt": bytes(17).hex()},
         "a salt that is not hex": {**PARAMS, "salt": "z" * 32},
+        "a salt with spaces": {**PARAMS, "salt": " ".join(["00"] * 16)},
+        "a salt in capitals": {**PARAMS, "salt": "AB" * 16},
         "no salt": {name: value for name, value in PARAMS.items() if name != "salt"},
         "a member that nobody knows": {**PARAMS, "kdf": "md5"},
     }
