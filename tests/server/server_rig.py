@@ -50,6 +50,8 @@ class FakeGate:
         self._trust = trust
         self.admitted: dict[int, dict[str, Any]] = {}
         self.notes: list[dict[str, Any]] = []
+        self.news: list[tuple[str, str]] = []
+        self.heard = asyncio.Event()
         self.refuses = False
         self._server: asyncio.Server | None = None
 
@@ -72,13 +74,19 @@ class FakeGate:
             else:
                 self.admitted = {pid: one for pid, one in self.admitted.items() if one["session"] != arguments["session"]}
             return None
+        if method == "session_changes":
+            if not self.news:
+                self.heard = asyncio.Event()
+                await self.heard.wait()
+            news, self.news = self.news, []
+            return news
         known = self.admitted.get(peer.pid)
         if known is None or known["uid"] != peer.uid:
             raise Denied("This process is no session of this server.", reason="unknown-process")
         if method == "audit_append":
             self.notes += [{**entry, "actor": known["person"]} for entry in arguments["entries"]]
             return None
-        if method == "trust_material":
+        if method in ("trust_material", "trust_renewal"):
             return self._trust.rows(known["person"])
         raise NotFound("no such statement")
 

@@ -31,6 +31,7 @@ class Workplace:
         self._desk: Desk | None = None
         runtime.on_open(self.open)
         runtime.on_lock(self.close)
+        runtime.on_change(self.forget)
 
     async def open(self, keyring: Keyring, actor: Actor, gate: Caller) -> None:
         self._records = Records(actor, keyring, gate, self._policy)
@@ -39,6 +40,12 @@ class Workplace:
         records, self._records, self._desk = self._records, None, None
         if records is not None:
             records.close()
+
+    def forget(self, lost: frozenset[str]) -> None:
+        """The person's zones have changed: what the lost ones opened goes, the rest stays, the desk is laid anew."""
+        self._desk = None
+        if self._records is not None:
+            self._records.forget(lost)
 
     def desk(self, runtime: Any) -> Desk:
         """Made at the first request after unlocking, when the directory of names is there."""

@@ -30,6 +30,7 @@ from cloister.records.stored import Stored
 from cloister.zones import DossierKey, Keyring, algorithms, commits, compression, dossiers
 
 ATTEMPTS: Final = 20
+REPLACED: Final = "epoch-replaced"
 TIDIED_EVERY: Final = 16
 # The columns that gate/writing.py takes.
 COLUMNS: Final = (
@@ -163,7 +164,9 @@ class Writer:
             built.append(done[place])
         try:
             await self._gate.call("write", audit=_notes(built, action, kind), **columns(self._keyring, built))
-        except Conflict:
+        except Conflict as moved:
+            if moved.reason == REPLACED:  # the zone has a new epoch: wrap again, with the keys that came with the refusal
+                done.clear()
             return None
         for one in built:
             self._apply(one)

@@ -83,6 +83,13 @@ class Dossiers:
         self._opened.pop(id, None)
         self._bytes -= self._sizes.pop(id, 0)
 
+    def forget(self, zones: frozenset[str]) -> None:
+        """Forget the dossiers that only these zones open."""
+        for id, dossier in list(self._opened.items()):
+            dossier.zones -= zones
+            if not dossier.zones:
+                self._forget(id)
+
     def close(self) -> None:
         self._opened.clear()
         self._sizes.clear()

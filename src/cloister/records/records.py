@@ -144,6 +144,10 @@ class Records:
         stored, _ = await room.dossiers.rows(pairs, notes)
         return {one.reference: one for one in stored if one is not None}
 
+    def forget(self, zones: frozenset[str]) -> None:
+        """Forget what was opened through these zones alone."""
+        self._room.forget(zones)
+
     def close(self) -> None:
         """Forget every opened key, index and row."""
         self._room.close()

@@ -65,6 +65,13 @@ class Room:
     def _facts(self, kind: str) -> Facts:
         return Facts(kind=kind, zones=self.places.readable)
 
+    def forget(self, zones: frozenset[str]) -> None:
+        self.dossiers.forget(zones)
+        for zone in zones:
+            self._shards.pop(zone, None)
+        if zones:
+            self.searcher.close()  # further pages of a search may lie in what was lost
+
     def close(self) -> None:
         self.dossiers.close()
         self.searcher.close()

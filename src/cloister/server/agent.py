@@ -32,6 +32,7 @@ READY_SECONDS_MAX: Final = 10.0
 ADOPT_SECONDS_MAX: Final = 5.0
 END_SECONDS_MAX: Final = 3.0
 FORKS_AT_ONCE: Final = 4  # more only wait for each other's processor
+RENEWALS_AT_ONCE: Final = 8  # a new epoch of a large zone must not keep the gate from everybody else
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -81,10 +82,11 @@ class Agent:
         self._live: dict[str, Live] = {}
         self._by_pid: dict[int, Live] = {}
         self._forking = asyncio.Semaphore(FORKS_AT_ONCE)
+        self._renewing = asyncio.Semaphore(RENEWALS_AT_ONCE)
         self._starting: set[str] = set()
         self._tasks: set[asyncio.Task[Any]] = set()
         token = plan.agent_token
-        self._gate = GateLink(plan.socket("gate"), token, self._admissions)
+        self._gate = GateLink(plan.socket("gate"), token, self._admissions, self._told)
         self._controller = ControllerLink(plan.socket("controller"), token, self._report, self._end_unknown)
 
     async def run(self, stop: asyncio.Event) -> None:
@@ -284,6 +286,18 @@ class Agent:
         live = self._live.get(session)
         if live is not None and session not in self._starting:
             self._later(self._end(live, "unknown-to-controller"))
+
+    def _told(self, news: list[tuple[str, str]]) -> None:
+        """From the gate: whose sessions must end, and whose must look at their keys again."""
+        for session, what in news:
+            live = self._live.get(session)
+            if live is not None:
+                self._later(self._end(live, "revoked") if what == "end" else self._renew(live))
+
+    async def _renew(self, live: Live) -> None:
+        async with self._renewing:
+            with contextlib.suppress(CloisterError):  # it tries again by itself, and the gate hands out nothing meanwhile
+                await live.control.call("renew")
 
     async def _kill(self, live: Live, why: str) -> None:
         if live.gone.is_set():

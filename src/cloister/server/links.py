@@ -22,6 +22,7 @@ from cloister.server.register import SessionRecord
 RETRY_SECONDS: Final = 0.25
 CALL_SECONDS_MAX: Final = 5.0
 HEARTBEAT_SECONDS: Final = 5.0
+FOLLOW_SECONDS_MAX: Final = 60.0
 
 
 async def lost(path: Path) -> None:
@@ -38,25 +39,52 @@ async def lost(path: Path) -> None:
 class GateLink:
     """Tells the store gate which process is which session."""
 
-    def __init__(self, path: Path, token: Secret, sessions: Callable[[], list[SessionRecord]]) -> None:
+    def __init__(
+        self,
+        path: Path,
+        token: Secret,
+        sessions: Callable[[], list[SessionRecord]],
+        told: Callable[[list[tuple[str, str]]], None],
+    ) -> None:
+        """`told` gets [session, "end", "lose" or "renew"], the most urgent first."""
+        self._told = told
         self._path = path
         self._token = token
         self._sessions = sessions
         self._caller = Caller(path, part="store gate")
 
     async def keep(self) -> None:
-        """After each restart of the gate, admit all sessions again."""
+        """After each restart of the gate, admit all sessions again, and then hear what has changed for them."""
         while True:
             try:
                 watch = asyncio.create_task(lost(self._path))
+                following: asyncio.Task[None] | None = None
                 try:
                     for record in self._sessions():
                         await self.admit(record)
+                    following = asyncio.create_task(self._follow())
                     await watch
                 finally:
                     watch.cancel()
+                    if following is not None:
+                        following.cancel()
                 log("agent.gate_lost", level="warning")
             except (OSError, CloisterError):
+                await asyncio.sleep(RETRY_SECONDS)
+
+    async def _follow(self) -> None:
+        """Hear which sessions must end or look at their keys again; the gate answers when there is something to say."""
+        first = True
+        while True:
+            try:
+                token = self._token.reveal().decode()
+                news = await self._caller.call("session_changes", timeout_seconds=FOLLOW_SECONDS_MAX, token=token, first=first)
+                first = False
+                self._told([(str(session), str(what)) for session, what in news])
+            except (OSError, CloisterError) as fault:
+                if not first:
+                    log("agent.not_following", level="warning", kind=type(fault).__name__)
+                first = True
                 await asyncio.sleep(RETRY_SECONDS)
 
     async def admit(self, record: SessionRecord) -> None:

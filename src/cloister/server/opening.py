@@ -63,9 +63,9 @@ def trust_material(rows: Mapping[str, Any]) -> TrustMaterial:
         epochs=[bytes(row["body"]) for row in rows["epochs"]],
         revoked_certificates=dict(_revocation(entry) for entry in rows["revoked"]),
         revoked_grants=[bytes(row["hash"]) for row in rows["grants"] if row["revoked"]],
-        teams=[bytes(row["body"]) for row in rows["teams"]],
-        memberships=[bytes(row["body"]) for row in rows["memberships"]],
-        revoked_memberships=[bytes(row["hash"]) for row in rows["memberships"] if row["revoked"]],
+        teams=[bytes(row["body"]) for row in rows.get("teams", ())],
+        memberships=[bytes(row["body"]) for row in rows.get("memberships", ())],
+        revoked_memberships=[bytes(row["hash"]) for row in rows.get("memberships", ()) if row["revoked"]],
     )
 
 

@@ -22,6 +22,7 @@ from cloister.farm import SessionEvent, SessionState, step
 from cloister.server.assignment import Assignment
 from cloister.server.gate_caller import GateCaller
 from cloister.server.opening import Opened, opened
+from cloister.server.renewal import Renewal
 from cloister.zones import Keyring, TrustRoots, algorithms, unlockers
 
 TRIES_MAX: Final = 5
@@ -29,6 +30,7 @@ LAST_WORD_SECONDS: Final = 1.0
 
 OnOpen = Callable[[Keyring, Actor, Caller], Awaitable[None]]
 OnLock = Callable[[], None]
+OnChange = Callable[[frozenset[str]], None]
 
 
 class SessionRuntime:
@@ -50,6 +52,7 @@ class SessionRuntime:
         self._words: set[asyncio.Task[None]] = set()
         self._on_open: list[OnOpen] = []
         self._on_lock: list[OnLock] = []
+        self._on_change: list[OnChange] = []
         self.missing: tuple[str, ...] = ()
 
     # --- for the application, before the fork ----------------------------------------------------
@@ -61,6 +64,10 @@ class SessionRuntime:
     def on_lock(self, callback: OnLock) -> None:
         """Called before the keyring is wiped: forget everything that was opened with it."""
         self._on_lock.append(callback)
+
+    def on_change(self, callback: OnChange) -> None:
+        """Called when the keyring has other zones than before, with those that were lost: forget what they opened."""
+        self._on_change.append(callback)
 
     # --- facts ---------------------------------------------------------------------------------------
 
@@ -120,6 +127,8 @@ class SessionRuntime:
         self.agent = Caller(Path(assignment.agent), part="agent")
         self._loop = asyncio.get_running_loop()
         self._unlocking = asyncio.Lock()
+        self._renewal = Renewal(self.gate, self._clock, self._held, self._changed, self.end)
+        self.gate.on_replaced = self._renewal.renew
         self.ended = asyncio.Event()
         self._seen = self._locked_at = self._loop.time()
         self._state = step(self._state, SessionEvent.READY)
@@ -140,7 +149,7 @@ class SessionRuntime:
                 await self._refused(refused)
                 raise
             await self._note("unlock")
-            await self._use(fresh)
+            await self._use(fresh, rows)
 
     def _open(self, private: algorithms.KemPrivate, rows: dict[str, Any], unlocker: str, sealed: bytes) -> Opened:
         try:
@@ -150,7 +159,7 @@ class SessionRuntime:
         a = self.assignment
         return opened(rows, person=a.person, session=a.session, unlocker=unlocker, kek=kek, trust=self._trust, now=self._clock())
 
-    async def _use(self, fresh: Opened) -> None:
+    async def _use(self, fresh: Opened, rows: dict[str, Any]) -> None:
         self._private = None  # a recorded message can never be opened again
         self._tries = 0
         if self._opened is not None:  # another worker of a program proved itself; the open keyring is in use
@@ -163,8 +172,20 @@ class SessionRuntime:
             undo.pop_all()
         self._opened = fresh
         self._was_unlocked = True
+        self._renewal.begin(rows)
         self.touch()
         self._change(SessionEvent.UNLOCK, "")
+
+    async def renew(self) -> None:
+        """The gate says that this person's keys have changed: look again, verify again, and go on."""
+        await self._renewal.renew()
+
+    def _held(self) -> Keyring | None:
+        return self._opened.keyring if self._opened is not None else None
+
+    def _changed(self, lost: frozenset[str]) -> None:
+        for callback in self._on_change:
+            callback(lost)
 
     async def _refused(self, refused: CloisterError) -> None:
         self._tries += 1
@@ -283,6 +304,7 @@ class SessionRuntime:
         held, self._opened = self._opened, None
         if held is None:
             return
+        self._renewal.stop()
         for callback in self._on_lock:
             callback()
         held.keyring.close()

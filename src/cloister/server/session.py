@@ -89,6 +89,9 @@ def control_handler(runtime: SessionRuntime) -> wire.Handler:
             case "unlock":
                 await runtime.unlock(str(arguments["unlocker"]), bytes(arguments["sealed"]))
                 return {"state": str(runtime.state)}
+            case "renew":
+                await runtime.renew()
+                return {}
             case "end":
                 runtime.end(str(arguments["reason"])[:64])
                 return {}

@@ -40,6 +40,7 @@ WRITE: Final = f"select care.write({', '.join(f'${place}' for place in range(1, 
 
 CONFLICTS: Final = frozenset({"CL001", "23505", "40001", "40P01"})  # a moved head; unique_violation; serialisation; deadlock
 UNKNOWN: Final = "CL002"
+REPLACED: Final = "CL003"
 
 
 class Write(Arguments):
@@ -108,6 +109,9 @@ async def write(call: Call, arguments: Write) -> None:
     except asyncpg.PostgresError as refused:
         if refused.sqlstate in CONFLICTS:
             raise Conflict("This record has changed in the meantime.", hint="Read it again and repeat.", reason="head-moved") from refused
+        if refused.sqlstate == REPLACED:
+            text = "A zone of this write has new keys."
+            raise Conflict(text, hint="Repeat it; your session fetches them.", reason="epoch-replaced") from refused
         if refused.sqlstate == UNKNOWN:
             raise Denied("This dossier or zone is not open to you.", reason="zone-not-held") from refused
         raise

@@ -1,7 +1,8 @@
 -- One write of one session: one or many dossiers, all or nothing, in one call.
 -- `p_zones` are the zones of the calling person, as the store gate knows them; the writer cannot name others.
 -- Columns named p_*_d hold the 1-based place of the row's dossier in p_dossier.
--- SQLSTATE CL001: a head has moved; CL002: a dossier or zone that this person cannot open.
+-- SQLSTATE CL001: a head has moved; CL002: a dossier or zone that this person cannot open; CL003: a key generation that
+-- was replaced: nothing new is wrapped for people who have only older keys.
 
 create function care.write(
     p_zones text[],
@@ -21,6 +22,17 @@ declare
 begin
     if not (p_key_zone <@ p_zones and p_tok_zone <@ p_zones and p_shard_zone <@ p_zones and p_shard_drop_zone <@ p_zones) then
         raise exception 'zone' using errcode = 'CL002';
+    end if;
+
+    if exists (
+        select from (
+            select zone, epoch from unnest(p_key_zone, p_key_epoch) k (zone, epoch)
+            union all
+            select zone, ('x' || encode(substr(ct, 1, 4), 'hex'))::bit(32)::int4 from unnest(p_shard_zone, p_shard_ct) s (zone, ct)
+        ) w
+         where w.epoch < (select max(e.epoch) from trust.epoch e where e.zone = w.zone)
+    ) then
+        raise exception 'epoch' using errcode = 'CL003';
     end if;
 
     -- Locks in one order, so that two writers of the same dossiers wait for each other instead of dying.
