@@ -62,6 +62,8 @@ def trust_material(rows: Mapping[str, Any]) -> TrustMaterial:
         zones=[bytes(row["body"]) for row in rows["zones"]],
         epochs=[bytes(row["body"]) for row in rows["epochs"]],
         revoked_certificates=dict(_revocation(entry) for entry in rows["revoked"]),
+        revocations=[bytes(body) for body in rows.get("revocations", ())],
+        countersignatures=[bytes(body) for body in rows.get("countersignatures", ())],
         revoked_grants=[bytes(row["hash"]) for row in rows["grants"] if row["revoked"]],
         teams=[bytes(row["body"]) for row in rows.get("teams", ())],
         memberships=[bytes(row["body"]) for row in rows.get("memberships", ())],

@@ -151,7 +151,10 @@ class Certificates:
             self._refused.clear()  # a chain may be whole now
 
     def revoke(self, revoked: Iterable[bytes] | Mapping[bytes, datetime]) -> None:
-        self._revoked.update(revoked if isinstance(revoked, Mapping) else dict.fromkeys(revoked))
+        """The earliest moment counts, and none at all counts for ever."""
+        for hashed, since in (revoked if isinstance(revoked, Mapping) else dict.fromkeys(revoked)).items():
+            known = self._revoked.get(hashed, since)
+            self._revoked[hashed] = None if known is None or since is None else min(known, since)
 
     def __contains__(self, hashed: bytes) -> bool:
         return hashed in self._ders

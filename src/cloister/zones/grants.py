@@ -155,8 +155,8 @@ class Offices:
                 self._certifying_people.add(found.person)
                 self._certifying_hashes.add(found.certificate)
 
-    def access_key(self, signer: str, *, zone: str, now: datetime, right: Right | None = None) -> tuple[bytes, Certified | None]:
-        """The public key of an access signer and, unless it is the root, the officer; or a Refused by name."""
+    def access_key(self, signer: str, *, zone: str | None, now: datetime, right: Right | None = None) -> tuple[bytes, Certified | None]:
+        """The public key of an access signer and, unless it is the root, the officer; or a Refused by name. `zone` None: of any."""
         if signer == envelope.ROOT_ACCESS:
             if self.certificates.certifies(self.trust.access_root_public):
                 raise Refused(Refusal.BOTH_OFFICES)
@@ -171,7 +171,7 @@ class Offices:
         if not standing:
             raise Refused(Refusal.MANDATE_EXPIRED)
         for one in standing:
-            if (one.zones is None or zone in one.zones) and (right is None or RANK[right] <= RANK[one.ceiling]):
+            if (one.zones is None or zone is None or zone in one.zones) and (right is None or RANK[right] <= RANK[one.ceiling]):
                 return officer.sign_public, officer
         raise Refused(Refusal.ABOVE_CEILING)
 

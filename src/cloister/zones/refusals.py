@@ -52,6 +52,7 @@ class Refusal(StrEnum):
     MEMBERSHIP_NOT_YET = "membership-not-yet"
     MEMBERSHIP_EXPIRED = "membership-expired"
     MEMBERSHIP_REVOKED = "membership-revoked"
+    GRANT_ONE_OFFICER = "grant-one-officer"  # the zone asks for two officers, and only one has signed
     ABOVE_CEILING = "above-ceiling"
     EPOCH_FLOOR = "epoch-floor"
     EPOCH_MISSING = "epoch-missing"
@@ -102,6 +103,7 @@ _SENTENCES: Final[dict[Refusal, str]] = {
     Refusal.MEMBERSHIP_NOT_YET: "The membership does not hold yet.",
     Refusal.MEMBERSHIP_EXPIRED: "The membership has ended.",
     Refusal.MEMBERSHIP_REVOKED: "The membership was revoked.",
+    Refusal.GRANT_ONE_OFFICER: "This zone opens only when a second officer has signed the grant too.",
     Refusal.ABOVE_CEILING: "The grant gives more than its officer may give.",
     Refusal.EPOCH_FLOOR: "This is older than the grant allows to open.",
     Refusal.EPOCH_MISSING: "The zone's key generation is not known.",

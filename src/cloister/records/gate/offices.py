@@ -58,6 +58,7 @@ INSERT_CERTIFICATE: Final = """
 USE_CERTIFICATE: Final = "update trust.identity set certificate = $1 where person = $2 returning person"
 INSERT_REVOCATION: Final = """
     insert into trust.revocation (hash, kind, target, body) values ($1, $2, $3, $4) returning hash"""
+INSERT_COUNTERSIGNATURE: Final = "insert into trust.countersignature (hash, target, body) values ($1, $2, $3) returning hash"
 REVOKE: Final = {
     "grant": 'update trust."grant" set revoked = coalesce(revoked, $2) where hash = $1 returning hash',
     "membership": "update trust.membership set revoked = coalesce(revoked, $2) where hash = $1 returning hash",
@@ -158,6 +159,10 @@ class Revocation(Signed, kw_only=True, tag="revocation"):
     at: Moment
 
 
+class Countersignature(Signed, kw_only=True, tag="countersignature"):
+    target: Hash
+
+
 class Certificate(Signed, kw_only=True, tag="certificate"):
     """`applicant`: whose answer it certifies; otherwise a new certificate for the keys that the person has."""
 
@@ -172,7 +177,9 @@ class Mandate(Signed, kw_only=True, tag="mandate"):
     person: Name
 
 
-SignedObject: TypeAlias = Grant | Team | Membership | Zone | Epoch | EpochSeal | Revocation | Certificate | Mandate | Recovery
+SignedObject: TypeAlias = (
+    Grant | Team | Membership | Zone | Epoch | EpochSeal | Revocation | Countersignature | Certificate | Mandate | Recovery
+)
 
 
 class TrustPut(Arguments):
@@ -246,6 +253,8 @@ def steps(one: SignedObject) -> list[Step]:
         return [(INSERT_RECOVERY_ESCROW, (one.hash, one.body, one.params, one.sealed))]
     if isinstance(one, Revocation):
         return [(INSERT_REVOCATION, (one.hash, one.of, one.target, one.body)), (REVOKE[one.of], (one.target, _moment(one.at)))]
+    if isinstance(one, Countersignature):
+        return [(INSERT_COUNTERSIGNATURE, (one.hash, one.target, one.body))]
     if isinstance(one, Mandate):
         return [(INSERT_MANDATE, (one.hash, one.office, one.person, one.body))]
     insert = (INSERT_CERTIFICATE, (one.hash, one.person, one.body))

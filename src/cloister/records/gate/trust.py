@@ -54,6 +54,17 @@ CERTIFICATES: Final = """
      where person = $1 or person in (select m.person from trust.mandate m)
      order by issued, hash limit 10000"""
 REVOKED: Final = "select hash, revoked from trust.certificate where revoked is not null order by hash limit 200000"
+# Signed words that something ended: every certificate's, because authors are judged by them, and those about one's own grants.
+REVOCATIONS: Final = """
+    select body from trust.revocation r
+     where r.kind = 'certificate'
+        or r.target in (select m.hash from trust.membership m where m.person = $1)
+        or r.target in (select g.hash from trust."grant" g where g.person = $1)
+        or r.target in (select g.hash from trust."grant" g where g.team in (select m.team from trust.membership m where m.person = $1))
+     order by r.made, r.hash limit 200000"""
+COUNTERSIGNATURES: Final = """
+    select c.body from trust.countersignature c join trust."grant" g on g.hash = c.target
+     where g.person = $1 or g.team in (select m.team from trust.membership m where m.person = $1) order by c.made, c.hash limit 50000"""
 CERTIFICATES_BY_HASH: Final = "select der from trust.certificate where hash = any ($1) limit 1000"
 PERSON: Final = "select id, sign_in, name, kind, role, hospital, language from trust.person where id = $1 and not disabled"
 IDENTITY: Final = "select person, kem_public, sign_public, sealed_private, certificate from trust.identity where person = $1"
@@ -160,6 +171,8 @@ async def trust_renewal(call: Call, arguments: Nothing) -> Any:
     )
     material: dict[str, Any] = dict(zip(names, found, strict=True))
     material["revoked"] = [(row["hash"], row["revoked"]) for row in material["revoked"]]
+    material["revocations"] = await _column(call, REVOCATIONS, call.person)
+    material["countersignatures"] = await _column(call, COUNTERSIGNATURES, call.person)
     material["next_start"] = material.pop("coming")[0]["next"]
     zones = sorted({grant["zone"] for grant in material["grants"]})
     material["zones"], material["epochs"] = await asyncio.gather(_maps(call, ZONES, zones), _maps(call, EPOCHS, zones))
