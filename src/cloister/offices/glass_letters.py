@@ -35,6 +35,7 @@ class Letter:
     zone: str
     person: str
     name: str
+    certificate: bytes
     session: str
     ephemeral: bytes
     code: str
@@ -107,6 +108,7 @@ def verified_letter(keyring: Keyring, blob: bytes, now: datetime) -> Letter:
         zone=body.text("zone"),
         person=author.person,
         name=author.name,
+        certificate=author.hash,
         session=body.text("session"),
         ephemeral=body.octets("ephemeral", algorithms.KEM_PUBLIC_BYTES),
         code=_one_of(body.text("code"), CODES),

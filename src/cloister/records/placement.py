@@ -31,16 +31,14 @@ class Places:
     def __init__(self, actor: Actor, keyring: Keyring) -> None:
         self._actor = actor
         self._keyring = keyring
-        self._held = -1
         self._readable: frozenset[str] = frozenset()
 
     @property
     def readable(self) -> frozenset[str]:
         """The zones to read in; the same object while they are the same, because every decision asks for it."""
-        zones = self._keyring.zones
-        if len(zones) != self._held:  # zones are only ever put away
-            self._held = len(zones)
-            self._readable = frozenset(held.zone for held in zones if "read" in held.rights)
+        readable = frozenset(held.zone for held in self._keyring.zones if "read" in held.rights)
+        if readable != self._readable:
+            self._readable = readable
         return self._readable
 
     @property

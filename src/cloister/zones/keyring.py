@@ -17,8 +17,8 @@ from cloister.zones.bundle import Bundle
 from cloister.zones.certificates import Certificates, Certified, TrustRoots
 from cloister.zones.commits import Commit
 from cloister.zones.epochs import Epoch, EpochKeys, Zone, verified_epoch, verified_zone
-from cloister.zones.glass import GlassPart, policy_of
 from cloister.zones.files import FileKeys
+from cloister.zones.glass import GlassPart, policy_of
 from cloister.zones.grants import RANK, Grant, Offices, Right, authorised_grant, check_moment
 from cloister.zones.material import HeldZone, TrustMaterial
 from cloister.zones.packing import packed
@@ -232,7 +232,7 @@ class Keyring:
         the zone's signed policy says what may be done with it."""
         if self._bundle is None:
             raise Refused(Refusal.CLOSED)
-        zone, records = self._zone_record(part.zone, zones), {int(envelope.peek_body(blob)["epoch"]): blob for blob in epochs}
+        zone, records = self.zone_record(part.zone, zones), {int(envelope.peek_body(blob)["epoch"]): blob for blob in epochs}
         policy = policy_of(zone.policy)
         if policy is None or policy.approvers != part.approvers or policy.askers.get(self.person) != part.certificate:
             raise Refused(Refusal.APPROVALS_MISSING)
@@ -365,7 +365,7 @@ class Keyring:
 
     def _open_zone(self, grant: Grant, way: Way | None, zones: list[bytes], epochs: list[bytes]) -> _Opened:
         assert self._bundle is not None
-        zone = self._zone_record(grant.zone, zones)
+        zone = self.zone_record(grant.zone, zones)
         records = {int(envelope.peek_body(blob)["epoch"]): blob for blob in epochs}
         if grant.epoch not in records:
             raise Refused(Refusal.EPOCH_MISSING)
@@ -396,7 +396,8 @@ class Keyring:
             return False
         return True
 
-    def _zone_record(self, zone: str, blobs: list[bytes]) -> Zone:
+    def zone_record(self, zone: str, blobs: list[bytes]) -> Zone:
+        """A zone's newest record that an access officer signed: its policy counts, and no copy of it in a column."""
         best: Zone | None = None
         reason = Refusal.ZONE_MISSING
         for blob in blobs:
