@@ -18,7 +18,7 @@ from benchmarks.processor import used_by
 SESSIONS = 120
 PATIENTS_EACH = 10
 SECONDS = 12.0
-WARM_SECONDS = 10.0
+WARM_SECONDS = 20.0
 WRITES = 0.1
 SEARCHES = 0.25
 RATIO_GOAL = 0.8

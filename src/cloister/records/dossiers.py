@@ -6,7 +6,7 @@ Nothing that comes from the gate is believed before it was verified here; nothin
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final
 
@@ -16,7 +16,7 @@ from cloister.records.definitions import type_numbers
 from cloister.records.dossier import Dossier, Row, row_of
 from cloister.records.lines import Line
 from cloister.records.stored import Stored
-from cloister.zones import DossierKey, Forged, Keyring, Refusal, algorithms, commits, dossiers, envelope
+from cloister.zones import DossierKey, Forged, Keyring, Refusal, commits, dossiers, envelope
 
 BYTES_MAX: Final = 64 * 1024 * 1024
 OPENED_AT_ONCE: Final = 200  # the gate's bound for one call
@@ -134,7 +134,9 @@ class Dossiers:
         found: dict[bytes, Dossier] = {}
         again: list[bytes] = []
         places = {id: place for place, id in enumerate(known.ids)}
-        for id, one in _sorted_out(rows, self._held()).items():
+        fetched = _sorted_out(rows, self._held())
+        await self._learn_authors(one.blob for one in fetched.values() if one.blob is not None)
+        for id, one in fetched.items():
             if one.seq < known.seqs[places[id]]:
                 self._forget(id)
                 raise Forged(Refusal.ROLLED_BACK)
@@ -144,14 +146,8 @@ class Dossiers:
             elif one.blob is None or (now is None and known.since[places[id]]):
                 again.append(id)
             else:
-                try:
-                    found[id] = self._verified(id, one, one.blob, now)
-                except (Forged, Denied) as refused:
-                    if refused.reason != Refusal.CERTIFICATE_MISSING or not await self._learn_author(one.blob):
-                        raise
-                    again.append(id)
-                else:
-                    self.keep(found[id])
+                found[id] = self._verified(id, one, one.blob, now)
+                self.keep(found[id])
         return found, again
 
     def _held(self) -> frozenset[str]:
@@ -199,12 +195,12 @@ class Dossiers:
         if not dossier.keys:
             raise last
 
-    async def _learn_author(self, blob: bytes) -> bool:
-        """Fetch the certificate of a commit's author the first time that this session meets one; says whether there was one."""
-        author = envelope.certificate_hash(envelope.peek_signer(blob))
-        ders = await self._gate.call("certificates", hashes=[author])
-        self._keyring.add_certificates(ders)
-        return any(algorithms.sha256(der) == author for der in ders)
+    async def _learn_authors(self, blobs: Iterable[bytes]) -> None:
+        """Fetch the certificates of authors whom this session meets for the first time; what is missing is refused by name later."""
+        authors = {envelope.certificate_hash(envelope.peek_signer(blob)) for blob in blobs}
+        unknown = sorted(author for author in authors if not self._keyring.knows(author))
+        if unknown:
+            self._keyring.add_certificates(await self._gate.call("certificates", hashes=unknown, colleagues=True))
 
     async def take_opened(self, rows: Sequence[Any]) -> None:
         """Take over dossiers that came unasked with their rows; those that do not fit any more are left out."""

@@ -14,7 +14,7 @@ from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import HTMLResponse, JSONResponse, RedirectResponse, Response
-from starlette.routing import BaseRoute, Route
+from starlette.routing import BaseRoute, Route, Router
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from cloister.access import PAGE, Action, Facts, Page
@@ -22,7 +22,7 @@ from cloister.base.errors import HTTP_STATUS, CloisterError, Corrupt, NotFound
 from cloister.base.telemetry import log
 from cloister.base.wire import where_of
 from cloister.epr import CLINICAL_ROLES, LANGUAGES, Visit
-from cloister.web import account, console
+from cloister.web import account, cards, console
 from cloister.web.desk import Desk, DeskOf
 from cloister.web.headers import PAGE_HEADERS
 from cloister.web.offices import LINKS, ROUTES, STARTS
@@ -35,7 +35,7 @@ LANGUAGE_SECONDS: Final = 365 * 24 * 3600
 FHIR: Final = "/fhir/"
 
 
-def workspace(pages: Pages, desk_of: DeskOf, *, routes: Sequence[BaseRoute] = ()) -> Starlette:
+def workspace(pages: Pages, desk_of: DeskOf, *, routes: Sequence[BaseRoute] = ()) -> Circumstances:
     """`routes` are served beside the pages (FHIR); they find `request.state.records`."""
     served: list[BaseRoute] = [Route("/", _guarded(Page.START, partial(_start, pages)), methods=["GET"])]
     for module in pages.modules:
@@ -45,13 +45,12 @@ def workspace(pages: Pages, desk_of: DeskOf, *, routes: Sequence[BaseRoute] = ()
         Route("/account/passkeys/start", _guarded(Page.ACCOUNT, account.start_passkey), methods=["POST"]),
         Route("/account/passkeys", _guarded(Page.ACCOUNT, account.add_passkey), methods=["POST"]),
         Route("/console/ciphertext", _guarded(Page.CONSOLE, console.show_ciphertext), methods=["GET"]),
-        *(Route(one.path, _guarded(one.page, one.handler), methods=list(one.methods)) for one in ROUTES),
+        *(Route(one.path, _guarded(one.page, one.handler), methods=list(one.methods)) for one in (*ROUTES, *cards.ROUTES)),
         Route("/language/{language}", _choose_language, methods=["POST"]),
         Route("/here", _here, methods=["GET"]),
-        *routes,
     ]
-    application = Starlette(routes=served, exception_handlers={CloisterError: _refused, HTTPException: _no_such_page})
-    return _with_circumstances(application, pages, desk_of)
+    screens = Starlette(routes=served, exception_handlers={CloisterError: _refused, HTTPException: _no_such_page})
+    return Circumstances(screens, Router(routes), pages, desk_of)
 
 
 def _guarded(page: Page, handler: Handler) -> Handler:
@@ -95,34 +94,34 @@ async def _here(request: Request) -> Response:
 # --- around every request -----------------------------------------------------------------------
 
 
-def _with_circumstances(application: Starlette, pages: Pages, desk_of: DeskOf) -> Starlette:
-    """Puts desk, records and visit into the request's state, and the headers onto every page."""
+class Circumstances:
+    """Puts desk, records and visit into the request's state, and the headers onto every page. FHIR takes the short way:
+    programs ask thousands of times a minute, and the walk past every page's route would cost them more than reading."""
 
-    class Circumstances:
-        def __init__(self, app: ASGIApp) -> None:
-            self._app = app
+    def __init__(self, screens: ASGIApp, fhir: ASGIApp, pages: Pages, desk_of: DeskOf) -> None:
+        self._screens = screens
+        self._fhir = fhir
+        self._pages = pages
+        self._desk_of = desk_of
 
-        async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-            if scope["type"] != "http":
-                await self._app(scope, receive, send)
-                return
-            state = scope.setdefault("state", {})
-            desk = desk_of(state.get("runtime"))
-            state["desk"], state["records"] = desk, desk.records
-            if scope["path"].startswith(FHIR):
-                await self._app(scope, receive, send)
-                return
-            state["visit"] = visit_of(Request(scope), pages, desk)
-            answer = Answer(send)
-            try:
-                await self._app(scope, receive, answer)
-            except Exception as fault:  # the process's edge: its text may hold a patient's words, so nobody gets it
-                log("page.fault", level="error", kind=type(fault).__name__, at=where_of(fault))
-                if not answer.begun:
-                    await (await _refused(Request(scope), _FAULT))(scope, receive, answer)
-
-    application.add_middleware(Circumstances)
-    return application
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await self._screens(scope, receive, send)
+            return
+        state = scope.setdefault("state", {})
+        desk = self._desk_of(state.get("runtime"))
+        state["desk"], state["records"] = desk, desk.records
+        if scope["path"].startswith(FHIR):
+            await self._fhir(scope, receive, send)
+            return
+        state["visit"] = visit_of(Request(scope), self._pages, desk)
+        answer = Answer(send)
+        try:
+            await self._screens(scope, receive, answer)
+        except Exception as fault:  # the process's edge: its text may hold a patient's words, so nobody gets it
+            log("page.fault", level="error", kind=type(fault).__name__, at=where_of(fault))
+            if not answer.begun:
+                await (await _refused(Request(scope), _FAULT))(scope, receive, answer)
 
 
 class Answer:
@@ -154,6 +153,7 @@ def visit_of(request: Request, pages: Pages, desk: Desk) -> Visit:
             "hospital": desk.hospital,
             "now": now,
             "idle_seconds": desk.idle_lock_seconds,
+            "card": desk.card,
             "clinical": desk.actor.role in CLINICAL_ROLES,
             "nav": "",
             "links": links,

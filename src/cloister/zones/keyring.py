@@ -197,6 +197,10 @@ class Keyring:
         """Learn certificates of authors; each is verified when it is first asked for."""
         self._certificates.add(ders)
 
+    def knows(self, certificate_hash: bytes) -> bool:
+        """Whether this certificate was handed over, verified or not."""
+        return certificate_hash in self._certificates
+
     def author(self, certificate_hash: bytes) -> Certified:
         """Whose certificate this is, if it leads to the root; verified once, then remembered."""
         return self._certificates.chained(certificate_hash)

@@ -66,6 +66,12 @@ COUNTERSIGNATURES: Final = """
     select c.body from trust.countersignature c join trust."grant" g on g.hash = c.target
      where g.person = $1 or g.team in (select m.team from trust.membership m where m.person = $1) order by c.made, c.hash limit 50000"""
 CERTIFICATES_BY_HASH: Final = "select der from trust.certificate where hash = any ($1) limit 1000"
+# Who meets one author of a zone will soon meet the others; a call for each would cost more than all of them at once.
+COLLEAGUES: Final = """
+    select c.der from trust.certificate c
+     where c.revoked is null and not c.hash = any ($1)
+       and c.person in (select g.person from trust."grant" g where g.zone = any ($2) and g."right" = 'write' and g.revoked is null)
+     limit 500"""
 PERSON: Final = "select id, sign_in, name, kind, role, hospital, language from trust.person where id = $1 and not disabled"
 IDENTITY: Final = "select person, kem_public, sign_public, sealed_private, certificate from trust.identity where person = $1"
 UNLOCKERS: Final = """
@@ -94,6 +100,12 @@ class Nothing(Arguments):
 
 class Hashes(Arguments):
     hashes: Annotated[list[Annotated[bytes, Meta(min_length=32, max_length=32)]], Meta(max_length=500)]
+
+
+class Authors(Hashes):
+    """`colleagues`: also the certificates of others who write in the caller's zones."""
+
+    colleagues: bool = False
 
 
 class AddUnlocker(Arguments):
@@ -181,9 +193,10 @@ async def trust_renewal(call: Call, arguments: Nothing) -> Any:
     return material
 
 
-async def certificates(call: Call, arguments: Hashes) -> Any:
+async def certificates(call: Call, arguments: Authors) -> Any:
     """DER certificates of the authors of commits; the session verifies them."""
-    return await _column(call, CERTIFICATES_BY_HASH, arguments.hashes)
+    asked = await _column(call, CERTIFICATES_BY_HASH, arguments.hashes)
+    return asked + (await _column(call, COLLEAGUES, arguments.hashes, call.zones) if arguments.colleagues else [])
 
 
 async def unlocker_add(call: Call, arguments: AddUnlocker) -> None:
@@ -223,7 +236,7 @@ STATEMENTS: Final = (
     Statement("zones", Nothing, zones),
     Statement("trust_material", Nothing, trust_material),
     Statement("trust_renewal", Nothing, trust_renewal),
-    Statement("certificates", Hashes, certificates),
+    Statement("certificates", Authors, certificates),
     Statement("unlocker_add", AddUnlocker, unlocker_add, noted_first=False),
     Statement("unlocker_remove", RemoveUnlocker, unlocker_remove, noted_first=False),
     Statement("readers", Readers, readers),
