@@ -25,6 +25,7 @@ from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID, ObjectIdentifier
 from cloister.base.errors import Invalid
 from cloister.base.secret import Secret
 from cloister.zones import algorithms
+from cloister.zones.audit_keys import AuditPin
 from cloister.zones.cbor import Fields, decoded, encoded
 from cloister.zones.refusals import Forged, Refusal, Refused
 
@@ -34,6 +35,7 @@ DER_BYTES_MAX: Final = 16_384
 NAME_CHARACTERS_MAX: Final = 64  # ub-common-name, RFC 5280 appendix A.1
 ROOT_YEARS: Final = 30
 CERTIFICATE_OFFICE: Final = "certificate"
+OFFICES: Final = (CERTIFICATE_OFFICE, "access", None)
 ED25519_IDENTIFIER: Final = bytes.fromhex("300506032b6570")  # RFC 8410 section 3: no parameters
 CLOCK_SKEW: Final = timedelta(minutes=5)
 
@@ -45,6 +47,8 @@ class TrustRoots:
     trust_id: str
     certificate_root_public: bytes
     access_root_public: bytes
+    # Set by every server: a session then believes only what is in the audit log. None where no log is: founding, verifying offline.
+    audit: AuditPin | None = None
 
     def __post_init__(self) -> None:
         if self.certificate_root_public == self.access_root_public:
@@ -305,7 +309,7 @@ def _certified(parsed: x509.Certificate, hashed: bytes, issuer: bytes) -> Certif
         raise Forged(Refusal.CERTIFICATE_INVALID)
     body = Fields(decoded(_unwrapped(raw.value)))
     office = body.text_or_none("office")
-    if constraints.ca != (office == CERTIFICATE_OFFICE):
+    if constraints.ca != (office == CERTIFICATE_OFFICE) or office not in OFFICES:
         raise Forged(Refusal.CERTIFICATE_INVALID)
     found = Certified(
         person=body.text("person"),
