@@ -1,5 +1,6 @@
-// The account page: enrol a passkey. The passphrase is proved once more, because the session forgot the unlock key on purpose.
+// The account page: enrol a passkey, add a card. The passphrase is proved once more, because the session forgot the unlock key on purpose.
 
+import { addCard } from "./account-card.js";
 import { Argon2 } from "./argon2.js";
 import { post } from "./call.js";
 import { Failure, passkeyKek, passphraseSecrets, sealEnrolment } from "./keys.js";
@@ -28,20 +29,29 @@ async function add() {
   await post("/account/passkeys", { flow: begun.flow, attestation, sealed, label: label.value.trim() });
 }
 
-form.addEventListener("submit", async (event) => {
-  event.preventDefault();
-  button.disabled = true;
-  alert.hidden = true;
-  try {
-    await add();
-    location.replace("/account?added=1");
-  } catch (fault) {
-    if (!(fault instanceof Failure)) console.error(fault);
-    const failure = fault instanceof Failure ? fault : new Failure("fault");
-    status.textContent = "";
-    alert.textContent = sayFailure(failure);
-    alert.dataset.reason = failure.reason;
-    alert.hidden = false;
-    button.disabled = false;
-  }
-});
+function onSubmit(form, button, status, alert, work, then) {
+  form.addEventListener("submit", async (event) => {
+    event.preventDefault();
+    button.disabled = true;
+    alert.hidden = true;
+    try {
+      await work();
+      location.replace(then);
+    } catch (fault) {
+      if (!(fault instanceof Failure)) console.error(fault);
+      const failure = fault instanceof Failure ? fault : new Failure("fault");
+      status.textContent = "";
+      alert.textContent = sayFailure(failure);
+      alert.dataset.reason = failure.reason;
+      alert.hidden = false;
+      button.disabled = false;
+    }
+  });
+}
+
+onSubmit(form, button, status, alert, add, "/account?added=1");
+const of = (id) => document.getElementById(id);
+const derive = (text, cost) => argon2.root(text, cost);
+const tell = (text) => (of("card-status").textContent = text);
+const card = () => addCard(of("card-passphrase").value, of("card-label").value.trim(), derive, tell);
+onSubmit(of("add-card"), of("card-button"), of("card-status"), of("card-alert"), card, "/account?added=card");

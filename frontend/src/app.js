@@ -1,6 +1,7 @@
 // Every page after sign-in: htmx, keys, the idle lock. No script of a page's own; everything else is drawn by the session.
 
 import htmx from "htmx.org";
+import { watchCard } from "./card-watch.js";
 import { watch } from "./idle.js";
 import { listen } from "./keyboard.js";
 
@@ -41,3 +42,4 @@ for (const select of document.querySelectorAll("select[data-unit-of]")) {
 }
 listen();
 watch();
+watchCard();

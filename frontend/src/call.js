@@ -24,6 +24,8 @@ const BY_REASON = {
   "certificate-missing": "certificate",
   "certificate-not-yet": "certificate",
   bundle: "broken",
+  "card-expired": "card-expired",
+  "card-exists": "card-known",
   wrong: "wrong",
 };
 const BY_STATUS = { 401: "refused", 403: "refused", 404: "gone", 421: "session-gone", 429: "too-many", 502: "down", 503: "down", 504: "down" };

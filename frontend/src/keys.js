@@ -39,7 +39,7 @@ export async function sealToSession(kek, session, publicKey) {
   return seal(kek, `cloister/session-unlock/v1|${session}`, publicKey);
 }
 
-/** What POST /account/passkeys takes: the passphrase's key and the new passkey's key, sealed for this one enrolment. */
+/** What POST /account/passkeys and /account/cards take: the passphrase's key and the new way's key, sealed for this one enrolment. */
 export async function sealEnrolment(present, fresh, flow, publicKey) {
   const both = new Uint8Array(present.length + fresh.length);
   both.set(present, 0);

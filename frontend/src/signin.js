@@ -1,10 +1,11 @@
-// The sign-in page: name, then passphrase or passkey, then the unlock key sealed to one's own session.
+// The sign-in page: name, then passphrase, passkey or card, then the unlock key sealed to one's own session.
 //
 // The passphrase never leaves this page: the door gets a verifier derived from it, the session another key derived from it.
 
 import { Argon2 } from "./argon2.js";
 import { toBase64 } from "./bytes.js";
 import { post } from "./call.js";
+import { cardHalf, cardSecrets, insertedKeys, offered } from "./card.js";
 import { Failure, passkeyKek, passphraseSecrets, sealToSession } from "./keys.js";
 import { assert, supported } from "./passkey.js";
 import { say, sayFailure } from "./words.js";
@@ -13,6 +14,7 @@ const form = document.getElementById("sign-in");
 const name = document.getElementById("name");
 const passphrase = document.getElementById("passphrase");
 const passkeyButton = document.getElementById("use-passkey");
+const cardButton = document.getElementById("use-card");
 const status = document.getElementById("status");
 const progress = document.getElementById("progress");
 const alert = document.getElementById("alert");
@@ -74,6 +76,24 @@ async function withPasskey() {
   return { kek: await passkeyKek(prf), place };
 }
 
+async function withCard() {
+  if (!name.value.trim()) throw new Failure("name-missing");
+  phase("phase-start", 5);
+  const keys = await insertedKeys();
+  const flow = await post("/login/start", { sign_in: name.value.trim(), cards: true });
+  const card = await offered(flow.cards, keys);
+  if (card.params.profile === "c" && !passphrase.value) throw new Failure("card-passphrase");
+  phase("phase-card", 20);
+  const half = await cardHalf(card);
+  phase("phase-derive", 50);
+  const { kek, verifier } = await cardSecrets(half, card.params, (cost) => argon2.root(passphrase.value, cost));
+  phase("phase-prove", 80);
+  const place = await post("/login/card", { flow: flow.flow, unlocker: card.unlocker, verifier: toBase64(verifier) }).catch((failure) => {
+    throw failure.reason === "wrong" && card.params.profile !== "c" ? new Failure("card-refused") : failure;
+  });
+  return { kek, place };
+}
+
 async function unlock({ kek, place }) {
   phase("phase-unlock", 90);
   const sealed = await sealToSession(kek, place.session, place.public_key);
@@ -112,7 +132,7 @@ function show(failure) {
   alert.textContent = sayFailure(failure);
   alert.dataset.reason = failure.reason;
   alert.hidden = false;
-  if (["wrong", "passphrase-missing"].includes(failure.reason)) {
+  if (["wrong", "passphrase-missing", "card-passphrase"].includes(failure.reason)) {
     passphrase.select();
     passphrase.focus();
   } else if (failure.reason === "name-missing") {
@@ -125,7 +145,9 @@ form.addEventListener("submit", (event) => {
   attempt(withPassphrase);
 });
 passkeyButton.addEventListener("click", () => attempt(withPasskey));
+cardButton.addEventListener("click", () => attempt(withCard));
 if (!supported()) passkeyButton.hidden = true;
-if (new URLSearchParams(location.search).has("locked")) document.getElementById("locked").hidden = false;
+const locked = new URLSearchParams(location.search).get("locked");
+if (locked) document.getElementById(locked === "card" ? "locked-card" : "locked").hidden = false;
 for (const button of form.querySelectorAll("button")) button.disabled = false;
 if (name.value.trim()) name.dispatchEvent(new Event("change"));

@@ -68,6 +68,7 @@ class Workplace:
             hospital=names.get(actor.hospital or "", ""),
             wards=wards_of(runtime.keyring.zones, directory["wards"], directory["hospitals"]),
             idle_lock_seconds=runtime.assignment.idle_lock_seconds,
+            card=runtime.card,
             party=self._party,
             opened=runtime.keyring,
             directory=directory,

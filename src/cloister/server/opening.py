@@ -26,6 +26,7 @@ class Opened:
     keyring: Keyring
     actor: Actor
     directory: dict[str, Any]  # rows of PUBLIC_ROWS: names of people, wards and hospitals
+    card: str = ""  # the name of the card's key that opened them, so that the pages end with the card
 
 
 def opened(rows: Mapping[str, Any], *, person: str, session: str, unlocker: str, kek: Secret, trust: TrustRoots, now: datetime) -> Opened:
@@ -37,7 +38,7 @@ def opened(rows: Mapping[str, Any], *, person: str, session: str, unlocker: str,
         raise Corrupt("Your private keys are not what was stored.", hint="Ask IT; do not try again.", reason="bundle") from None
     actor = actor_of(rows, person=person, session=session)
     keyring = Keyring.open(bundle=private, trust=trust, material=trust_material(rows), now=now)
-    return Opened(keyring, actor, {name: rows[name] for name in PUBLIC_ROWS if name in rows})
+    return Opened(keyring, actor, {name: rows[name] for name in PUBLIC_ROWS if name in rows}, _card(rows, unlocker))
 
 
 def _unlock_key(rows: Mapping[str, Any], person: str, unlocker: str, kek: Secret) -> Secret:
@@ -51,6 +52,11 @@ def _unlock_key(rows: Mapping[str, Any], person: str, unlocker: str, kek: Secret
         return unlockers.unwrap_unlock_key(kek, stored)
     except Corrupt:
         raise Denied("This did not unlock your keys.", hint="Try again.", reason="wrong-secret") from None
+
+
+def _card(rows: Mapping[str, Any], unlocker: str) -> str:
+    found = (row["params"]["key"] for row in rows["unlockers"] if row["id"] == unlocker and row["kind"] == unlockers.UnlockerKind.CARD)
+    return str(next(found, ""))
 
 
 def trust_material(rows: Mapping[str, Any]) -> TrustMaterial:

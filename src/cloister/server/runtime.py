@@ -98,6 +98,11 @@ class SessionRuntime:
         return self._keys().actor
 
     @property
+    def card(self) -> str:
+        """The name of the card's key that unlocked this session, or nothing."""
+        return self._keys().card
+
+    @property
     def directory(self) -> dict[str, Any]:
         """Names of people, hospitals, wards and zones, as the store gave them at unlocking."""
         return self._keys().directory

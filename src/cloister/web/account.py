@@ -22,20 +22,20 @@ CREDENTIAL: Final = "credential_id"  # in an unlocker's parameters, so that it i
 
 
 async def show_account(request: Request) -> Response:
-    visit, desk = Visit.of(request), _desk(request)
+    visit, desk = Visit.of(request), desk_of(request)
     rows = await desk.gate.call("trust_material")
     return visit.page(
         "account.html",
         nav="/account",
         unlockers=rows["unlockers"],
         sign_in=rows["person"]["sign_in"],
-        added=request.query_params.get("added") == "1",
+        added=request.query_params.get("added"),
     )
 
 
 async def start_passkey(request: Request) -> Response:
     """POST /account/passkeys/start: what the browser needs to make a passkey and to confirm the passphrase."""
-    desk = _desk(request)
+    desk = desk_of(request)
     rows = await desk.gate.call("trust_material")
     person = _person(rows["person"])
     present = passphrase_row(rows["unlockers"])
@@ -53,12 +53,12 @@ async def start_passkey(request: Request) -> Response:
 
 async def add_passkey(request: Request) -> Response:
     """POST /account/passkeys {flow, attestation, sealed, label}: verify the passkey, wrap the unlock key for it, store it."""
-    desk = _desk(request)
-    body = await _json(request)
-    enrolment = desk.enrolments.take(_text(body, "flow", 100), now=desk.clock())
+    desk = desk_of(request)
+    body = await json_of(request)
+    enrolment = desk.enrolments.take(text_of(body, "flow", 100), now=desk.clock())
     attestation = body.get("attestation")
     registered = passkey.verified_registration(desk.party, enrolment.challenge, attestation if isinstance(attestation, dict) else {})
-    present, fresh = unsealed(enrolment, _bytes(body, "sealed"))
+    present, fresh = unsealed(enrolment, bytes_of(body, "sealed"))
     rows = await desk.gate.call("trust_material")
     params = {CREDENTIAL: base64.urlsafe_b64encode(registered.credential_id).decode("ascii").rstrip("=")}
     added = wrapped_again(passphrase_row(rows["unlockers"]), desk.actor.person, present, fresh, params)
@@ -75,7 +75,7 @@ async def add_passkey(request: Request) -> Response:
     return JSONResponse({"id": added.id}, status_code=201)
 
 
-def _desk(request: Request) -> Desk:
+def desk_of(request: Request) -> Desk:
     desk = request.state.desk
     assert isinstance(desk, Desk)
     return desk
@@ -107,7 +107,7 @@ def _existing(rows: dict[str, Any], person: Person) -> list[Authenticator]:
     return found
 
 
-async def _json(request: Request) -> dict[str, Any]:
+async def json_of(request: Request) -> dict[str, Any]:
     """A JSON object of bounded size; only with its media type, which no other site can send unasked."""
     if request.headers.get("content-type", "").split(";")[0].strip().lower() != "application/json":
         raise Invalid("Send JSON.", reason="media-type")
@@ -125,15 +125,15 @@ async def _json(request: Request) -> dict[str, Any]:
     return parsed
 
 
-def _text(body: dict[str, Any], name: str, longest: int) -> str:
+def text_of(body: dict[str, Any], name: str, longest: int) -> str:
     value = body.get(name)
     if not isinstance(value, str) or not 0 < len(value) <= longest:
         raise Invalid(f"'{name}' is missing.", reason="field", expression=name)
     return value
 
 
-def _bytes(body: dict[str, Any], name: str) -> bytes:
+def bytes_of(body: dict[str, Any], name: str) -> bytes:
     try:
-        return base64.b64decode(_text(body, name, 8192), validate=True)
+        return base64.b64decode(text_of(body, name, 8192), validate=True)
     except binascii.Error:
         raise Invalid(f"'{name}' is not base64.", reason="field", expression=name) from None

@@ -30,6 +30,7 @@ class Desk:
     wards: tuple[Ward, ...]
     idle_lock_seconds: int
     party: passkey.RelyingParty
+    card: str = ""  # the name of the card's key that opened this session, if one did: its pages lock it when the card goes
     clock: Clock = system_clock
     enrolments: Enrolments = field(default_factory=Enrolments)
     opened: Keyring | None = None

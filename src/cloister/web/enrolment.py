@@ -78,11 +78,20 @@ def passphrase_row(rows: Sequence[Mapping[str, Any]]) -> Mapping[str, Any]:
     return found[-1]
 
 
-def wrapped_again(row: Mapping[str, Any], person: str, present: Secret, fresh: Secret, params: dict[str, Any]) -> unlockers.Unlocker:
-    """The same unlock key under the new passkey's key; Denied(wrong) if the passphrase was not right."""
+def wrapped_again(
+    row: Mapping[str, Any],
+    person: str,
+    present: Secret,
+    fresh: Secret,
+    params: dict[str, Any],
+    *,
+    kind: str = unlockers.UnlockerKind.PASSKEY,
+    id: str | None = None,
+) -> unlockers.Unlocker:
+    """The same unlock key under the new way's key; Denied(wrong) if the passphrase was not right."""
     stored = unlockers.Unlocker(row["id"], person, row["kind"], dict(row["params"]), bytes(row["sealed"]))
     try:
         unlock_key = unlockers.unwrap_unlock_key(present, stored)
     except Corrupt:
         raise Denied("The passphrase is not right.", hint="Type it again.", reason="wrong") from None
-    return unlockers.wrap_unlock_key(fresh, new_id(), person, unlockers.UnlockerKind.PASSKEY, params, unlock_key)
+    return unlockers.wrap_unlock_key(fresh, id or new_id(), person, kind, params, unlock_key)

@@ -12,7 +12,7 @@ CONTENT_SECURITY_POLICY: Final = "; ".join(
         "style-src 'self'",
         "img-src 'self' data:",
         "font-src 'self'",
-        "connect-src 'self'",
+        "connect-src 'self' http://127.0.0.1:27443",  # the card agent of the person's own workstation
         "worker-src 'self'",
         "manifest-src 'self'",
         "form-action 'self'",

@@ -21,7 +21,7 @@ CONTENT_SECURITY_POLICY: Final = "; ".join(
         "style-src 'self'",
         "img-src 'self' data:",
         "font-src 'self'",
-        "connect-src 'self'",
+        "connect-src 'self' http://127.0.0.1:27443",  # the card agent of the person's own workstation
         "manifest-src 'self'",
         "worker-src 'self'",
         "form-action 'self'",
