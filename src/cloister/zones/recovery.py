@@ -8,6 +8,7 @@ of card, PIN and recovery data open anything. The public keys are an access offi
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, Final, NoReturn
@@ -17,9 +18,9 @@ from cloister.zones import algorithms, envelope
 from cloister.zones.cbor import Fields, decoded, encoded
 from cloister.zones.dossiers import DossierKey, new_dossier_key
 from cloister.zones.epochs import EpochKeys, EpochSeal, SealMaterial
-from cloister.zones.grants import Offices
+from cloister.zones.grants import Office, Offices
 from cloister.zones.packing import packed
-from cloister.zones.refusals import Forged, Refusal
+from cloister.zones.refusals import Forged, Refusal, Refused
 
 ESCROW_LABEL: Final = "cloister/recovery-escrow/v1"
 SET_LABEL: Final = "cloister/recovery-set/v1"
@@ -130,10 +131,17 @@ def escrow_record(signer: envelope.Signer, *, trust: str, kem: bytes, lattice: b
     return signer.sign(ESCROW_LABEL, body)
 
 
-def verified_escrow(blob: bytes, public: bytes, trust: str) -> tuple[bytes, bytes]:
-    """(escrow public key, ML-KEM public key)."""
+def verified_escrow(blob: bytes, offices: Offices) -> tuple[bytes, bytes]:
+    """(escrow public key, ML-KEM public key), if somebody of the certificate office signed them."""
+    signer = envelope.peek_signer(blob)
+    public = offices.trust.certificate_root_public
+    if signer != envelope.ROOT_CERTIFICATE:
+        officer = offices.certificates.chained(envelope.certificate_hash(signer))
+        if officer.office != Office.CERTIFICATE:
+            raise Refused(Refusal.MANDATE_MISSING)
+        public = officer.sign_public
     body = envelope.fields(ESCROW_LABEL, blob, public)
-    if body.text("trust") != trust:
+    if body.text("trust") != offices.trust.trust_id:
         raise Forged(Refusal.TRUST)
     keys = body.octets("kem", algorithms.KEM_PUBLIC_BYTES), body.octets("lattice", algorithms.MLKEM768_PUBLIC_BYTES)
     body.number("made")
@@ -183,8 +191,11 @@ def present_sets(blobs: tuple[bytes, ...], offices: Offices) -> dict[str, Recove
 
 def seals_of_epoch(material: SealMaterial, keys: EpochKeys, signer: envelope.Signer, now: datetime) -> list[EpochSeal]:
     """The epoch's key for each card set that the trust has; none before recovery was founded."""
-    sets = present_sets(material.records.get(RECORDS, ()), material.offices)
-    return [EpochSeal(KIND, SETS.index(name), _seal(sets[name], material.trust, keys, signer, now)) for name in sorted(sets)]
+    return sealed_for(present_sets(material.records.get(RECORDS, ()), material.offices), material.trust, keys, signer, now)
+
+
+def sealed_for(sets: Mapping[str, RecoverySet], trust: str, keys: EpochKeys, signer: envelope.Signer, now: datetime) -> list[EpochSeal]:
+    return [EpochSeal(KIND, SETS.index(name), _seal(sets[name], trust, keys, signer, now)) for name in sorted(sets)]
 
 
 def verified_seal(blob: bytes, offices: Offices) -> RecoverySeal:

@@ -17,10 +17,10 @@ PARTIES: Final = IT | {"access-officer", "management"}
 SEALS_MAX: Final = 500
 
 SETS: Final = "select body from trust.recovery_set order by name, number limit 1000"
-ESCROW: Final = "select hash, body, params, sealed from trust.recovery_escrow order by made desc, hash limit 1"
+ESCROW: Final = "select hash, body, params, sealed from trust.recovery_escrow order by made desc, hash limit 100"
 CANARY: Final = "select zone, epoch, body from trust.recovery_canary order by made desc, zone, epoch desc limit 1"
 DRILLS: Final = """
-    select r.id, p.name, r.closed, t.body
+    select r.id, p.name, r.body, t.body
       from trust.request r join trust.request_part t on t.request = r.id and t.kind = 'finish' join trust.person p on p.id = t.person
      where r.kind = 'recovery-drill' and r.state = 'done' order by r.closed desc limit 10"""
 ZONE: Final = "select id, name, hospital, ward, body from trust.zone where id = $1"
@@ -58,18 +58,18 @@ def _party(call: Call) -> None:
 
 
 async def recovery_records(call: Call, arguments: RecoveryRecords) -> Any:
-    """Bodies of the sets, the newest escrow row, [zone, epoch, body] of the canary, [id, name, when, body] of drills, names of zones."""
+    """Bodies of the sets; rows of the escrow, the newest first; [zone, epoch, body] of the canary; [id, name, opening, finish] of
+    the last drills; names of zones."""
     _party(call)
-    escrow = await call.database.fetchrow(ESCROW)
     canary = await call.database.fetchrow(CANARY)
-    kept = None if escrow is None else dict(escrow)
-    if kept is not None and call.role not in IT:
-        kept["sealed"] = kept["params"] = None
+    escrows = [dict(row) for row in await call.database.fetch(ESCROW)]
+    if call.role not in IT:
+        escrows = [{"hash": row["hash"], "body": row["body"]} for row in escrows]
     return {
         "sets": [row[0] for row in await call.database.fetch(SETS)],
-        "escrow": kept,
+        "escrows": escrows,
         "canary": None if canary is None else tuple(canary),
-        "drills": [(row[0], row[1], row[2].isoformat(), row[3]) for row in await call.database.fetch(DRILLS)],
+        "drills": [tuple(row) for row in await call.database.fetch(DRILLS)],
         "zones": [tuple(row) for row in await call.database.fetch(ZONES)],
     }
 
