@@ -10,8 +10,8 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from functools import partial
 from typing import Any, Final
 
-from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
+from starlette.middleware.exceptions import ExceptionMiddleware
 from starlette.requests import Request
 from starlette.responses import HTMLResponse, JSONResponse, RedirectResponse, Response
 from starlette.routing import BaseRoute, Route, Router
@@ -49,7 +49,7 @@ def workspace(pages: Pages, desk_of: DeskOf, *, routes: Sequence[BaseRoute] = ()
         Route("/language/{language}", _choose_language, methods=["POST"]),
         Route("/here", _here, methods=["GET"]),
     ]
-    screens = Starlette(routes=served, exception_handlers={CloisterError: _refused, HTTPException: _no_such_page})
+    screens = ExceptionMiddleware(Router(served), handlers={CloisterError: _refused, HTTPException: _no_such_page})
     return Circumstances(screens, Router(routes), pages, desk_of)
 
 
@@ -114,6 +114,7 @@ class Circumstances:
         if scope["path"].startswith(FHIR):
             await self._fhir(scope, receive, send)
             return
+        scope["app"] = self  # so that the router raises what it refuses, and the page of errors is drawn here
         state["visit"] = visit_of(Request(scope), self._pages, desk)
         answer = Answer(send)
         try:
