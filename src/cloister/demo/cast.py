@@ -8,10 +8,11 @@ from __future__ import annotations
 
 import random
 import uuid
+from dataclasses import replace
 from typing import Final
 
 from cloister.demo.words import WORDS
-from cloister.identity import HospitalPlan, PersonPlan, ProgramPlan, Role, TrustPlan, WardPlan
+from cloister.identity import GlassPlan, HospitalPlan, PersonPlan, ProgramPlan, Role, TrustPlan, WardPlan
 
 BEDS_PER_WARD: Final = 14
 PEOPLE: Final = uuid.uuid5(uuid.NAMESPACE_URL, "https://cloister.example/demo/person")
@@ -106,7 +107,7 @@ def demo_plan(seed: str | int) -> TrustPlan:
     people += [_person(name, title, role, None, None, language, chance) for name, title, role, language in _OFFICERS]
     return TrustPlan(
         name="Groupement hospitalier du Val d'Orme",
-        hospitals=HOSPITALS,
+        hospitals=tuple(_with_glass(hospital) for hospital in HOSPITALS),
         people=tuple(people),
         programs=tuple(
             ProgramPlan(client_id=client, name=name, hospital=hospital.id, zones=(hospital.id, *(ward.id for ward in hospital.wards)))
@@ -136,6 +137,24 @@ def _person(
         language=language,
         passphrase=new_passphrase(chance),
     )
+
+
+def _with_glass(hospital: HospitalPlan) -> HospitalPlan:
+    """Break-glass: doctors may ask. The emergency ward needs nobody's word, other wards one colleague's, psychiatry two."""
+    wards = tuple(replace(ward, glass=_glass(hospital, (ward.id,))) for ward in hospital.wards)
+    return replace(hospital, wards=wards, glass=_glass(hospital, tuple(ward.id for ward in hospital.wards)))
+
+
+def _glass(hospital: HospitalPlan, wards: tuple[str, ...]) -> GlassPlan:
+    psychiatric = hospital.kind == "psychiatric"
+    if wards == ("saint-roch-emergency",):
+        return GlassPlan(approvers=0, askers=_doctors(*_WARD_STAFF))
+    pool = _doctors(*(ward.id for ward in hospital.wards)) if psychiatric else _doctors(*wards)
+    return GlassPlan(approvers=2 if psychiatric else 1, askers=_doctors(*_WARD_STAFF), pool=pool)
+
+
+def _doctors(*wards: str) -> tuple[str, ...]:
+    return tuple(person_id(sign_in_of(name)) for ward in wards for name, title, _ in _WARD_STAFF[ward] if title)
 
 
 def first_program_of(plan: TrustPlan, hospital: str) -> ProgramPlan:

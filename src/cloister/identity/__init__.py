@@ -7,10 +7,11 @@ sign_in.prove(known, Kind.PASSPHRASE, verifier, door_secret)   # an Authenticato
 
 from cloister.identity import cards, challenge, enrolment, passkey, programs, sign_in, store
 from cloister.identity.person import Authenticator, Kind, Known, Person
-from cloister.identity.plan import HospitalPlan, PersonPlan, ProgramPlan, Role, TrustPlan, WardPlan
+from cloister.identity.plan import GlassPlan, HospitalPlan, PersonPlan, ProgramPlan, Role, TrustPlan, WardPlan
 
 __all__ = [
     "Authenticator",
+    "GlassPlan",
     "HospitalPlan",
     "Kind",
     "Known",

@@ -37,12 +37,24 @@ CLINICAL_ROLES: Final = frozenset({Role.DOCTOR, Role.NURSE})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class GlassPlan:
+    """Who may open a zone in need, how many colleagues must agree, for how long. Askers and pool are ids of people."""
+
+    approvers: int
+    askers: tuple[str, ...]
+    pool: tuple[str, ...] = ()
+    seconds: int = 3600
+    right: str = "read"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class WardPlan:
     """One ward; its zone has the same id, for example 'saint-roch-cardiology'."""
 
     id: str
     name: str
     specialty: str
+    glass: GlassPlan | None = None  # without it nobody opens this zone in need
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -53,6 +65,7 @@ class HospitalPlan:
     name: str
     kind: str
     wards: tuple[WardPlan, ...]
+    glass: GlassPlan | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -74,12 +87,16 @@ class PersonPlan:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ProgramPlan:
-    """One program that signs in with OAuth 2 client credentials (RFC 6749, 4.4)."""
+    """One program that signs in with OAuth 2 client credentials (RFC 6749, 4.4).
+
+    Into `seals_into` it may seal what it measured; it reads nothing there.
+    """
 
     client_id: str
     name: str
     hospital: str
     zones: tuple[str, ...] = ()
+    seals_into: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -114,6 +131,10 @@ class TrustPlan:
                 raise Invalid(f"Hospital {hospital.id} is of kind '{hospital.kind}'.", hint="Use 'general' or 'psychiatric'.")
         for one in staff:
             _check_place(self, one)
+        clinicians = {person.id for person in self.people if person.role in CLINICAL_ROLES}
+        places: list[HospitalPlan | WardPlan] = [*self.hospitals, *(ward for one in self.hospitals for ward in one.wards)]
+        for zone in places:
+            _check_glass(zone.id, zone.glass, clinicians)
 
 
 def _check_offices(plan: TrustPlan) -> None:
@@ -128,6 +149,15 @@ def _check_offices(plan: TrustPlan) -> None:
             )
 
 
+def _check_glass(zone: str, glass: GlassPlan | None, clinicians: set[str]) -> None:
+    if glass is None:
+        return
+    if not {*glass.askers, *glass.pool} <= clinicians:
+        raise Invalid(f"Somebody who is no doctor or nurse of the plan has a part in opening {zone} in need.", hint="Name clinicians.")
+    if not 0 <= glass.approvers <= 2 or any(len(set(glass.pool) - {asker}) < glass.approvers for asker in glass.askers):
+        raise Invalid(f"Too few colleagues could agree to opening {zone} in need.", hint="Let 0, 1 or 2 of a larger pool agree.")
+
+
 def _check_once(what: str, ids: Iterable[str]) -> None:
     for name, times in Counter(ids).items():
         if times > 1 or not name:
@@ -135,7 +165,7 @@ def _check_once(what: str, ids: Iterable[str]) -> None:
 
 
 def _check_place(plan: TrustPlan, one: PersonPlan | ProgramPlan) -> None:
-    missing = set(one.zones) - set(plan.zones)
+    missing = {*one.zones, *(one.seals_into if isinstance(one, ProgramPlan) else ())} - set(plan.zones)
     if missing:
         raise Invalid(f"{one.name} is to open zone '{sorted(missing)[0]}', which is not planned.", hint="Add it, or correct its name.")
     if one.hospital is not None and one.hospital not in {hospital.id for hospital in plan.hospitals}:
