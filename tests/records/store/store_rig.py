@@ -113,8 +113,9 @@ class Session:
 
 
 class Rig:
-    def __init__(self, server: Cluster, folder: Path) -> None:
+    def __init__(self, server: Cluster, folder: Path, plan: TrustPlan = PLAN) -> None:
         self.server = server
+        self.plan = plan
         self.folder = folder
         self.policy: Policy = read_policy()
         self.database = {**server.arguments("postgres")}
@@ -133,7 +134,7 @@ class Rig:
             folder = HERE.parents[2] / "src" / "cloister" / room / "migrations"
             await migrate(connection, read_migrations(room, folder))
         await connection.execute("alter role cloister_gate login")
-        founded = await found(connection, PLAN, self.folder / "roots")
+        founded = await found(connection, self.plan, self.folder / "roots")
         row = await connection.fetchrow("select id, certificate_root, access_root from trust.trust")
         await connection.close()
         assert row is not None
@@ -228,9 +229,9 @@ class Rig:
 
 
 @contextmanager
-def rig(*, fsync: bool = False) -> Iterator[Rig]:
+def rig(*, fsync: bool = False, plan: TrustPlan = PLAN) -> Iterator[Rig]:
     with cluster(fsync=fsync) as server:
-        made = Rig(server, server.folder)
+        made = Rig(server, server.folder, plan)
         try:
             asyncio.run(made.found())
             made.start_gate()
