@@ -278,15 +278,24 @@ def stored_name(sealed: bytes) -> str:
 
 def sealed_name(text: str) -> bytes:
     """What `stored_name` made of a short one; Forged for anything else."""
-    if not text.startswith("="):
-        raise Forged(Refusal.MALFORMED)
-    try:
-        sealed = base64.b64decode(text[1:] + "=" * (-(len(text) - 1) % 4), altchars=b"-_", validate=True)
-    except ValueError:
-        raise Forged(Refusal.MALFORMED) from None
+    sealed = sealed_text(text)
     if stored_name(sealed) != text:
         raise Forged(Refusal.MALFORMED)
     return sealed
+
+
+def stored_text(sealed: bytes) -> str:
+    """A sealed target as a symbolic link's text."""
+    return "=" + base64.urlsafe_b64encode(sealed).decode().rstrip("=")
+
+
+def sealed_text(text: str) -> bytes:
+    if not text.startswith("="):
+        raise Forged(Refusal.MALFORMED)
+    try:
+        return base64.b64decode(text[1:] + "=" * (-(len(text) - 1) % 4), altchars=b"-_", validate=True)
+    except ValueError:
+        raise Forged(Refusal.MALFORMED) from None
 
 
 def sealed_size(plain: int) -> int:

@@ -1,0 +1,198 @@
+"""Mounting a zone's folder where only its own processes see it: mount(2), unshare(2), namespaces(7). <linux/fuse.h>.
+
+The mount lives in a mount and process namespace of its own. Processes outside see an empty folder at the mount point; whoever enters
+the mount namespace alone is refused as well, because the kernel then names no process (pid 0). Root that enters both namespaces reads:
+SECURITY.md says so.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import ctypes
+import os
+import resource
+import signal
+import threading
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from cloister.base.errors import Invalid, NotFound, Unavailable
+from cloister.base.process import forbid_dumps, is_root, name_process, unshare
+from cloister.files import protocol
+from cloister.files.connection import Connection
+from cloister.files.folder import FOLDER_FLAGS
+from cloister.files.locks import Locks
+from cloister.files.names import Names
+from cloister.files.opened import Opened
+from cloister.files.saving import VERSIONS_KEPT, Saver
+from cloister.files.tree import Tree
+from cloister.zones import files
+
+CLONE_NEWNS, CLONE_NEWUSER, CLONE_NEWPID = 0x00020000, 0x10000000, 0x20000000
+MS_NOSUID, MS_NODEV, MS_NOEXEC, MS_REC, MS_PRIVATE, MNT_DETACH = 2, 4, 8, 0x4000, 1 << 18, 2
+DEVICE: Final = "/dev/fuse"
+GUARDED: Final = frozenset(
+    {protocol.LOOKUP, protocol.OPEN, protocol.CREATE, protocol.OPENDIR, protocol.MKDIR, protocol.UNLINK, protocol.RMDIR, protocol.RENAME,
+     protocol.RENAME2, protocol.SYMLINK, protocol.READLINK, protocol.MKNOD}
+)  # fmt: skip
+
+_libc: Final = ctypes.CDLL(None, use_errno=True)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Options:
+    """`guarded`: refuse processes outside this process namespace."""
+
+    versions_kept: int = VERSIONS_KEPT
+    guarded: bool = True
+
+
+class Served:
+    """One mounted zone: the file system over a storage folder, spoken over a descriptor of /dev/fuse."""
+
+    def __init__(self, keys: files.FileKeys, folder_fd: int, fuse_fd: int, options: Options) -> None:
+        self.tree = Tree(keys, folder_fd)
+        saver = Saver(self.tree, versions_kept=options.versions_kept)
+        names = Names(self.tree, saver)
+        self._opened = Opened(self.tree, saver, names, Locks(self.tree))
+        handlers = {**names.handlers(), **self._opened.handlers()}
+        self.connection = Connection(fuse_fd, handlers, guarded=GUARDED if options.guarded else frozenset())
+
+    def run(self) -> None:
+        """Until it is unmounted."""
+        self.connection.run()
+        self._opened.save_all()
+
+
+def more_descriptors() -> None:
+    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (min(hard, 65536) if hard != resource.RLIM_INFINITY else 65536, hard))
+
+
+def open_device() -> int:
+    try:
+        return os.open(DEVICE, os.O_RDWR | os.O_CLOEXEC)
+    except OSError as refused:
+        hint = "Load the module: modprobe fuse. In a container, pass --device /dev/fuse."
+        raise Unavailable(f"{DEVICE} cannot be opened: {refused.strerror}.", hint=hint) from None
+
+
+def attach(fuse_fd: int, point: Path, name: str) -> None:
+    """mount(2) for this user alone; permissions are checked by the kernel."""
+    options = f"fd={fuse_fd},rootmode=40000,user_id={os.getuid()},group_id={os.getgid()},default_permissions"
+    mount("cloister", str(point), f"fuse.{name}", MS_NOSUID | MS_NODEV, f"{options},max_read={protocol.REQUEST_BYTES_MAX}")
+
+
+def mount(source: str, target: str, kind: str, flags: int, data: str) -> None:
+    if _libc.mount(source.encode(), os.fsencode(target), kind.encode(), ctypes.c_ulong(flags), data.encode()) != 0:
+        number = ctypes.get_errno()
+        hint = "Mounting needs root or user namespaces (kernel.unprivileged_userns_clone)."
+        raise Unavailable(f"{target} cannot be mounted: {os.strerror(number)}.", hint=hint)
+
+
+def detach(point: Path) -> None:
+    if _libc.umount2(os.fsencode(str(point)), MNT_DETACH) != 0:
+        number = ctypes.get_errno()
+        raise Unavailable(f"{point} cannot be unmounted: {os.strerror(number)}.")
+
+
+def checked(folder: Path, point: Path) -> None:
+    if not folder.is_dir():
+        raise NotFound(f"There is no folder {folder}.")
+    if not point.is_dir():
+        raise NotFound(f"There is no folder {point} to mount at.", hint=f"mkdir {point}")
+    if point.resolve().is_relative_to(folder.resolve()):
+        raise Invalid("The mount point lies inside the folder that is mounted.", hint="Choose a point elsewhere.")
+
+
+def own_namespaces() -> None:
+    """Private mounts and processes; without root by way of a user namespace in which this user stays itself."""
+    uid, gid = os.getuid(), os.getgid()
+    try:
+        if is_root():
+            unshare(CLONE_NEWNS | CLONE_NEWPID)
+        else:
+            unshare(CLONE_NEWUSER | CLONE_NEWNS | CLONE_NEWPID)
+            Path("/proc/self/setgroups").write_text("deny")
+            Path("/proc/self/uid_map").write_text(f"{uid} {uid} 1")
+            Path("/proc/self/gid_map").write_text(f"{gid} {gid} 1")
+    except OSError as refused:
+        text = f"This machine gives no namespace of its own: {refused.strerror}."
+        raise Unavailable(text, hint="Run as root, or allow user namespaces.") from None
+    mount("none", "/", "", MS_REC | MS_PRIVATE, "")
+
+
+Watch = Callable[[Callable[[], None]], None]
+
+
+def run_inside(
+    keys: files.FileKeys, folder: Path, point: Path, command: Sequence[str], options: Options, *, watch: Watch | None = None
+) -> int:
+    """Mount and run a command that sees the files; returns its exit status when it has ended and everything is saved.
+
+    `watch` is called in a thread with what ends the mount early: a grant that ended, a session that was closed.
+    """
+    checked(folder, point)
+    forbid_dumps()
+    own_namespaces()
+    child = os.fork()  # the first process of the new process namespace: when it ends, the kernel ends all the others
+    if child == 0:
+        status = 70
+        try:
+            status = _first_process(keys, folder, point, command, options)
+        finally:
+            os._exit(status)
+
+    def end() -> None:
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(child, signal.SIGTERM)
+
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, lambda *_: end())
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the command's
+    if watch is not None:
+        threading.Thread(target=watch, args=(end,), daemon=True).start()
+    _, status = os.waitpid(child, 0)
+    return os.waitstatus_to_exitcode(status)
+
+
+def _first_process(keys: files.FileKeys, folder: Path, point: Path, command: Sequence[str], options: Options) -> int:
+    name_process("zone-files")
+    os.umask(0)
+    more_descriptors()
+    mount("proc", "/proc", "proc", MS_NOSUID | MS_NODEV | MS_NOEXEC, "")
+    folder_fd, fuse_fd = os.open(folder, FOLDER_FLAGS), open_device()
+    attach(fuse_fd, point, "cloister")
+    served = Served(keys, folder_fd, fuse_fd, options)
+    return _beside(served, command, point)
+
+
+def _beside(served: Served, command: Sequence[str], point: Path) -> int:
+    """The command in a process of its own, the loop in this one's thread; this thread waits for the command and for orphans."""
+    loop = threading.Thread(target=served.run, name="files")
+    loop.start()
+    child = os.fork()
+    if child == 0:
+        try:
+            os.umask(0o077)
+            signal.signal(signal.SIGINT, signal.SIG_DFL)
+            os.chdir(point)
+            os.execvp(command[0], list(command))
+        except OSError:
+            os._exit(127)
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGTERM, lambda *_: os.kill(child, signal.SIGHUP))
+    status = 0
+    while True:
+        try:
+            pid, found = os.waitpid(-1, 0)
+        except ChildProcessError:
+            break
+        if pid == child:
+            status = os.waitstatus_to_exitcode(found)
+            break
+    detach(point)
+    loop.join(10)
+    return status if status >= 0 else 128 - status
