@@ -7,6 +7,7 @@ from typing import Any
 
 from cloister.base.secret import Secret
 from cloister.zones import Keyring, Refusal, TrustMaterial, TrustRoots, algorithms, bundle, certificates, envelope, epochs, grants
+from cloister.zones.cbor import encoded
 
 NOW = datetime(2026, 11, 22, 13, 0, tzinfo=UTC)
 DAY = timedelta(days=1)
@@ -153,3 +154,35 @@ class Cast:
 
 
 CAST = Cast()
+
+
+def made(label: str, signer: str, body: Any, seed: bytes, algorithm: int = 1) -> bytes:
+    """An envelope by hand, correctly signed whatever stands in it."""
+    inner = body if isinstance(body, bytes) else encoded(body)
+    return encoded([label, algorithm, signer, inner, algorithms.sign(seed, encoded([label, algorithm, signer, inner]))])
+
+
+def resigned(blob: bytes, seed: bytes, *, label: str | None = None, signer: str | None = None, without: str = "", **changed: Any) -> bytes:
+    """The same object with other fields, signed anew."""
+    body = {name: value for name, value in {**envelope.peek_body(blob), **changed}.items() if name != without}
+    return made(label or envelope.peek_label(blob), signer or envelope.peek_signer(blob), body, seed)
+
+
+def signature_cases(format: str, given: dict[str, Any], name: str, blob: bytes, seed: bytes) -> list[dict[str, Any]]:
+    """What every signed object refuses, whatever it is: `given[name]` is replaced."""
+    number = next(key for key, value in envelope.peek_body(blob).items() if isinstance(value, int | str))
+    whole = encoded(envelope.peek_body(blob))
+    wrong = {
+        "another label": (Refusal.LABEL, resigned(blob, seed, label="cloister/other/v1")),
+        "the second algorithm": (Refusal.ALGORITHM, made(envelope.peek_label(blob), envelope.peek_signer(blob), whole, seed, 2)),
+        "signed by another key": (Refusal.SIGNATURE, resigned(blob, key(99))),
+        "a changed signature": (Refusal.SIGNATURE, flipped(blob)),
+        "cut short": (Refusal.MALFORMED, blob[:-1]),
+        "something after the end": (Refusal.MALFORMED, blob + b"\x00"),
+        "a field that nobody knows": (Refusal.MALFORMED, resigned(blob, seed, **{"note": "x"})),
+        "a field missing": (Refusal.MALFORMED, resigned(blob, seed, without=number)),
+        "a field of another type": (Refusal.MALFORMED, resigned(blob, seed, **{number: b"x"})),
+        "a body that is not canonical": (Refusal.MALFORMED, made(envelope.peek_label(blob), envelope.peek_signer(blob), b"\xb8\x00", seed)),
+        "another trust": (Refusal.TRUST, resigned(blob, seed, trust="trust-2")),
+    }
+    return [refused(f"{format}: {what}", format, reason, {**given, name: changed}) for what, (reason, changed) in wrong.items()]
