@@ -134,16 +134,14 @@ class Searcher:
                 if line is not None and not line.deleted and dossier in opened:
                     pairs.append((opened[dossier], line))
             others = await include(query, pairs, self._dossiers, self._finder, self._may_read) if query.includes else []
-            wanted = [*pairs, *others]
-            missing = [pair for pair in wanted if _seen(pair) not in seen]
+            wanted = {_seen(pair): pair for pair in (*pairs, *others)}
+            missing = {key: pair for key, pair in wanted.items() if key not in seen}
             if missing or not seen:
-                stored, newly = await self._dossiers.rows(missing, _notes(query, pairs, within))
+                stored, newly = await self._dossiers.rows([*missing.values()], _notes(query, pairs, within))
                 moved |= newly
-                seen.update({_seen(pair): one for pair, one in zip(missing, stored, strict=True) if one is not None})
+                seen.update((key, one) for key, one in zip(missing, stored, strict=True) if one is not None)
             hits = [
-                Hit(stored=seen[_seen(pair)], mode="match" if n < len(pairs) else "include")
-                for n, pair in enumerate(wanted)
-                if _seen(pair) in seen
+                Hit(stored=seen[key], mode="match" if n < len(pairs) else "include") for n, key in enumerate(wanted) if key in seen
             ]
             if len(hits) == len(wanted):
                 return hits[: len(pairs)], hits[len(pairs) :], moved
