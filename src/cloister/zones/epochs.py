@@ -196,7 +196,7 @@ def verified_zone(blob: bytes, public: bytes, trust: str) -> Zone:
         ward=body.text_or_none("ward"),
         policy=body.mapping("policy"),
         seq=body.number("seq", low=1),
-        made=_moment(body.number("made", high=_MILLISECONDS_MAX)),
+        made=moment(body.number("made", high=_MILLISECONDS_MAX)),
     )
     body.done()
     return zone
@@ -213,7 +213,7 @@ def verified_epoch(blob: bytes, public: bytes, trust: str) -> Epoch:
         index=body.octets("index", SEALED_KEY_BYTES),
         previous=body.octets_or_none("previous", SEALED_KEY_BYTES),
         ingest=body.octets("ingest", algorithms.KEM_PUBLIC_BYTES),
-        made=_moment(body.number("made", high=_MILLISECONDS_MAX)),
+        made=moment(body.number("made", high=_MILLISECONDS_MAX)),
     )
     body.done()
     return epoch
@@ -226,5 +226,6 @@ def _milliseconds(moment: datetime) -> int:
     return int(moment.timestamp() * 1000)
 
 
-def _moment(milliseconds: int) -> datetime:
+def moment(milliseconds: int) -> datetime:
+    """Moments are signed as milliseconds since 1970 UTC."""
     return datetime.fromtimestamp(milliseconds / 1000, UTC)

@@ -20,7 +20,7 @@ from cloister.zones.epochs import Epoch, EpochKeys, Zone, verified_epoch, verifi
 from cloister.zones.files import FileKeys
 from cloister.zones.glass import GlassPart, policy_of
 from cloister.zones.grants import RANK, Grant, Offices, Right, authorised_grant, check_moment
-from cloister.zones.material import HeldZone, TrustMaterial
+from cloister.zones.material import HeldZone, TrustMaterial, by_zone, own_certificates
 from cloister.zones.packing import packed
 from cloister.zones.refusals import Forged, Refusal, Refused
 from cloister.zones.revocations import TWO_OFFICERS, check_countersigned, ended_by_access_officers, revoked_certificates
@@ -68,7 +68,7 @@ class Keyring:
         """Verifies all of it. Raises only when the person's own certificate does not hold."""
         certificates = Certificates(trust, material.certificates, material.revoked_certificates)
         certificates.revoke(revoked_certificates(material.revocations, certificates))
-        own = _own_certificates(bundle, certificates, now)
+        own = own_certificates(bundle, certificates, now)
         offices = Offices(trust, certificates, material.mandates)
         keyring = cls(bundle, trust, max(own, key=lambda one: one.not_after), certificates, offices)
         keyring.refused.extend((hashed.hex(), reason) for hashed, reason in offices.refused)
@@ -85,7 +85,7 @@ class Keyring:
         self._certificates.add(material.certificates)
         self._certificates.revoke(material.revoked_certificates)
         self._certificates.revoke(revoked_certificates(material.revocations, self._certificates))
-        own = _own_certificates(self._bundle, self._certificates, now)
+        own = own_certificates(self._bundle, self._certificates, now)
         self._offices = Offices(self._trust, self._certificates, material.mandates)
         self.refused[:] = [(hashed.hex(), reason) for hashed, reason in self._offices.refused]
         self._open_zones({one.hash for one in own}, material, now)
@@ -159,6 +159,16 @@ class Keyring:
         if self._teams is None:
             raise Refused(Refusal.CLOSED)
         return self._teams.kept(team)
+
+    def rewrapped(self, zone: str, rows: Iterable[tuple[str, int, int, bytes]]) -> list[bytes]:
+        """Wraps of [dossier, key number, epoch, wrapped] under the present epoch. The dossiers' keys do not leave this room:
+        an officer who holds a zone rewraps it and reads nothing."""
+        target, opened = self.passing_on(zone), self._zone(zone)
+        out = []
+        for dossier, key_no, epoch, wrapped in rows:
+            key = self._epoch_keys(opened, epoch).wrap.open(wrapped, self._bound("wrap", zone, epoch, dossier, key_no))
+            out.append(target.wrap.seal(key, self._bound("wrap", zone, target.epoch, dossier, key_no)))
+        return out
 
     @property
     def signer(self) -> envelope.Signer:
@@ -321,7 +331,7 @@ class Keyring:
         )
         self.refused.extend(teams.refused)
         revoked = ended.union(material.revoked_grants)
-        zones, epochs = _by_zone(material.zones, "seq"), _by_zone(material.epochs, "epoch")
+        zones, epochs = by_zone(material.zones, "seq"), by_zone(material.epochs, "epoch")
         found: dict[str, list[_Opened]] = {}
         for grant in self._newest(material.grants, teams.subjects, now):
             try:
@@ -465,38 +475,3 @@ class Keyring:
 def _preference(one: _Opened) -> tuple[bool, int, int, int, datetime]:
     """Of several ways into a zone: the newest keys, then most rights, most of the past, longest."""
     return (one.current, one.grant.epoch, RANK[one.grant.right], -one.grant.floor, one.held.live_until)
-
-
-def _own_certificates(bundle: Bundle, certificates: Certificates, now: datetime) -> list[Certified]:
-    """The person's certificates for exactly these keys that hold now; raises the last reason when none does."""
-    own: list[Certified] = []
-    last: Forged | Refused = Refused(Refusal.CERTIFICATE_MISSING)
-    for hashed in certificates.naming(bundle.sign_public):
-        try:
-            found = certificates.valid(hashed, now)
-            if found.person != bundle.person or not _same_keys(found, bundle):
-                raise Refused(Refusal.CERTIFICATE_OTHER_KEYS)
-            own.append(found)
-        except (Forged, Refused) as refused:
-            last = refused
-    if not own:
-        raise last
-    return own
-
-
-def _same_keys(found: Certified, bundle: Bundle) -> bool:
-    return found.sign_public == bundle.sign_public and found.kem_digest == envelope.digest(bundle.kem_public)
-
-
-def _by_zone(blobs: Iterable[bytes], number: str) -> dict[str, list[bytes]]:
-    """Sorted by the zone they claim; unreadable ones fall out here, and are missed by name later."""
-    found: dict[str, list[bytes]] = {}
-    for blob in blobs:
-        try:
-            body = envelope.peek_body(blob)
-        except Forged:
-            continue
-        zone = body.get("zone")
-        if isinstance(zone, str) and isinstance(body.get(number), int):
-            found.setdefault(zone, []).append(blob)
-    return found

@@ -7,6 +7,11 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
+from cloister.zones import envelope
+from cloister.zones.bundle import Bundle
+from cloister.zones.certificates import Certificates, Certified
+from cloister.zones.refusals import Forged, Refusal, Refused
+
 
 @dataclass(frozen=True, slots=True)
 class TrustMaterial:
@@ -40,3 +45,38 @@ class HeldZone:
     live_until: datetime  # of the grant or the membership, whichever ends first
     team: str | None = None  # through which it is held
     need: str | None = None  # the request by which it was opened in need
+
+
+def own_certificates(bundle: Bundle, certificates: Certificates, now: datetime) -> list[Certified]:
+    """The person's certificates for exactly these keys that hold now; raises the last reason when none does."""
+    own: list[Certified] = []
+    last: Forged | Refused = Refused(Refusal.CERTIFICATE_MISSING)
+    for hashed in certificates.naming(bundle.sign_public):
+        try:
+            found = certificates.valid(hashed, now)
+            if found.person != bundle.person or not _same_keys(found, bundle):
+                raise Refused(Refusal.CERTIFICATE_OTHER_KEYS)
+            own.append(found)
+        except (Forged, Refused) as refused:
+            last = refused
+    if not own:
+        raise last
+    return own
+
+
+def _same_keys(found: Certified, bundle: Bundle) -> bool:
+    return found.sign_public == bundle.sign_public and found.kem_digest == envelope.digest(bundle.kem_public)
+
+
+def by_zone(blobs: Iterable[bytes], number: str) -> dict[str, list[bytes]]:
+    """Sorted by the zone they claim; unreadable ones fall out here, and are missed by name later."""
+    found: dict[str, list[bytes]] = {}
+    for blob in blobs:
+        try:
+            body = envelope.peek_body(blob)
+        except Forged:
+            continue
+        zone = body.get("zone")
+        if isinstance(zone, str) and isinstance(body.get(number), int):
+            found.setdefault(zone, []).append(blob)
+    return found

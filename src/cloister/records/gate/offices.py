@@ -31,7 +31,8 @@ INSERT_GRANT: Final = """
 INSERT_TEAM: Final = """
     insert into trust.team (id, generation, hash, hospital, name, body) values ($1, $2, $3, $4, $5, $6) returning hash"""
 INSERT_MEMBERSHIP: Final = """
-    insert into trust.membership (hash, team, generation, person, keeps, not_before, live_until, body) values ($1, $2, $3, $4, $5, $6, $7, $8)
+    insert into trust.membership (hash, team, generation, person, keeps, not_before, live_until, body)
+    values ($1, $2, $3, $4, $5, $6, $7, $8)
     returning hash"""
 # A zone's newer record replaces the older: sessions take the highest sequence that verifies.
 INSERT_ZONE: Final = """

@@ -24,7 +24,7 @@ from cloister.base.clock import Clock, system_clock
 from cloister.base.database import LOST
 from cloister.base.errors import Denied, Invalid, Unavailable
 from cloister.base.telemetry import log
-from cloister.records.gate import finding, looking, officers, offices, reading, requests, trust, writing
+from cloister.records.gate import finding, looking, officers, offices, reading, requests, rotation, trust, writing
 from cloister.records.gate.audit_writer import AuditWriter, CheckpointKey
 from cloister.records.gate.changes import Changes
 from cloister.records.gate.connections import Connections
@@ -44,6 +44,7 @@ STATEMENTS: Final[dict[str, Statement]] = {
         *requests.STATEMENTS,
         *offices.STATEMENTS,
         *officers.STATEMENTS,
+        *rotation.STATEMENTS,
     )
 }
 ZONES_OF: Final = "select z from trust.zones_of($1, $2) z order by z limit 5000"
