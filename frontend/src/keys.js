@@ -47,6 +47,11 @@ export async function sealEnrolment(present, fresh, flow, publicKey) {
   return seal(both, `cloister/enrol/v1|${flow}`, publicKey);
 }
 
+/** What a party of a recovery hands to its own session: sealed, so that nobody on the way can use or keep it. */
+export async function sealFor(plain, info, publicKey) {
+  return seal(plain, info, publicKey);
+}
+
 async function seal(plain, label, publicKey) {
   const suite = new CipherSuite({ kem: new XWing(), kdf: new HkdfSha256(), aead: new Aes256Gcm() });
   const recipientPublicKey = await suite.kem.deserializePublicKey(fromBase64(publicKey).buffer);

@@ -14,6 +14,7 @@ from cloister.base.errors import Denied
 from cloister.base.settings import Settings
 from cloister.base.wire import Caller
 from cloister.identity import passkey
+from cloister.offices import recovery
 from cloister.records import Records, routes, warm
 from cloister.server import Application, Asgi, SessionRuntime, control_socket, run_zygote
 from cloister.web import Desk, Pages, read_pages, wards_of, workspace
@@ -29,6 +30,7 @@ class Workplace:
         self._party = party
         self._records: Records | None = None
         self._desk: Desk | None = None
+        self._seats = recovery.Seats()
         runtime.on_open(self.open)
         runtime.on_lock(self.close)
         runtime.on_change(self.forget)
@@ -38,6 +40,7 @@ class Workplace:
 
     def close(self) -> None:
         records, self._records, self._desk = self._records, None, None
+        self._seats = recovery.Seats()
         if records is not None:
             records.close()
 
@@ -72,6 +75,7 @@ class Workplace:
             party=self._party,
             opened=runtime.keyring,
             directory=directory,
+            seats=self._seats,
         )
 
 

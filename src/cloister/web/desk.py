@@ -12,6 +12,7 @@ from cloister.base.errors import Denied
 from cloister.base.wire import Caller
 from cloister.epr import Ward
 from cloister.identity import passkey
+from cloister.offices import recovery
 from cloister.records import Records
 from cloister.web.enrolment import Enrolments
 from cloister.zones import Keyring
@@ -33,6 +34,7 @@ class Desk:
     card: str = ""  # the name of the card's key that opened this session, if one did: its pages lock it when the card goes
     clock: Clock = system_clock
     enrolments: Enrolments = field(default_factory=Enrolments)
+    seats: recovery.Seats = field(default_factory=recovery.Seats)  # of recovery ceremonies
     opened: Keyring | None = None
     directory: Mapping[str, Any] = field(default_factory=dict)  # names of people, hospitals, wards and zones
 

@@ -8,11 +8,12 @@ from __future__ import annotations
 from typing import Final
 
 from cloister.epr import Link
+from cloister.web.offices import recovery
 from cloister.web.offices.route import OfficeRoute
 
-ROUTES: Final[tuple[OfficeRoute, ...]] = ()
+ROUTES: Final[tuple[OfficeRoute, ...]] = (*recovery.ROUTES,)
 # What the shell shows at the top, by role, in this order.
-LINKS: Final[tuple[Link, ...]] = ()
+LINKS: Final[tuple[Link, ...]] = (recovery.LINK,)
 # Where a role begins after signing in.
 STARTS: Final[dict[str, str]] = {}
 
