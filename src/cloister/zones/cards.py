@@ -18,6 +18,7 @@ from cloister.zones.packing import packed
 from cloister.zones.refusals import Refusal, Refused
 
 POINT_BYTES: Final = {"P-256": 65, "P-384": 97}  # SEC 1 2.3.3, not compressed
+LATTICE_SEALED_BYTES: Final = 1088  # ML-KEM-768 (FIPS 203, table 3)
 RSA_BYTES: Final = (256, 384, 512)
 PADDINGS: Final = ("oaep-sha256", "oaep-sha1", "pkcs1")
 HALF: Final = "cloister/card/v1/half"
@@ -53,7 +54,7 @@ def checked_card_params(params: Any) -> Profile:
         match profile:
             case Profile.DERIVE:
                 point = _hex(params["point"], POINT_BYTES[params["curve"]])
-                _hex(params["kem"], algorithms.MLKEM768_CIPHERTEXT_BYTES)
+                _hex(params["kem"], LATTICE_SEALED_BYTES)
                 own, right = {"curve", "point", "kem"}, point[0] == 4
             case Profile.DECRYPT:
                 _hex(params["wrapped"], *RSA_BYTES)
