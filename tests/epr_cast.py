@@ -141,11 +141,12 @@ class MemoryGate:
     def __init__(self) -> None:
         self.unlockers: list[dict[str, Any]] = []
         self.person: dict[str, Any] = {}
+        self.trust: dict[str, Any] = {}
         self.added: list[dict[str, Any]] = []
 
     async def call(self, method: str, /, **arguments: Any) -> Any:
         if method == "trust_material":
-            return {"unlockers": self.unlockers, "person": self.person}
+            return {"unlockers": self.unlockers, "person": self.person, "trust": self.trust}
         if method == "unlocker_add":
             self.added.append(arguments)
             return None
