@@ -128,7 +128,14 @@ async def show_recovery(request: Request) -> Response:
     people = sorted((str(row["name"]), str(row["id"])) for row in desk.directory["people"] if row["role"] != "program")
     zones = [(zone, name) for zone, name in found.zones if found.canary is None or zone != found.canary[0]]
     shown = [_shown(number, one, desk) for number, one in every]
-    context = {"found": found, "ceremonies": shown, "missing": missing, "people": people, "zones": zones, "party": str(office.party)}
+    context: dict[str, Any] = {
+        "found": found,
+        "ceremonies": shown,
+        "missing": missing,
+        "people": people,
+        "zones": zones,
+        "party": str(office.party),
+    }
     return Visit.of(request).page("offices-recovery.html", nav=HOME, **context)
 
 
