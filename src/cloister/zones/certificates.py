@@ -163,6 +163,12 @@ class Certificates:
     def __contains__(self, hashed: bytes) -> bool:
         return hashed in self._ders
 
+    def der(self, hashed: bytes) -> bytes:
+        """A certificate as it was handed over, for issuing under it."""
+        if hashed not in self._ders:
+            raise Forged(Refusal.CERTIFICATE_MISSING)
+        return self._ders[hashed]
+
     def naming(self, public: bytes) -> list[bytes]:
         """Hashes of the certificates in which this public key stands, still unverified."""
         return [hashed for hashed, der in self._ders.items() if public in der]

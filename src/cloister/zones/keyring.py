@@ -14,7 +14,7 @@ from typing import Any, Final, NoReturn
 from cloister.base.secret import Secret
 from cloister.zones import envelope
 from cloister.zones.bundle import Bundle
-from cloister.zones.certificates import Certificates, Certified, TrustRoots
+from cloister.zones.certificates import CERTIFICATE_OFFICE, Certificates, Certified, TrustRoots, certificate
 from cloister.zones.commits import Commit
 from cloister.zones.epochs import Epoch, EpochKeys, Zone, verified_epoch, verified_zone
 from cloister.zones.files import FileKeys
@@ -202,6 +202,17 @@ class Keyring:
     def sign(self, label: str, body: dict[str, Any]) -> bytes:
         """The body in a signed envelope, as this person."""
         return self.signer.sign(label, body)
+
+    def certify(
+        self, *, person: str, name: str, sign_public: bytes, kem_public: bytes, office: str | None, days: int, now: datetime
+    ) -> bytes:
+        """A certificate officer's word for somebody's public keys; Refused for everybody else."""
+        if self._bundle is None:
+            raise Refused(Refusal.CLOSED)
+        if self.certificate.office != CERTIFICATE_OFFICE or office == CERTIFICATE_OFFICE:
+            raise Refused(Refusal.MANDATE_MISSING)
+        issuer = self._certificates.der(self.certificate.hash)
+        return certificate(self._bundle.sign_seed, issuer, person, name, sign_public, kem_public, office, days, now)
 
     def add_certificates(self, ders: Iterable[bytes]) -> None:
         """Learn certificates of authors; each is verified when it is first asked for."""

@@ -39,7 +39,8 @@ UNLOCKERS: Final = """
 # Grants name a person or a team; `subject` is the name of either.
 _GRANT: Final = """
     select g.hash, g.zone, z.name as zone_name, g.person, g.team, coalesce(p.name, g.team) as subject, p.role, g.seq, g."right", g.epoch,
-           g.not_before, g.live_until, g.made, g.revoked, g.body
+           g.not_before, g.live_until, g.made, g.revoked, g.body,
+           (select count(*) from trust.countersignature c where c.target = g.hash) as countersigned
       from trust."grant" g join trust.zone z on z.id = g.zone left join trust.person p on p.id = g.person"""
 GRANTS_OF_PERSON: Final = f"{_GRANT} where g.person = $1 order by g.zone, g.seq desc limit 1000"
 GRANTS_OF_TEAM: Final = f"{_GRANT} where g.team = $1 order by g.zone, g.seq desc limit 1000"
