@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+from datetime import datetime
 from pathlib import Path
 from typing import Any, Final
 
-from cloister.audit import entry_from_wire
+from cloister.audit import DataKey, Entry, store
 from cloister.base import wire
 from cloister.base.clock import system_clock
 from cloister.base.errors import Invalid
-from cloister.records.gate.audit_writer import AuditWriter
+from cloister.records.gate.audit_writer import AuditKeys, AuditWriter
 from cloister.records.gate.connections import Connections
 from cloister.records.gate.server import CONNECTIONS_MAX
+from cloister.zones import algorithms, audit_keys
 
 STORE: Final = """
     insert into plain.res (type, id, ver, updated, patient, code, date, body)
@@ -27,14 +29,25 @@ OF_PATIENT_AND_CODE: Final = """
      where type = $1 and patient = $2 and code = $4 order by date desc nulls last limit $3"""
 
 
+def _audit_keys() -> AuditKeys:
+    """The same audit log as the trust's, so that what is compared is the record; its keys are nobody's."""
+
+    async def new_data_key(fetch: store.Fetch, number: int, begins: datetime) -> DataKey:
+        office = audit_keys.PrivacyOffice("nobody", algorithms.kem_public(bytes(32)))
+        return audit_keys.new_data_key("plain", number, begins, office)
+
+    return AuditKeys(audit_keys.log_signer("plain", bytes(32)), audit_keys.log_signer_65("plain", bytes(32)), new_data_key)
+
+
 class PlainGate:
     def __init__(self, database: Connections) -> None:
         self._database = database
-        self._audit = AuditWriter(database, clock=system_clock, checkpoint_key=None)
+        self._audit = AuditWriter(database, clock=system_clock, keys=_audit_keys())
 
     async def handle(self, peer: wire.Peer, method: str, arguments: dict[str, Any]) -> Any:
         """The audit entry is durable before the answer, as in the sealed store."""
-        entries = [entry_from_wire(one) for one in arguments["audit"]]
+        now = system_clock()
+        entries = [Entry(now, *one) for one in arguments["audit"]]
         match method:
             case "store":
                 stored = await self._database.fetch(STORE, *arguments["columns"])

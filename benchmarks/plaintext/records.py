@@ -6,7 +6,6 @@ import uuid
 from datetime import UTC, datetime
 from typing import Any, Final
 
-from cloister.audit import Entry
 from cloister.base.clock import iso, system_clock
 from cloister.base.errors import NotFound, Unsupported
 from cloister.base.wire import Caller
@@ -27,18 +26,9 @@ class PlainRecords:
         self._gate = gate
         self._session = session
 
-    def _audit(self, action: str, kind: str, object: str) -> list[dict[str, Any]]:
-        entry = Entry(
-            at=system_clock(),
-            actor="plain",
-            session=self._session,
-            action=action,
-            kind=kind,
-            object=object,
-            outcome="success",
-            source="bench",
-        )
-        return [entry.as_wire()]
+    def _audit(self, action: str, kind: str, object: str) -> list[list[str]]:
+        """The texts of `audit.Entry` in their order."""
+        return [["plain", self._session, action, kind, object, "success", "", "bench"]]
 
     async def read(self, type: str, id: str) -> Stored:
         found = await self._gate.call("read", type=type, id=id, audit=self._audit("read", type, id))

@@ -2,27 +2,13 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import asyncpg
 import pytest
+from audit_cast import KEY, NOW, SIGNER, sealed
 
-from cloister.audit import Entry, Log, resumed, store
-
-NOW = datetime(2026, 11, 22, 13, 0, 0, 123456, tzinfo=UTC)
-
-
-def entries(count: int) -> list[Entry]:
-    return [Entry(NOW + timedelta(seconds=n), "adele", "s-1", "read", "Patient", f"p-{n}", "success") for n in range(count)]
-
-
-def sign(message: bytes) -> bytes:
-    return b"signed by the test" + message[:8]
-
-
-def verify(message: bytes, signature: bytes) -> None:
-    assert signature == sign(message)
+from cloister.audit import Log, resumed, signed_checkpoint, store, tree, verified_checkpoint
 
 
 async def refused_to(connection: asyncpg.Connection[Any], statement: str) -> bool:
@@ -41,33 +27,35 @@ async def refused_to(connection: asyncpg.Connection[Any], statement: str) -> boo
 async def test_the_gate_appends_and_reads_back_what_it_wrote(owner: asyncpg.Connection[Any]) -> None:
     await owner.execute("set role cloister_gate")
     log = Log()
-    rows = log.number(entries(50))
-    await owner.execute(store.APPEND, *store.append_arguments(rows))
-    log.keep(rows)
-    checkpoint = log.checkpoint("trust", NOW, sign)
+    await owner.execute(store.APPEND_KEY, *store.key_arguments(KEY))
+    step = log.step(sealed(number) for number in range(600))
+    await owner.execute(store.APPEND, *store.append_arguments(step))
+    log.keep(step)
+    assert [node[:2] for node in step.nodes] == [(1, 0), (1, 1)]
+    checkpoint = signed_checkpoint(SIGNER.key.name, log.size, log.root(), NOW, (SIGNER,))
     await owner.execute(store.APPEND_CHECKPOINT, *store.checkpoint_arguments(checkpoint))
-    more = log.number(entries(3))
+    more = log.step(sealed(number) for number in range(600, 603))
     await owner.execute(store.APPEND, *store.append_arguments(more))
     log.keep(more)
 
-    last = store.checkpoint_of("trust", await owner.fetchrow(store.LAST_CHECKPOINT))
+    last = verified_checkpoint((await owner.fetchrow(store.LAST_CHECKPOINT))["note"], SIGNER.key)
     assert last == checkpoint
     read = [store.row_of(record) for record in await owner.fetch(store.EVENTS_AFTER, -1)]
-    assert read == [*rows, *more]
-    assert (
-        resumed(last, [store.row_of(record) for record in await owner.fetch(store.EVENTS_AFTER, last.size - 1)], verify).root()
-        == log.root()
-    )
-    assert [store.row_of(record).seq for record in await owner.fetch(store.TAIL, 2)] == [52, 51]
-    assert [store.row_of(record).seq for record in await owner.fetch(store.EVENTS_OF_OBJECT, "p-2", 10)] == [52, 2]
-    assert len(await owner.fetch(store.CHECKPOINTS, 0)) == 1
+    assert read == [*step.rows, *more.rows]
+    rest = [store.row_of(record) for record in await owner.fetch(store.EVENTS_AFTER, last.size - 1)]
+    assert resumed(last, await store.frontier(owner.fetch, last.size), rest).root() == log.root()
+    for old in (1, 256, 300, 600, 602, 603):
+        before = (await store.tiles(owner.fetch, [(0, old)])).hash((0, old))
+        tree.verify_consistency(old, before, 603, log.root(), await store.consistency_proof(owner.fetch, old, 603))
+    assert [store.row_of(record).seq for record in await owner.fetch(store.TAIL, -1, 2)] == [602, 601]
+    assert len(await owner.fetch(store.CHECKPOINTS, -1, NOW)) == 1
 
 
 @pytest.mark.parametrize("role", ["cloister_gate", "postgres"])
-@pytest.mark.parametrize("table", ["event", "checkpoint"])
+@pytest.mark.parametrize("table", ["event", "node", "data_key", "checkpoint", "cosignature"])
 async def test_no_entry_is_changed_or_removed(owner: asyncpg.Connection[Any], role: str, table: str) -> None:
     await owner.execute(f"set role {role}")
-    column = "actor = ''" if table == "event" else "root = ''"
+    column = {"event": "actor = 1", "node": "hash = ''", "data_key": "sealed = ''"}.get(table, "size = 1")
     for statement in (f"update audit.{table} set {column}", f"delete from audit.{table}", f"truncate audit.{table}"):
         assert await refused_to(owner, statement)
     assert not await refused_to(owner, f"select * from audit.{table}")
@@ -80,7 +68,7 @@ async def test_others_see_nothing_of_the_log(owner: asyncpg.Connection[Any]) -> 
 
 
 async def test_two_entries_never_get_the_same_number(owner: asyncpg.Connection[Any]) -> None:
-    rows = Log().number(entries(2))
-    await owner.execute(store.APPEND, *store.append_arguments(rows))
+    step = Log().step([sealed(0), sealed(1)])
+    await owner.execute(store.APPEND, *store.append_arguments(step))
     with pytest.raises(asyncpg.UniqueViolationError):
-        await owner.execute(store.APPEND, *store.append_arguments(rows))
+        await owner.execute(store.APPEND, *store.append_arguments(step))

@@ -9,6 +9,7 @@ import asyncpg
 import pytest
 from postgres import cluster
 
+from cloister.audit import store as audit
 from cloister.base.database import migrate, read_migrations
 from cloister.base.ids import new_id
 from cloister.identity import store
@@ -28,7 +29,7 @@ async def database(server: dict[str, Any]) -> AsyncIterator[dict[str, Any]]:
     owner = await asyncpg.connect(**arguments)
     await owner.execute(f"create database {name}")
     connection = await asyncpg.connect(**{**arguments, "database": name})
-    await migrate(connection, read_migrations("identity", store.MIGRATIONS))
+    await migrate(connection, [*read_migrations("identity", store.MIGRATIONS), *read_migrations("audit", audit.MIGRATIONS)])
     await connection.close()
     yield {**arguments, "database": name}
     await owner.execute(f"drop database {name} with (force)")

@@ -12,6 +12,7 @@ from cloister.base.settings import Settings
 if TYPE_CHECKING:
     import asyncpg
 
+    from cloister.audit import Checkpoint
     from cloister.zones import TrustRoots
 
 
@@ -36,11 +37,11 @@ def pinned_roots(settings: Settings) -> TrustRoots:
     return pinned(settings)
 
 
-def verify_checkpoint(settings: Settings, message: bytes, signature: bytes) -> None:
-    """Returns when this trust's store gate signed this checkpoint of the audit log; raises Corrupt otherwise."""
+def verify_checkpoint(settings: Settings, note: str) -> Checkpoint:
+    """What this trust's store gate signed of the audit log; raises Corrupt for anything else."""
     from cloister.assemble.checkpoints import verify_checkpoint as verify
 
-    verify(settings, message, signature)
+    return verify(settings, note)
 
 
 __all__ = ["owner_connection", "pinned_roots", "up", "verify_checkpoint"]

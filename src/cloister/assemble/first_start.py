@@ -11,6 +11,7 @@ import secrets
 from pathlib import Path
 from typing import Any, Final
 
+from cloister.assemble.checkpoints import public_keys
 from cloister.assemble.founding import Founded, Progress, found
 from cloister.assemble.postgres import owner_connection
 from cloister.assemble.roots import roots_file
@@ -46,7 +47,7 @@ async def found_if_new(settings: Settings, progress: Progress) -> Founded | None
             founded = await found(connection, plan, settings.state / "roots", progress=progress)
             row = await store.trust(connection)
             roots = {"trust": row.id, "certificate_root": row.certificate_root.hex(), "access_root": row.access_root.hex()}
-            _replace(roots_file(settings), roots, 0o644)
+            _replace(roots_file(settings), {**roots, **public_keys(settings)}, 0o644)
             _replace(sign_ins_file(settings), sign_ins(settings, plan, founded), 0o600)
             _replace(settings.state / "demo" / "roots.json", root_passphrases(founded), 0o600)
             imported_file(settings).unlink(missing_ok=True)

@@ -3,6 +3,7 @@
 The certificate root mandates who certifies, the access root who grants; nobody holds both. A root's private half
 is written only sealed under its own passphrase (Argon2id), which is handed out once. The officers' keys exist in
 this process's memory for the length of the ceremony, and afterwards only sealed, like everybody's.
+The privacy officers are the team to which the audit log's keys are sealed, and nobody else has its key.
 Certificate officers and operators are granted nothing. Access officers hold every zone's key in order to pass it on, by
 the access root's word, because nobody grants to oneself; they read nothing with it.
 """
@@ -18,6 +19,8 @@ from typing import Any, Final
 
 import asyncpg
 
+from cloister.assemble.first_entries import objects_of, put_on_record
+from cloister.assemble.first_policies import glass_policy, glass_seals, ingest_policy, roots_of
 from cloister.assemble.sealed_roots import SealedRoot, put_aside, seal_root, write_roots
 from cloister.base.clock import Clock, system_clock
 from cloister.base.ids import new_id
@@ -31,12 +34,13 @@ from cloister.identity import (
     ProgramPlan,
     Role,
     TrustPlan,
+    WardPlan,
     enrolment,
     programs,
     sign_in,
     store,
 )
-from cloister.zones import algorithms, bundle, certificates, envelope, epochs, grants, unlockers
+from cloister.zones import algorithms, audit_keys, bundle, certificates, envelope, epochs, grants, teams, unlockers
 
 OFFICER_DAYS: Final = 3650
 CERTIFICATE_DAYS: Final = 1095
@@ -137,9 +141,11 @@ async def found(
     )
     members = _certified(await _members(plan, progress), roots, now)
     officer = next(one for one in members if one.person.role == Role.ACCESS_OFFICER)
-    zones = _zones(plan, roots.trust, officer.signer, now)
+    zones = _zones(plan, members, roots.trust, officer.signer, now)
+    enrolled, mandates = tuple(_enrolled(one) for one in members), _mandates(members, roots, now)
     progress("Granting", 0, 1)
     granted = _grants(members, zones, roots, officer.signer, now)
+    team, memberships, office = _privacy_office(plan, members, roots, now)
     progress("Granting", 1, 1)
     rows = enrolment.TrustRows(
         trust=store.TrustRow(
@@ -152,22 +158,37 @@ async def found(
         ),
         hospitals=_hospitals(plan),
         wards=_wards(plan),
-        enrolled=tuple(_enrolled(one) for one in members),
-        mandates=_mandates(members, roots, now),
+        enrolled=enrolled,
+        mandates=mandates,
         zones=tuple(zone.row for zone in zones),
         grants=granted,
+        teams=(team,),
+        memberships=memberships,
+        seals=glass_seals(
+            [(zone.row, epochs.EpochKeys(zone.row.id, 1, zone.key)) for zone in zones],
+            enrolled,
+            mandates,
+            roots_of(roots.trust, roots.certificate.reveal(), roots.access.reveal()),
+            officer.signer,
+            now,
+        ),
     )
     passphrases = sign_in.new_passphrase(), sign_in.new_passphrase()
     sealed = (
         seal_root(roots.trust, "certificate", roots.certificate, passphrases[0]),
         seal_root(roots.trust, "access", roots.access, passphrases[1]),
     )
-    await _kept(connection, rows, folder, sealed, now)
+    await _kept(connection, rows, folder, sealed, office, now)
     return _handed_out(plan, roots.trust, members, passphrases)
 
 
 async def _kept(
-    connection: asyncpg.Connection[Any], rows: enrolment.TrustRows, folder: Path, sealed: Sequence[SealedRoot], now: datetime
+    connection: asyncpg.Connection[Any],
+    rows: enrolment.TrustRows,
+    folder: Path,
+    sealed: Sequence[SealedRoot],
+    office: audit_keys.PrivacyOffice,
+    now: datetime,
 ) -> None:
     """Roots first, then the rows; roots of a trust that did not come to be are taken away again."""
     await enrolment.check_empty(connection)
@@ -175,7 +196,9 @@ async def _kept(
     written = write_roots(folder, sealed)
     kept = False
     try:
-        await enrolment.write_trust(connection, rows)
+        async with connection.transaction():
+            await enrolment.write_trust(connection, rows)
+            await put_on_record(connection, rows.trust.id, objects_of(rows), office, now)
         kept = True
     finally:
         if not kept:
@@ -285,17 +308,35 @@ def _mandates(members: Sequence[_Member], roots: _Roots, now: datetime) -> tuple
     return tuple(rows)
 
 
-def _zones(plan: TrustPlan, trust: str, officer: envelope.Signer, now: datetime) -> list[_NewZone]:
+def _zones(plan: TrustPlan, members: Sequence[_Member], trust: str, officer: envelope.Signer, now: datetime) -> list[_NewZone]:
+    certified = {one.person.id: algorithms.sha256(one.certificate) for one in members}
     made = []
     for hospital in plan.hospitals:
-        made.append(_zone(hospital, None, hospital.id, hospital.name, trust, officer, now))
-        made += [_zone(hospital, ward.id, ward.id, f"{hospital.name}, {ward.name}", trust, officer, now) for ward in hospital.wards]
+        places: tuple[HospitalPlan | WardPlan, ...] = (hospital, *hospital.wards)
+        for place in places:
+            policy = {
+                # Codes get no tokens: nearest-frequency matching names them (zones.md, Search).
+                "compartment": "psychiatry" if hospital.kind == "psychiatric" else "normal",
+                "code_tokens": False,
+                **glass_policy(place.glass, certified),
+                **ingest_policy(place.id, plan.programs, certified),
+            }
+            ward, name = (None, hospital.name) if place is hospital else (place.id, f"{hospital.name}, {place.name}")
+            made.append(_zone(hospital, ward, place.id, name, policy, trust, officer, now))
     return made
 
 
-def _zone(hospital: HospitalPlan, ward: str | None, zone: str, name: str, trust: str, officer: envelope.Signer, now: datetime) -> _NewZone:
-    """A zone and its first epoch. Codes get no tokens: nearest-frequency matching names them (zones.md, Search)."""
-    policy = {"compartment": "psychiatry" if hospital.kind == "psychiatric" else "normal", "code_tokens": False}
+def _zone(
+    hospital: HospitalPlan,
+    ward: str | None,
+    zone: str,
+    name: str,
+    policy: dict[str, Any],
+    trust: str,
+    officer: envelope.Signer,
+    now: datetime,
+) -> _NewZone:
+    """A zone and its first epoch."""
     key = epochs.new_zone_key()
     row = enrolment.SignedZone(
         id=zone,
@@ -347,6 +388,33 @@ def _grant(one: _Member, zone: _NewZone, right: str, trust: str, signer: envelop
         hash=envelope.digest(body), zone=zone.row.id, person=one.person.id, seq=1, body=body,
         right=right, not_before=now - SKEW, live_until=now + GRANT_LIFE,
     )  # fmt: skip
+
+
+def _privacy_office(
+    plan: TrustPlan, members: Sequence[_Member], roots: _Roots, now: datetime
+) -> tuple[enrolment.TeamRow, tuple[enrolment.MembershipRow, ...], audit_keys.PrivacyOffice]:
+    """The team that opens the audit log, by the access root's word: access officers are seen by it and do not keep its key."""
+    seed, root, team, hospital = teams.new_team_seed(), envelope.access_root(roots.access), audit_keys.OFFICE_TEAM, plan.hospitals[0].id
+    public = algorithms.kem_public(seed.reveal())
+    record = teams.team_record(
+        root, trust=roots.trust, team=team, generation=1, name="Privacy office", hospital=hospital, kem_public=public, made=now
+    )
+    memberships = []
+    for one in members:
+        if one.person.role != Role.PRIVACY_OFFICER:
+            continue
+        body = teams.membership(
+            root, trust=roots.trust, team=team, generation=1, person=one.person.id, certificate=algorithms.sha256(one.certificate),
+            kem_public=one.keys.kem_public, team_seed=seed, not_before=now - SKEW, live_until=now + GRANT_LIFE, reason=FOUNDING,
+        )  # fmt: skip
+        memberships.append(
+            enrolment.MembershipRow(
+                hash=envelope.digest(body), team=team, generation=1, person=one.person.id,
+                not_before=now - SKEW, live_until=now + GRANT_LIFE, body=body,
+            )
+        )  # fmt: skip
+    row = enrolment.TeamRow(id=team, generation=1, hash=envelope.digest(record), hospital=hospital, name="Privacy office", body=record)
+    return row, tuple(memberships), audit_keys.PrivacyOffice(audit_keys.office_name(1), public)
 
 
 def _hospitals(plan: TrustPlan) -> tuple[store.Hospital, ...]:

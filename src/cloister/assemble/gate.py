@@ -9,7 +9,7 @@ from typing import Final
 
 import uvloop
 
-from cloister.assemble.checkpoints import checkpoint_key
+from cloister.assemble.checkpoints import keys_of_log
 from cloister.assemble.folders import secret_file
 from cloister.assemble.listening import bound_socket
 from cloister.assemble.postgres import ACCOUNT as DATABASE_ACCOUNT
@@ -33,13 +33,13 @@ def run_store_gate(settings: Settings) -> None:
     tokens = {service: service_token(settings, service) for service in SERVICES}
     # Open to every session's account: who calls is asked of the kernel, and nobody unknown is answered.
     listener = bound_socket(settings.socket("gate"), uid=account.uid, gid=account.gid, mode=0o666)
-    signing = checkpoint_key(settings)
+    signing = keys_of_log(settings)
     drop_to(account, groups=(database.gid,))
     forbid_late_imports()
     die_with_parent(signal.SIGTERM)
 
     async def serve() -> None:
-        task = asyncio.ensure_future(run_gate(arguments, listener, tokens, checkpoint_key=signing))
+        task = asyncio.ensure_future(run_gate(arguments, listener, tokens, audit_keys=signing))
         asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, task.cancel)
         with contextlib.suppress(asyncio.CancelledError):
             await task

@@ -77,6 +77,9 @@ def environment(settings: Settings) -> dict[str, str]:
         "CLOISTER_DEMO_PATIENTS": str(settings.demo_patients),
         "CLOISTER_IDLE_LOCK_SECONDS": str(settings.idle_lock_seconds),
         "CLOISTER_LINGER_SECONDS": str(settings.linger_seconds),
+        "CLOISTER_CHECKPOINT_AGE_SECONDS": str(settings.checkpoint_age_seconds),
+        "CLOISTER_WITNESS_PORT": str(settings.witness_port),
+        "CLOISTER_WITNESSES": " ".join(settings.witnesses),
     }
 
 

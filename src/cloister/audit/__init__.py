@@ -1,26 +1,35 @@
-"""The append-only log of who did what: entries, their Merkle tree, signed checkpoints. Spec: docs/spec/zones.md 14.
+"""The append-only log of who did what: sealed entries, their Merkle tree, signed checkpoints. Spec: docs/spec/zones.md 14.
 
-Decides nothing about who may do what, and holds no keys: signing comes in as a callable.
+Decides nothing about who may do what, and knows no algorithm: sealing and signing come in as callables.
 """
 
-from cloister.audit import store
-from cloister.audit.checkpoint import Checkpoint, verified_checkpoint
-from cloister.audit.entry import Entry, entry_from_wire
-from cloister.audit.log import Log, Row, resumed, verified_root
-from cloister.audit.tree import Frontier, leaf_hash, verify_consistency, verify_inclusion
+from cloister.audit import checkpoint, entry, log, note, store, tree
+from cloister.audit.checkpoint import Checkpoint, origin_of, signed_checkpoint, verified_checkpoint
+from cloister.audit.entry import TRUST_OBJECT, DataKey, Entry, Sealed, opened_entry, sealed_entry
+from cloister.audit.log import Log, Row, Walk, resumed
+from cloister.audit.note import NoteKey, NoteSigner
 
 __all__ = [
+    "TRUST_OBJECT",
     "Checkpoint",
+    "DataKey",
     "Entry",
-    "Frontier",
     "Log",
+    "NoteKey",
+    "NoteSigner",
     "Row",
-    "entry_from_wire",
-    "leaf_hash",
+    "Sealed",
+    "Walk",
+    "checkpoint",
+    "entry",
+    "log",
+    "note",
+    "opened_entry",
+    "origin_of",
     "resumed",
+    "sealed_entry",
+    "signed_checkpoint",
     "store",
+    "tree",
     "verified_checkpoint",
-    "verified_root",
-    "verify_consistency",
-    "verify_inclusion",
 ]

@@ -1,19 +1,25 @@
 """The Merkle tree of RFC 6962 section 2.1 (RFC 9162 2.1): roots, inclusion and consistency proofs.
 
-Pure functions over leaf hashes. `Frontier` keeps the few nodes that are needed to append, so that the root
-after every entry costs a handful of hashes, whatever the size of the log.
+Pure functions. `Frontier` keeps the few nodes that are needed to append; `Tiles` answers any proof from the stored
+nodes of every eighth level, so that a proof reads a handful of tiles of 256 hashes, whatever the size of the log.
 """
 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Final
 
 from cloister.base.errors import Corrupt, Invalid
 
 HASH_BYTES: Final = 32
+TILE_HEIGHT: Final = 8  # a tile holds 256 nodes of a level, as in C2SP tlog-tiles
+TILE_NODES: Final = 1 << TILE_HEIGHT
 EMPTY_ROOT: Final = hashlib.sha256(b"").digest()
+
+Range = tuple[int, int]  # entries from the first, up to and without the second
+Node = tuple[int, int, bytes]  # level (1 is over 256 entries), place in the level, hash
+Tile = tuple[int, int]  # level (0 holds leaves), number
 
 
 def leaf_hash(entry: bytes) -> bytes:
@@ -35,11 +41,15 @@ class Frontier:
         self.size = size
         self._nodes = list(nodes)
 
-    def append(self, leaf: bytes) -> None:
-        node, size = leaf, self.size
+    def append(self, leaf: bytes, completed: list[Node] | None = None) -> None:
+        """`completed` collects the nodes that are stored: those of every eighth level that this entry makes full."""
+        node, size, height = leaf, self.size, 0
         while size & 1:
             node = node_hash(self._nodes.pop(), node)
             size >>= 1
+            height += 1
+            if completed is not None and height % TILE_HEIGHT == 0:
+                completed.append((height // TILE_HEIGHT, self.size >> height, node))
         self._nodes.append(node)
         self.size += 1
 
@@ -48,25 +58,20 @@ class Frontier:
             self.append(leaf)
 
     def root(self) -> bytes:
-        if not self._nodes:
-            return EMPTY_ROOT
-        root = self._nodes[-1]
-        for node in reversed(self._nodes[:-1]):
-            root = node_hash(node, root)
-        return root
+        return _folded(self._nodes)
 
     def copy(self) -> Frontier:
         return Frontier(self.size, self._nodes)
 
-    def to_bytes(self) -> bytes:
-        """size (8 bytes) | nodes."""
-        return self.size.to_bytes(8, "big") + b"".join(self._nodes)
 
-    @classmethod
-    def from_bytes(cls, raw: bytes) -> Frontier:
-        if len(raw) < 8 or (len(raw) - 8) % HASH_BYTES:
-            raise Corrupt("The audit tree's frontier is cut short.", reason="frontier")
-        return cls(int.from_bytes(raw[:8], "big"), [raw[at : at + HASH_BYTES] for at in range(8, len(raw), HASH_BYTES)])
+def _folded(nodes: Sequence[bytes]) -> bytes:
+    """The root over full subtrees, largest first."""
+    if not nodes:
+        return EMPTY_ROOT
+    root = nodes[-1]
+    for node in reversed(nodes[:-1]):
+        root = node_hash(node, root)
+    return root
 
 
 def tree_root(leaves: Iterable[bytes]) -> bytes:
@@ -75,21 +80,82 @@ def tree_root(leaves: Iterable[bytes]) -> bytes:
     return frontier.root()
 
 
+def subtrees(first: int, last: int) -> list[tuple[int, int]]:
+    """(height, place) of the full subtrees over a range as a proof has it, largest first."""
+    found = []
+    while first < last:
+        height = (last - first).bit_length() - 1
+        found.append((height, first >> height))
+        first += 1 << height
+    return found
+
+
+def inclusion_ranges(index: int, size: int) -> list[Range]:
+    """RFC 6962 2.1.1: the ranges whose hashes lead from entry `index` to the root of `size` entries, lowest first."""
+    if not 0 <= index < size:
+        raise Invalid("There is no such entry in the audit log.")
+    first, last, found = 0, size, list[Range]()
+    while last - first > 1:
+        middle = first + _split(last - first)
+        if index < middle:
+            found.append((middle, last))
+            last = middle
+        else:
+            found.append((first, middle))
+            first = middle
+    return found[::-1]
+
+
+def consistency_ranges(old_size: int, size: int) -> list[Range]:
+    """RFC 6962 2.1.2: the ranges whose hashes show that the log of `old_size` entries is the beginning of this one."""
+    if not 0 < old_size <= size:
+        raise Invalid("The audit log was never of this size.")
+    first, last, complete, found = 0, size, True, list[Range]()
+    while old_size != last:
+        middle = first + _split(last - first)
+        if old_size <= middle:
+            found.append((middle, last))
+            last = middle
+        else:
+            found.append((first, middle))
+            first, complete = middle, False
+    if not complete:
+        found.append((first, last))
+    return found[::-1]
+
+
 def _split(n: int) -> int:
     """The largest power of two smaller than n."""
     return 1 << ((n - 1).bit_length() - 1)
 
 
-def inclusion_proof(leaves: Sequence[bytes], index: int) -> list[bytes]:
-    """RFC 6962 2.1.1: the nodes that lead from leaf `index` to the root of all `leaves`."""
-    if not 0 <= index < len(leaves):
-        raise Invalid("There is no such entry in the audit log.")
-    if len(leaves) == 1:
-        return []
-    middle = _split(len(leaves))
-    if index < middle:
-        return [*inclusion_proof(leaves[:middle], index), tree_root(leaves[middle:])]
-    return [*inclusion_proof(leaves[middle:], index - middle), tree_root(leaves[:middle])]
+def tiles_for(ranges: Iterable[Range]) -> set[Tile]:
+    """The tiles that `Tiles` must hold to hash these ranges."""
+    return {(height // TILE_HEIGHT, (place << height % TILE_HEIGHT) >> TILE_HEIGHT) for r in ranges for height, place in subtrees(*r)}
+
+
+class Tiles:
+    """Tiles as they were read: of level 0 the leaves, of level n the stored nodes over 256**n entries each."""
+
+    def __init__(self, tiles: Mapping[Tile, Sequence[bytes]]) -> None:
+        self._tiles = tiles
+
+    def hash(self, wanted: Range) -> bytes:
+        return _folded([self._node(height, place) for height, place in subtrees(*wanted)])
+
+    def frontier(self, size: int) -> Frontier:
+        return Frontier(size, [self._node(height, place) for height, place in subtrees(0, size)])
+
+    def _node(self, height: int, place: int) -> bytes:
+        level, above = divmod(height, TILE_HEIGHT)
+        first, count = place << above, 1 << above
+        tile = self._tiles.get((level, first >> TILE_HEIGHT), ())
+        nodes = list(tile[first % TILE_NODES : first % TILE_NODES + count])
+        if len(nodes) != count:
+            raise Corrupt("A part of the audit log's tree is missing.", hint="Run: cloister audit verify", reason="missing-node")
+        while len(nodes) > 1:
+            nodes = [node_hash(nodes[at], nodes[at + 1]) for at in range(0, len(nodes), 2)]
+        return nodes[0]
 
 
 def verify_inclusion(leaf: bytes, index: int, size: int, proof: Sequence[bytes], root: bytes) -> None:
@@ -109,22 +175,6 @@ def verify_inclusion(leaf: bytes, index: int, size: int, proof: Sequence[bytes],
         place, last = place >> 1, last >> 1
     if last or node != root:
         raise Corrupt("The entry is not in this audit log.", reason="inclusion")
-
-
-def consistency_proof(leaves: Sequence[bytes], old_size: int) -> list[bytes]:
-    """RFC 6962 2.1.2: shows that the log of `old_size` entries is the beginning of this one."""
-    if not 0 < old_size <= len(leaves):
-        raise Invalid("The audit log was never of this size.")
-    return _subproof(leaves, old_size, complete=True)
-
-
-def _subproof(leaves: Sequence[bytes], old_size: int, *, complete: bool) -> list[bytes]:
-    if old_size == len(leaves):
-        return [] if complete else [tree_root(leaves)]
-    middle = _split(len(leaves))
-    if old_size <= middle:
-        return [*_subproof(leaves[:middle], old_size, complete=complete), tree_root(leaves[middle:])]
-    return [*_subproof(leaves[middle:], old_size - middle, complete=False), tree_root(leaves[:middle])]
 
 
 def verify_consistency(old_size: int, old_root: bytes, size: int, root: bytes, proof: Sequence[bytes]) -> None:

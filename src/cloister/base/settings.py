@@ -30,6 +30,9 @@ class Settings:
     demo_patients: int
     idle_lock_seconds: int
     linger_seconds: int  # how long a session without a browser is kept
+    checkpoint_age_seconds: int = 600  # how old the audit log's newest checkpoint may be when a session opens
+    witness_port: int = 0  # of the witness program that `up` runs itself, on the loopback address; 0: none
+    witnesses: tuple[str, ...] = ()  # further ones: name+key id+key@http://..., or a folder
 
     @property
     def base_url(self) -> str:
@@ -87,4 +90,7 @@ def read_settings(environment: Mapping[str, str] | None = None) -> Settings:
         demo_patients=_number(env, "CLOISTER_DEMO_PATIENTS", 200, 0, 1_000_000),
         idle_lock_seconds=_number(env, "CLOISTER_IDLE_LOCK_SECONDS", 600, 5, 86_400),
         linger_seconds=_number(env, "CLOISTER_LINGER_SECONDS", 3600, 5, 604_800),
+        checkpoint_age_seconds=_number(env, "CLOISTER_CHECKPOINT_AGE_SECONDS", 600, 60, 86_400),
+        witness_port=_number(env, "CLOISTER_WITNESS_PORT", 0, 0, 65535),
+        witnesses=tuple(env.get("CLOISTER_WITNESSES", "").split()),
     )

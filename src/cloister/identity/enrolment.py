@@ -47,8 +47,17 @@ INSERT_ZONE: Final = """
 INSERT_EPOCH: Final = """
     insert into trust.epoch (zone, epoch, body) values ($1, $2, $3)"""
 
+INSERT_SEAL: Final = """
+    insert into trust.epoch_seal (zone, epoch, kind, part, body) values ($1, $2, $3, $4, $5)"""
+
 INSERT_GRANT: Final = """
     insert into trust."grant" (hash, zone, person, seq, body, "right", not_before, live_until) values ($1, $2, $3, $4, $5, $6, $7, $8)"""
+
+INSERT_TEAM: Final = """
+    insert into trust.team (id, generation, hash, hospital, name, body) values ($1, $2, $3, $4, $5, $6)"""
+
+INSERT_MEMBERSHIP: Final = """
+    insert into trust.membership (hash, team, generation, person, not_before, live_until, body) values ($1, $2, $3, $4, $5, $6, $7)"""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -100,6 +109,38 @@ class GrantRow:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class TeamRow:
+    id: str
+    generation: int
+    hash: bytes
+    hospital: str
+    name: str
+    body: bytes
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MembershipRow:
+    hash: bytes
+    team: str
+    generation: int
+    person: str
+    not_before: datetime
+    live_until: datetime
+    body: bytes
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SealRow:
+    """An epoch's key, sealed for something else than a grant."""
+
+    zone: str
+    epoch: int
+    kind: str
+    part: int
+    body: bytes
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class TrustRows:
     """All rows of a new trust, in the order in which they depend on each other."""
 
@@ -110,6 +151,9 @@ class TrustRows:
     mandates: tuple[MandateRow, ...]
     zones: tuple[SignedZone, ...]
     grants: tuple[GrantRow, ...]
+    teams: tuple[TeamRow, ...] = ()
+    memberships: tuple[MembershipRow, ...] = ()
+    seals: tuple[SealRow, ...] = ()
 
 
 async def check_empty(connection: asyncpg.Connection[Any]) -> None:
@@ -135,8 +179,12 @@ async def write_trust(connection: asyncpg.Connection[Any], rows: TrustRows) -> N
             zones = [(z.id, z.hospital, z.ward, z.name, json.dumps(z.policy), z.body) for z in rows.zones]
             await connection.executemany(INSERT_ZONE, zones)
             await connection.executemany(INSERT_EPOCH, [(z.id, z.epoch, z.epoch_body) for z in rows.zones])
+            await connection.executemany(INSERT_SEAL, [(s.zone, s.epoch, s.kind, s.part, s.body) for s in rows.seals])
             grants = [(g.hash, g.zone, g.person, g.seq, g.body, g.right, g.not_before, g.live_until) for g in rows.grants]
             await connection.executemany(INSERT_GRANT, grants)
+            await connection.executemany(INSERT_TEAM, [(t.id, t.generation, t.hash, t.hospital, t.name, t.body) for t in rows.teams])
+            members = [(m.hash, m.team, m.generation, m.person, m.not_before, m.live_until, m.body) for m in rows.memberships]
+            await connection.executemany(INSERT_MEMBERSHIP, members)
     except asyncpg.UniqueViolationError as fault:
         raise _taken() from fault
 

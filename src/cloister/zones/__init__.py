@@ -5,6 +5,7 @@ Keys leave this room only as `Secret` or inside an opaque object. Spec: docs/spe
 
 from cloister.zones import (
     algorithms,
+    audit_keys,
     bundle,
     cards,
     certificates,
@@ -36,6 +37,7 @@ __all__ = [
     "TrustMaterial",
     "TrustRoots",
     "algorithms",
+    "audit_keys",
     "bundle",
     "cards",
     "certificates",

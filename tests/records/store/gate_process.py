@@ -7,15 +7,11 @@ import json
 import sys
 from pathlib import Path
 
-from cloister.records.gate import CheckpointKey, run_gate
-from cloister.zones import algorithms
+from cloister.records.gate import run_gate
+
+sys.path.insert(0, str(Path(__file__).parents[2]))
+from audit_rig import audit_keys_of  # noqa: E402
 
 given = json.loads(sys.argv[1])
-seed = bytes.fromhex(given["checkpoint_seed"])
-public = algorithms.sign_public(seed)
-key = CheckpointKey(
-    trust=given["trust"],
-    sign=lambda message: algorithms.sign(seed, message),
-    verify=lambda message, signature: algorithms.verify(public, message, signature),
-)
-asyncio.run(run_gate(given["database"], Path(given["socket"]), given["tokens"], checkpoint_key=key))
+keys = audit_keys_of(given["trust"], bytes.fromhex(given["checkpoint_seed"]))
+asyncio.run(run_gate(given["database"], Path(given["socket"]), given["tokens"], audit_keys=keys))

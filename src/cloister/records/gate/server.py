@@ -7,6 +7,7 @@ Survives a stopped database: it says so to whoever asks, and works again when Po
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import hmac
 import socket
 import time
@@ -18,16 +19,17 @@ import asyncpg
 import msgspec
 from msgspec import Meta, Struct
 
-from cloister.audit import Entry
+from cloister.audit import TRUST_OBJECT, Entry
 from cloister.base import wire
 from cloister.base.clock import Clock, system_clock
 from cloister.base.database import LOST
 from cloister.base.errors import Denied, Invalid, Unavailable
 from cloister.base.telemetry import log
-from cloister.records.gate import finding, looking, officers, offices, reading, requests, rotation, trust, writing
-from cloister.records.gate.audit_writer import AuditWriter, CheckpointKey
+from cloister.records.gate import finding, looking, need, officers, offices, reading, recovery, requests, rotas, rotation, trust, writing
+from cloister.records.gate.audit_writer import AuditKeys, AuditWriter
 from cloister.records.gate.changes import Changes
 from cloister.records.gate.connections import Connections
+from cloister.records.gate.patients import Patients, patient_of
 from cloister.records.gate.sessions import Admitted, Sessions
 from cloister.records.gate.statement import Call, Note, Notes, Statement
 
@@ -42,12 +44,19 @@ STATEMENTS: Final[dict[str, Statement]] = {
         *trust.STATEMENTS,
         *looking.STATEMENTS,
         *requests.STATEMENTS,
+        *need.STATEMENTS,
         *offices.STATEMENTS,
         *officers.STATEMENTS,
         *rotation.STATEMENTS,
+        *rotas.STATEMENTS,
+        *recovery.STATEMENTS,
     )
 }
-ZONES_OF: Final = "select z from trust.zones_of($1, $2) z order by z limit 5000"
+# With what is open in need in this session: its entries carry the request's id.
+ZONES_OF: Final = """
+    (select z, null::text from trust.zones_of($1, $2) z order by z limit 5000)
+    union all
+    select null::text, o.request from trust.opening o where o.session = $2 and o.person = $1 and o.ended is null and now() < o.until"""
 
 SHORT_OF_SPACE: Final = (asyncpg.DiskFullError, asyncpg.OutOfMemoryError, asyncpg.TooManyConnectionsError)
 
@@ -108,6 +117,13 @@ class SessionAudit(Struct, frozen=True, forbid_unknown_fields=True):
 _Form = TypeVar("_Form", bound=Struct)
 
 
+def _own(notes: Sequence[Note]) -> Sequence[Note]:
+    """What a session says of itself; that an object was put on record is only ever said by the gate."""
+    if any(note.action == TRUST_OBJECT for note in notes):
+        raise Denied("A session may not write this entry.", reason="audit-entry")
+    return notes
+
+
 def _read(arguments: dict[str, Any], form: type[_Form], method: str) -> _Form:
     try:
         return msgspec.convert(arguments, form)
@@ -126,6 +142,9 @@ class Gate:
         self._tokens = {name: token.encode() for name, token in tokens.items()}
         self._sessions = Sessions()
         self._zones: dict[str, tuple[float, tuple[str, ...]]] = {}
+        self._needs: dict[str, str] = {}
+        self._turns: dict[str, int] = {}
+        self._patients = Patients()
         self.changes = Changes(database, self._sessions, self._forget)
 
     async def handle(self, peer: wire.Peer, method: str, arguments: dict[str, Any]) -> Any:
@@ -149,7 +168,7 @@ class Gate:
             return await service(self, arguments)
         admitted = self._sessions.of(peer)
         if method == "audit_append":
-            await self._note(admitted, _read(arguments, SessionAudit, method).entries)
+            await self._note(admitted, _own(_read(arguments, SessionAudit, method).entries))
             return None
         statement = STATEMENTS.get(method)
         if statement is None:
@@ -166,14 +185,15 @@ class Gate:
             await self._note(admitted, statement.notes(form))
         if not form.audit:
             return await statement.run(call, form)
-        if statement.noted_first:
+        notes, patient = _own(form.audit), self._patients.before(form)
+        if statement.noted_first and patient is not None:
             # Both at once, and the answer waits for both: no row leaves before its audit entry is on the disk.
-            noted = self._note(admitted, form.audit)
+            noted = self._note(admitted, notes, patient)
             answer = await statement.run(call, form)
             await noted
             return answer
         answer = await statement.run(call, form)
-        await self._note(admitted, form.audit)
+        await self._note(admitted, notes, patient or self._patients.after(form, answer))
         return answer
 
     async def _zones_of(self, admitted: Admitted) -> tuple[str, ...]:
@@ -181,7 +201,9 @@ class Gate:
         kept = self._zones.get(admitted.session)
         if kept is None or now - kept[0] > ZONES_KEPT_SECONDS:
             self._sessions.check_alive(admitted)
-            kept = (now, tuple(row[0] for row in await self._database.fetch(ZONES_OF, admitted.person, admitted.session)))
+            rows = await self._database.fetch(ZONES_OF, admitted.person, admitted.session)
+            kept = (now, tuple(zone for zone, _ in rows if zone is not None))
+            self._needs[admitted.session] = "".join(f" need {request}" for _, request in rows if request is not None)
             self._zones[admitted.session] = kept
         if admitted.ceiling is None:
             return kept[1]
@@ -192,11 +214,19 @@ class Gate:
         kept = self._zones.pop(admitted.session, None)
         return kept[1] if kept is not None else ()
 
-    def _note(self, admitted: Admitted, notes: Sequence[Note]) -> asyncio.Future[None]:
-        now = self._clock()
-        return self._writer.append(
-            [Entry(now, admitted.person, admitted.session, n.action, n.kind, n.object, n.outcome, n.reason, "session") for n in notes]
-        )
+    def _note(self, admitted: Admitted, notes: Sequence[Note], patient: str = "") -> asyncio.Future[None]:
+        """`patient`: whose dossier was asked for, where the note's own object does not say."""
+        needed = self._needs.get(admitted.session, "")
+        now, first = self._clock(), self._turns.get(admitted.session, 0) + 1
+        self._turns[admitted.session] = first + len(notes) - 1
+        entries = [
+            Entry(
+                now, admitted.person, admitted.session, n.action, n.kind, n.object, n.outcome, f"{n.reason}{needed}".strip(), "session",
+                patient_of(n.object) or patient, str(turn),
+            )
+            for turn, n in enumerate(notes, start=first)
+        ]  # fmt: skip
+        return self._writer.append(entries, "session")
 
     def _authorised(self, token: str, *services: str) -> str:
         """The service whose token this is; Denied for any other."""
@@ -216,6 +246,10 @@ class Gate:
         self._authorised(form.token, "agent")
         self._sessions.dismiss(form.session)
         self._zones.pop(form.session, None)
+        self._needs.pop(form.session, None)
+        with contextlib.suppress(*LOST, TimeoutError, asyncpg.PostgresError):  # it ends by itself on time
+            await self._database.execute(need.END_OF_SESSION, form.session)
+        self._turns.pop(form.session, None)
 
     async def _session_changes(self, arguments: dict[str, Any]) -> Any:
         form = _read(arguments, TakeChanges, "session_changes")
@@ -232,7 +266,8 @@ class Gate:
             [
                 Entry(now, n.actor or source, n.session, n.action, n.kind, n.object, n.outcome, n.reason, n.source or source)
                 for n in form.entries
-            ]
+            ],
+            source,
         )
 
     async def _service_put(self, arguments: dict[str, Any]) -> None:
@@ -241,7 +276,7 @@ class Gate:
         now = self._clock()
         put = offices.TrustPut(objects=list(form.objects))
         notes = [Entry(now, "root", "", n.action, n.kind, n.object, n.outcome, n.reason, source) for n in offices.notes_of(put)]
-        await self._writer.append(notes)
+        await self._writer.append(notes, source)
         await offices.put(self._database, put.objects)
 
 
@@ -259,7 +294,7 @@ async def run_gate(
     where: Path | socket.socket,
     tokens: Mapping[str, str],
     *,
-    checkpoint_key: CheckpointKey | None = None,
+    audit_keys: AuditKeys,
     clock: Clock = system_clock,
     ready: asyncio.Event | None = None,
     mode: int = 0o666,
@@ -270,7 +305,7 @@ async def run_gate(
     """
     # No connection is made before the first call, so that the gate starts while PostgreSQL is still starting.
     database = Connections(pool_arguments, largest=CONNECTIONS_MAX)
-    writer = AuditWriter(database, clock=clock, checkpoint_key=checkpoint_key)
+    writer = AuditWriter(database, clock=clock, keys=audit_keys)
     gate = Gate(database, writer, tokens, clock)
     server = await wire.serve(where, gate.handle, mode=mode)
     listening = asyncio.create_task(gate.changes.listen(pool_arguments))
