@@ -4,6 +4,7 @@ import htmx from "htmx.org";
 import { watchCard } from "./card-watch.js";
 import { watch } from "./idle.js";
 import { listen } from "./keyboard.js";
+import { listenQuietly } from "./quiet.js";
 
 // The Content-Security-Policy forbids eval and inline styles; history snapshots would keep pages in sessionStorage.
 Object.assign(htmx.config, { allowEval: false, includeIndicatorStyles: false, historyCacheSize: 0, selfRequestsOnly: true, allowScriptTags: false });
@@ -41,5 +42,6 @@ for (const select of document.querySelectorAll("select[data-unit-of]")) {
   fill();
 }
 listen();
+listenQuietly();
 watch();
 watchCard();

@@ -2,6 +2,8 @@
 //
 // Nothing that was typed is kept on this machine: a draft would be a patient's data on a shared terminal.
 
+import { quiet } from "./quiet.js";
+
 const WARN_SECONDS = 60;
 const TOUCH_SECONDS = 45; // at most this often does work on the page become a call
 
@@ -38,7 +40,9 @@ export function watch() {
   }
 
   for (const kind of ["keydown", "pointerdown", "scroll", "input"]) document.addEventListener(kind, worked, { passive: true, capture: true });
-  document.body.addEventListener("htmx:afterRequest", () => (contact = Date.now()));
+  document.body.addEventListener("htmx:afterRequest", (event) => {
+    if (!quiet(event)) contact = Date.now();
+  });
   dialog.addEventListener("close", touch);
   setInterval(() => {
     const seconds = Math.ceil((contact + limit * 1000 - Date.now()) / 1000);

@@ -10,11 +10,12 @@ from typing import Any, NoReturn
 
 from cloister.access import Actor, Policy, read_policy
 from cloister.assemble.roots import pinned_roots
+from cloister.base.clock import system_clock
 from cloister.base.errors import Denied
 from cloister.base.settings import Settings
 from cloister.base.wire import Caller
 from cloister.identity import passkey
-from cloister.offices import recovery
+from cloister.offices import glass, recovery
 from cloister.records import Records, routes, warm
 from cloister.server import Application, Asgi, SessionRuntime, control_socket, run_zygote
 from cloister.web import Desk, Pages, read_pages, wards_of, workspace
@@ -30,6 +31,7 @@ class Workplace:
         self._party = party
         self._records: Records | None = None
         self._desk: Desk | None = None
+        self._glass: glass.Glass | None = None
         self._seats = recovery.Seats()
         runtime.on_open(self.open)
         runtime.on_lock(self.close)
@@ -37,9 +39,13 @@ class Workplace:
 
     async def open(self, keyring: Keyring, actor: Actor, gate: Caller) -> None:
         self._records = Records(actor, keyring, gate, self._policy)
+        self._glass = glass.Glass(keyring, gate, session=actor.session, clock=system_clock, changed=self.forget)
 
     def close(self) -> None:
         records, self._records, self._desk = self._records, None, None
+        if self._glass is not None:
+            self._glass.close()
+            self._glass = None
         self._seats = recovery.Seats()
         if records is not None:
             records.close()
@@ -76,6 +82,7 @@ class Workplace:
             opened=runtime.keyring,
             directory=directory,
             seats=self._seats,
+            in_need=self._glass,
         )
 
 

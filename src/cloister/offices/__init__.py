@@ -5,6 +5,28 @@ Works with keys and the trust's own rows only: this room has no path to a record
 
 from __future__ import annotations
 
-from cloister.offices import application, applying, ceremony, certifying, granting, recovery, recovery_founding, software_card
+from cloister.offices import (
+    application,
+    applying,
+    ceremony,
+    certifying,
+    glass,
+    glass_letters,
+    granting,
+    recovery,
+    recovery_founding,
+    software_card,
+)
 
-__all__ = ["application", "applying", "ceremony", "certifying", "granting", "recovery", "recovery_founding", "software_card"]
+__all__ = [
+    "application",
+    "applying",
+    "ceremony",
+    "certifying",
+    "glass",
+    "glass_letters",
+    "granting",
+    "recovery",
+    "recovery_founding",
+    "software_card",
+]

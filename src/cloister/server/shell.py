@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import base64
 import binascii
+import contextlib
 import json
 import time
 from collections.abc import Awaitable, Callable, MutableMapping
@@ -52,6 +53,7 @@ class Ask:
     page: bool  # a browser wants a page
     htmx: bool
     from_elsewhere: bool  # another site caused it (Fetch Metadata)
+    quiet: bool = False  # the page asks by itself: nobody's work, so it does not keep the session unlocked
 
 
 class Shell:
@@ -75,7 +77,7 @@ class Shell:
             await refuse(ask, refused, send)
             return
         scope.setdefault("state", {})["runtime"] = self._runtime
-        with self._runtime.in_use():
+        with contextlib.nullcontext() if ask.quiet else self._runtime.in_use():
             await self._serve(ask, scope, receive, self._renewing(ask, send))
 
     async def _serve(self, ask: Ask, scope: Scope, receive: Receive, send: Send) -> None:
@@ -171,7 +173,7 @@ class Shell:
 
 
 def read_ask(scope: Scope) -> Ask:
-    sid = epoch = expires = accept = site = htmx = b""
+    sid = epoch = expires = accept = site = htmx = quiet = b""
     for name, value in scope["headers"]:
         if name == b"x-cloister-sid":
             sid = b"*" if sid else value  # twice is nobody's
@@ -185,6 +187,8 @@ def read_ask(scope: Scope) -> Ask:
             site = value
         elif name == b"hx-request":
             htmx = value
+        elif name == b"x-quiet":
+            quiet = value
     path, method = scope["path"], scope["method"]
     unsafe = method not in SAFE_METHODS
     return Ask(
@@ -196,6 +200,7 @@ def read_ask(scope: Scope) -> Ask:
         page=b"text/html" in accept and not path.startswith("/fhir/"),
         htmx=bool(htmx),
         from_elsewhere=unsafe and site not in (b"", b"same-origin", b"none"),
+        quiet=bool(quiet),
     )
 
 

@@ -158,6 +158,7 @@ def visit_of(request: Request, pages: Pages, desk: Desk) -> Visit:
             "clinical": desk.actor.role in CLINICAL_ROLES,
             "nav": "",
             "links": links,
+            "needs": list(desk.in_need.openings.values()) if desk.in_need is not None else [],
             "path": request.url.path,
         }
         return pages.draw(template, words, {**shell, **context})

@@ -12,7 +12,7 @@ from cloister.base.errors import Denied
 from cloister.base.wire import Caller
 from cloister.epr import Ward
 from cloister.identity import passkey
-from cloister.offices import recovery
+from cloister.offices import glass, recovery
 from cloister.records import Records
 from cloister.web.enrolment import Enrolments
 from cloister.zones import Keyring
@@ -37,6 +37,14 @@ class Desk:
     seats: recovery.Seats = field(default_factory=recovery.Seats)  # of recovery ceremonies
     opened: Keyring | None = None
     directory: Mapping[str, Any] = field(default_factory=dict)  # names of people, hospitals, wards and zones
+    in_need: glass.Glass | None = None
+
+    @property
+    def glass(self) -> glass.Glass:
+        """The session's break-glass: what it asked for and what is open."""
+        if self.in_need is None:
+            raise Denied("This session is locked.", hint="Unlock it, or sign in again.", reason="locked")
+        return self.in_need
 
     @property
     def keyring(self) -> Keyring:

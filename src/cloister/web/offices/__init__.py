@@ -8,12 +8,12 @@ from __future__ import annotations
 from typing import Final
 
 from cloister.epr import Link
-from cloister.web.offices import recovery
+from cloister.web.offices import need, recovery
 from cloister.web.offices.route import OfficeRoute
 
-ROUTES: Final[tuple[OfficeRoute, ...]] = (*recovery.ROUTES,)
+ROUTES: Final[tuple[OfficeRoute, ...]] = (*need.ROUTES, *recovery.ROUTES)
 # What the shell shows at the top, by role, in this order.
-LINKS: Final[tuple[Link, ...]] = (recovery.LINK,)
+LINKS: Final[tuple[Link, ...]] = (*need.LINKS, recovery.LINK)
 # Where a role begins after signing in.
 STARTS: Final[dict[str, str]] = {}
 
