@@ -129,6 +129,7 @@ def _again(keyring: Keyring, row: Row, keys: epochs.EpochKeys, now: datetime) ->
     if now > old.live_until:
         return []
     keyring.offices.access_key(keyring.signer.id, zone=old.zone, now=now, right=old.right)
+    certificate, kem_public = _whom(keyring, row, old, now)
     body = grants.sign_grant(
         keyring.signer,
         trust=keyring.trust_id,
@@ -136,8 +137,8 @@ def _again(keyring: Keyring, row: Row, keys: epochs.EpochKeys, now: datetime) ->
         epoch=keys.epoch,
         floor=old.floor,
         person=old.person,
-        certificate=old.certificate,
-        kem_public=_public_key(keyring, row, old, now),
+        certificate=certificate,
+        kem_public=kem_public,
         zone_key=keys.key,
         right=old.right,
         not_before=old.not_before,
@@ -150,14 +151,16 @@ def _again(keyring: Keyring, row: Row, keys: epochs.EpochKeys, now: datetime) ->
     return [grant_row(body, zone=old.zone, subject=old.person, seq=old.seq + 1, epoch=keys.epoch, **terms)]
 
 
-def _public_key(keyring: Keyring, row: Row, old: grants.Grant, now: datetime) -> bytes:
-    """Whom to seal to: the key of exactly the certificate, or the team's record, that the grant names."""
-    if row["team_body"] is not None and old.person.startswith(teams.SUBJECT):
-        team = teams.verified_team(bytes(row["team_body"]), keyring.offices)
-        if team.hash != old.certificate:
-            raise Forged(Refusal.GRANT_CERTIFICATE_MISMATCH)
-        return team.kem_public
+def _whom(keyring: Keyring, row: Row, old: grants.Grant, now: datetime) -> tuple[bytes, bytes]:
+    """Whom to seal to: exactly the certificate that the grant names; of a team the newest generation, whose older key may be known
+    to people who have left it."""
+    if old.person.startswith(teams.SUBJECT):
+        team = teams.verified_team(bytes(row["team_body"] or b""), keyring.offices)
+        if team.subject != old.person:
+            raise Forged(Refusal.SWAPPED)
+        keyring.offices.access_key(team.signer, zone=old.zone, now=team.made, right=old.right)
+        return team.hash, team.kem_public
     found, kem = keyring.offices.certificates.valid(old.certificate, now), bytes(row["kem_public"] or b"")
     if found.kem_digest != algorithms.sha256(kem):
         raise Forged(Refusal.CERTIFICATE_OTHER_KEYS)
-    return kem
+    return found.hash, kem
