@@ -367,7 +367,7 @@ class Keyring:
     def _newest(self, blobs: Iterable[bytes], subjects: set[str], now: datetime) -> list[Grant]:
         """The newest grant in each zone to this person, and to each team. Older ones are never fallen back to: the newest may
         have been a revocation's trace."""
-        newest: dict[tuple[str, str], Grant] = {}
+        given: dict[tuple[str, str], dict[bytes, Grant]] = {}
         for blob in blobs:
             try:
                 grant = authorised_grant(blob, self._offices, now)
@@ -377,16 +377,20 @@ class Keyring:
             except (Forged, Refused) as refused:
                 self.refused.append((envelope.digest(blob).hex(), refused.refusal))
                 continue
-            place = (grant.zone, grant.person)
-            other = newest.setdefault(place, grant)
-            if other.hash == grant.hash:
-                continue
-            older, newer = sorted((other, grant), key=lambda one: one.seq)
-            same_place = older.seq == newer.seq or (newer.seq == older.seq + 1 and newer.previous != older.hash)
-            reason = Refusal.CHAIN_BROKEN if same_place else Refusal.GRANT_REPLAYED
-            self.refused.append((older.hash.hex(), reason))
-            newest[place] = newer
-        return list(newest.values())
+            given.setdefault((grant.zone, grant.person), {})[grant.hash] = grant
+        opening = []
+        for grants in given.values():
+            newest = max(grants.values(), key=lambda one: one.seq)
+            twins = [one for one in grants.values() if one.seq == newest.seq]
+            if len(twins) == 1:
+                opening.append(newest)
+            else:  # nobody can say which of them counts, and the order of the rows must not decide it
+                self.refused.extend((one.hash.hex(), Refusal.CHAIN_BROKEN) for one in twins)
+            for older in grants.values():
+                if older.seq < newest.seq:
+                    torn = older.seq + 1 == newest.seq and newest.previous != older.hash
+                    self.refused.append((older.hash.hex(), Refusal.CHAIN_BROKEN if torn else Refusal.GRANT_REPLAYED))
+        return opening
 
     def _open_zone(self, grant: Grant, way: Way | None, zones: list[bytes], epochs: list[bytes]) -> _Opened:
         assert self._bundle is not None
