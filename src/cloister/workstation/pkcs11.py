@@ -36,6 +36,7 @@ FUNCTIONS: Final = {
     "C_Decrypt": (34, 5),
     "C_SignInit": (42, 3),
     "C_Sign": (43, 5),
+    "C_GenerateKeyPair": (59, 8),
     "C_DeriveKey": (62, 6),
 }
 FUNCTION_COUNT: Final = 68
@@ -46,12 +47,14 @@ OS_LOCKING_OK: Final = 2
 TOKEN_PRESENT: Final = 1
 SERIAL_SESSION, RW_SESSION, USER = 4, 2, 1
 PIN_COUNT_LOW, PIN_FINAL_TRY, PIN_LOCKED, PIN_PAD = 0x10000, 0x20000, 0x40000, 0x100
-DATA, CERTIFICATE, PRIVATE_KEY, SECRET_KEY = 0, 1, 3, 4
+DATA, CERTIFICATE, PUBLIC_KEY, PRIVATE_KEY, SECRET_KEY = 0, 1, 2, 3, 4
 RSA, EC, GENERIC_SECRET = 0, 3, 0x10
 CLASS, TOKEN, PRIVATE, LABEL, APPLICATION, VALUE = 0, 1, 2, 3, 0x10, 0x11
 KEY_TYPE, ID, SENSITIVE, DECRYPT, SIGN, DERIVE, VALUE_LEN, EXTRACTABLE = 0x100, 0x102, 0x103, 0x105, 0x108, 0x10C, 0x161, 0x162
 CKM_RSA_PKCS, CKM_RSA_PKCS_OAEP, CKM_SHA256_RSA_PKCS, CKM_ECDH1_DERIVE = 1, 9, 0x40, 0x1050
 CKM_SHA_1, CKM_SHA256 = 0x220, 0x250
+EC_PARAMS, EC_POINT, CKM_EC_KEY_PAIR_GEN = 0x180, 0x181, 0x1040
+P256: Final = bytes.fromhex("06082a8648ce3d030107")  # its name, DER
 MGF1_SHA1, MGF1_SHA256, LABEL_GIVEN, KDF_NULL = 1, 2, 1, 1
 UNAVAILABLE: Final = 2 ** (8 * sizeof(c_ulong)) - 1
 
@@ -280,6 +283,19 @@ class Session:
         mechanism = Mechanism(CKM_ECDH1_DERIVE, ctypes.addressof(parameters), sizeof(parameters))
         self._call("C_DeriveKey", byref(mechanism), key, template, len(template), byref(derived))
         return self.attribute(derived.value, VALUE)
+
+    def make_ec_key(self, label: bytes) -> bytes:
+        """A P-256 key that derives, never leaves the card, and is used after the PIN only; its public point."""
+        public = {"class": PUBLIC_KEY, "key_type": EC, "token": True, "label": label, "ec_params": P256}
+        private = {"class": PRIVATE_KEY, "key_type": EC, "token": True, "private": True, "label": label}
+        private |= {"sensitive": True, "extractable": False, "derive": True}
+        (public_template, _kept), (private_template, _also) = _template(public), _template(private)
+        made, hidden = c_ulong(), c_ulong()
+        mechanism = Mechanism(CKM_EC_KEY_PAIR_GEN, None, 0)
+        templates = (public_template, len(public_template), private_template, len(private_template))
+        self._call("C_GenerateKeyPair", byref(mechanism), *templates, byref(made), byref(hidden))
+        point = self.attribute(made.value, EC_POINT)
+        return point[2:] if point[:2] == b"\x04\x41" else point  # a DER OCTET STRING; some cards give the bare point
 
     def decrypt(self, key: int, sealed: bytes, mechanism: int, oaep: tuple[int, int] | None = None) -> bytes:
         parameters = OaepParameters(*oaep, LABEL_GIVEN, None, 0) if oaep else None
