@@ -28,7 +28,16 @@ def objects_of(rows: enrolment.TrustRows) -> list[tuple[str, bytes]]:
         *(("team", one.hash) for one in rows.teams),
         *(("membership", one.hash) for one in rows.memberships),
         *(("grant", one.hash) for one in rows.grants),
+        *(("epoch_seal", envelope.digest(one.body)) for one in rows.seals),
+        *_recovery(rows.recovery),
     ]
+
+
+def _recovery(rows: enrolment.RecoveryRows | None) -> list[tuple[str, bytes]]:
+    if rows is None:
+        return []
+    sets = [("recovery_set", one[2]) for one in rows.sets]
+    return [("recovery_escrow", rows.escrow[0]), *sets, ("recovery_canary", rows.canary[2])]
 
 
 async def put_on_record(

@@ -50,6 +50,8 @@ async def found_if_new(settings: Settings, progress: Progress) -> Founded | None
             _replace(roots_file(settings), {**roots, **public_keys(settings)}, 0o644)
             _replace(sign_ins_file(settings), sign_ins(settings, plan, founded), 0o600)
             _replace(settings.state / "demo" / "roots.json", root_passphrases(founded), 0o600)
+            recovery = handed_out(founded.recovery, settings.state / RECOVERY_FOLDER)
+            _replace(settings.state / "demo" / "recovery.json", recovery, 0o600)
             imported_file(settings).unlink(missing_ok=True)
         return founded
     finally:

@@ -21,6 +21,7 @@ import asyncpg
 
 from cloister.assemble.first_entries import objects_of, put_on_record
 from cloister.assemble.first_policies import glass_policy, glass_seals, ingest_policy, roots_of
+from cloister.assemble.first_recovery import FirstRecovery, first_recovery, write_cards
 from cloister.assemble.sealed_roots import SealedRoot, put_aside, seal_root, write_roots
 from cloister.base.clock import Clock, system_clock
 from cloister.base.ids import new_id
@@ -49,6 +50,7 @@ SKEW: Final = timedelta(minutes=5)  # a server whose clock is a little behind mu
 WRITTEN_RIGHT: Final = "write"
 HELD_RIGHT: Final = "hold"
 FOUNDING: Final = "founding"
+RECOVERY_FOLDER: Final = "recovery"  # beside the roots' folder, until the cards are carried away
 
 Progress = Callable[[str, int, int], None]  # what is being made, how many are done, of how many
 
@@ -79,13 +81,17 @@ class ProgramSignIn:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Founded:
-    """What the ceremony hands out; the passphrases of the two roots belong on paper, in two safes."""
+    """What the ceremony hands out; the passphrases of the two roots belong on paper, in two safes.
+
+    So do the recovery data's passphrase, for IT, and the cards' PINs, for medical; the cards themselves go to management.
+    """
 
     trust: str
     people: tuple[PersonSignIn, ...]
     programs: tuple[ProgramSignIn, ...]
     certificate_root_passphrase: str = field(repr=False)
     access_root_passphrase: str = field(repr=False)
+    recovery: FirstRecovery = field(repr=False)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -146,6 +152,10 @@ async def found(
     progress("Granting", 0, 1)
     granted = _grants(members, zones, roots, officer.signer, now)
     team, memberships, office = _privacy_office(plan, members, roots, now)
+    keys = [epochs.EpochKeys(zone.row.id, 1, zone.key) for zone in zones]
+    first = first_recovery(
+        roots.trust, plan.hospitals[0].id, keys, certificate_root=roots.certificate, access_root=roots.access, now=now
+    )
     progress("Granting", 1, 1)
     rows = enrolment.TrustRows(
         trust=store.TrustRow(
@@ -160,26 +170,28 @@ async def found(
         wards=_wards(plan),
         enrolled=enrolled,
         mandates=mandates,
-        zones=tuple(zone.row for zone in zones),
+        zones=(*(zone.row for zone in zones), first.zone),
         grants=granted,
         teams=(team,),
         memberships=memberships,
         seals=glass_seals(
-            [(zone.row, epochs.EpochKeys(zone.row.id, 1, zone.key)) for zone in zones],
+            [(zone.row, one) for zone, one in zip(zones, keys, strict=True)],
             enrolled,
             mandates,
             roots_of(roots.trust, roots.certificate.reveal(), roots.access.reveal()),
             officer.signer,
             now,
-        ),
+        )
+        + first.seals,
+        recovery=first.rows,
     )
     passphrases = sign_in.new_passphrase(), sign_in.new_passphrase()
     sealed = (
         seal_root(roots.trust, "certificate", roots.certificate, passphrases[0]),
         seal_root(roots.trust, "access", roots.access, passphrases[1]),
     )
-    await _kept(connection, rows, folder, sealed, office, now)
-    return _handed_out(plan, roots.trust, members, passphrases)
+    await _kept(connection, rows, folder, sealed, first, office, now)
+    return _handed_out(plan, roots.trust, members, passphrases, first)
 
 
 async def _kept(
@@ -187,13 +199,14 @@ async def _kept(
     rows: enrolment.TrustRows,
     folder: Path,
     sealed: Sequence[SealedRoot],
+    first: FirstRecovery,
     office: audit_keys.PrivacyOffice,
     now: datetime,
 ) -> None:
-    """Roots first, then the rows; roots of a trust that did not come to be are taken away again."""
+    """Roots and cards first, then the rows; those of a trust that did not come to be are taken away again."""
     await enrolment.check_empty(connection)
     put_aside(folder, now)
-    written = write_roots(folder, sealed)
+    written = [*write_roots(folder, sealed), *write_cards(folder.with_name(RECOVERY_FOLDER), first)]
     kept = False
     try:
         async with connection.transaction():
@@ -444,7 +457,9 @@ def _enrolled(one: _Member) -> enrolment.Enrolled:
     )
 
 
-def _handed_out(plan: TrustPlan, trust: str, members: Sequence[_Member], passphrases: tuple[str, str]) -> Founded:
+def _handed_out(
+    plan: TrustPlan, trust: str, members: Sequence[_Member], passphrases: tuple[str, str], first: FirstRecovery
+) -> Founded:
     shown = {one.person.id: one.shown for one in members}
     return Founded(
         trust=trust,
@@ -468,4 +483,5 @@ def _handed_out(plan: TrustPlan, trust: str, members: Sequence[_Member], passphr
         ),
         certificate_root_passphrase=passphrases[0],
         access_root_passphrase=passphrases[1],
+        recovery=first,
     )

@@ -183,9 +183,7 @@ def give(number: Number, who: As) -> None:
 def card(
     number: Number,
     who: As,
-    file: Annotated[
-        Path | None, typer.Option("--file", help="A software card's file; without it, the card itself is brought.")
-    ] = None,
+    file: Annotated[Path | None, typer.Option("--file", help="A software card's file; without it, the card itself is brought.")] = None,
 ) -> None:
     """Management: bring the card of the named set. Keep it in your hand, and take it back."""
     session = _session(who)
@@ -222,12 +220,10 @@ def finish(
         body = {"pin": _sealed(hand, hand["info"], software_card.pin_kek(pin, hand["params"]).reveal())}
     try:
         result = session.post(f"{HOME}/{number}/finish", body)["result"]
-    except Denied as refused:
-        if refused.reason == "tag":
-            raise Denied(
-                "This card does not open this key.", hint="Bring the card of the set that was named.", reason="other-card"
-            ) from None
-        raise
+    except Corrupt as refused:
+        if refused.reason != "tag":
+            raise
+        raise Denied("This card does not open this key.", hint="Bring the card of the named set.", reason="other-card") from None
     print(f"done: {result}")
 
 

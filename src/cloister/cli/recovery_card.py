@@ -78,9 +78,7 @@ class RecoveryCard:
         if kind != "pkcs11" or not label:
             raise Invalid(f"'{self.place[:80]}' is no card.", hint="Name it as software:FILE or pkcs11:LABEL.")
         if not self.module:
-            raise Invalid(
-                "It must be said which PKCS#11 module reaches the card.", hint="Add --module FILE, of the card's middleware."
-            )
+            raise Invalid("It must be said which PKCS#11 module reaches the card.", hint="Add --module FILE, of the card's middleware.")
         module = Module.load(self.module)
         try:
             tokens = [one for one in module.tokens() if label in (one.label, one.serial)]

@@ -50,6 +50,12 @@ INSERT_EPOCH: Final = """
 INSERT_SEAL: Final = """
     insert into trust.epoch_seal (zone, epoch, kind, part, body) values ($1, $2, $3, $4, $5)"""
 
+INSERT_RECOVERY: Final = (
+    "insert into trust.recovery_escrow (hash, body, params, sealed) values ($1, $2, $3, $4)",
+    "insert into trust.recovery_set (name, number, hash, body) values ($1, $2, $3, $4)",
+    "insert into trust.recovery_canary (zone, epoch, hash, body) values ($1, $2, $3, $4)",
+)
+
 INSERT_GRANT: Final = """
     insert into trust."grant" (hash, zone, person, seq, body, "right", not_before, live_until) values ($1, $2, $3, $4, $5, $6, $7, $8)"""
 
@@ -141,6 +147,15 @@ class SealRow:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class RecoveryRows:
+    """What recovery is founded on; each row as its table has it, every body signed."""
+
+    escrow: tuple[bytes, bytes, str, bytes]  # hash, body, parameters, sealed
+    sets: tuple[tuple[str, int, bytes, bytes], ...]  # name, number, hash, body
+    canary: tuple[str, int, bytes, bytes]  # zone, epoch, hash, body
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class TrustRows:
     """All rows of a new trust, in the order in which they depend on each other."""
 
@@ -154,6 +169,7 @@ class TrustRows:
     teams: tuple[TeamRow, ...] = ()
     memberships: tuple[MembershipRow, ...] = ()
     seals: tuple[SealRow, ...] = ()
+    recovery: RecoveryRows | None = None
 
 
 async def check_empty(connection: asyncpg.Connection[Any]) -> None:
@@ -180,6 +196,10 @@ async def write_trust(connection: asyncpg.Connection[Any], rows: TrustRows) -> N
             await connection.executemany(INSERT_ZONE, zones)
             await connection.executemany(INSERT_EPOCH, [(z.id, z.epoch, z.epoch_body) for z in rows.zones])
             await connection.executemany(INSERT_SEAL, [(s.zone, s.epoch, s.kind, s.part, s.body) for s in rows.seals])
+            if rows.recovery is not None:
+                every = ([rows.recovery.escrow], rows.recovery.sets, [rows.recovery.canary])
+                for insert, values in zip(INSERT_RECOVERY, every, strict=True):
+                    await connection.executemany(insert, values)
             grants = [(g.hash, g.zone, g.person, g.seq, g.body, g.right, g.not_before, g.live_until) for g in rows.grants]
             await connection.executemany(INSERT_GRANT, grants)
             await connection.executemany(INSERT_TEAM, [(t.id, t.generation, t.hash, t.hospital, t.name, t.body) for t in rows.teams])
