@@ -89,7 +89,7 @@ async def test_hospitals_wards_zones_and_people_are_listed_in_their_order(founde
         ("sainte-anne", "psychiatric", "sainte-anne"),
     ]
     zones = {one.id: one for one in await store.zones(founded)}
-    assert set(zones) == set(PLAN.zones)
+    assert set(zones) == {*PLAN.zones, "recovery-canary"}
     assert zones["sainte-anne-tilleuls"].ward == "sainte-anne-tilleuls"
     assert (await store.people(founded))[-1].id == LABORATORY.client_id
     assert (await store.person(founded, LABORATORY.client_id)).role == Role.PROGRAM

@@ -12,7 +12,8 @@ from pathlib import Path
 from typing import Any, Final
 
 from cloister.assemble.checkpoints import public_keys
-from cloister.assemble.founding import Founded, Progress, found
+from cloister.assemble.first_recovery import handed_out
+from cloister.assemble.founding import RECOVERY_FOLDER, Founded, Progress, found
 from cloister.assemble.postgres import owner_connection
 from cloister.assemble.roots import roots_file
 from cloister.assemble.status import Board
