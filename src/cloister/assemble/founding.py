@@ -153,9 +153,7 @@ async def found(
     granted = _grants(members, zones, roots, officer.signer, now)
     team, memberships, office = _privacy_office(plan, members, roots, now)
     keys = [epochs.EpochKeys(zone.row.id, 1, zone.key) for zone in zones]
-    first = first_recovery(
-        roots.trust, plan.hospitals[0].id, keys, certificate_root=roots.certificate, access_root=roots.access, now=now
-    )
+    first = first_recovery(roots.trust, plan.hospitals[0].id, keys, certificate_root=roots.certificate, access_root=roots.access, now=now)
     progress("Granting", 1, 1)
     rows = enrolment.TrustRows(
         trust=store.TrustRow(
@@ -457,9 +455,7 @@ def _enrolled(one: _Member) -> enrolment.Enrolled:
     )
 
 
-def _handed_out(
-    plan: TrustPlan, trust: str, members: Sequence[_Member], passphrases: tuple[str, str], first: FirstRecovery
-) -> Founded:
+def _handed_out(plan: TrustPlan, trust: str, members: Sequence[_Member], passphrases: tuple[str, str], first: FirstRecovery) -> Founded:
     shown = {one.person.id: one.shown for one in members}
     return Founded(
         trust=trust,
