@@ -64,7 +64,8 @@ def decompress(dict_no: int, compressed: bytes) -> bytes:
     if codec is None:
         raise Forged(Refusal.ALGORITHM)
     try:
-        if zstandard.frame_content_size(_MAGIC + compressed[:18]) > PLAIN_BYTES_MAX:
+        # Without its size (-1) a frame is none of ours.
+        if len(compressed) % STEP_BYTES or not 0 <= zstandard.frame_content_size(_MAGIC + compressed[:18]) <= PLAIN_BYTES_MAX:
             raise Forged(Refusal.MALFORMED)
         raw: bytes = codec.decompressor.decompress(compressed, max_output_size=PLAIN_BYTES_MAX)
     except zstandard.ZstdError:
