@@ -16,7 +16,7 @@ const HERE = dirname(fileURLToPath(import.meta.url));
 const ROOT = dirname(HERE);
 const OUT = join(ROOT, "src/cloister/web/static/dist");
 const TARGET = ["chrome116", "firefox139", "safari18"]; // the first versions with WebAuthn PRF
-const SCRIPTS = ["argon2.worker", "signin", "account", "recovery", "app"];
+const SCRIPTS = ["argon2.worker", "signin", "account", "enrol", "recovery", "app"];
 const STYLES = ["signin", "app"];
 const CONTENT = ["src/cloister/{web,epr}/**/*.{html,py}", "frontend/src/*.js"].map((glob) => join(ROOT, glob));
 

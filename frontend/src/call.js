@@ -6,6 +6,9 @@ import { Failure } from "./keys.js";
 const BY_REASON = {
   "sign-in-refused": "wrong",
   "challenge-over": "flow-over",
+  "enrolment-refused": "code-wrong",
+  "enrolment-over": "code-over",
+  application: "application",
   "sign-in-limit": "too-many",
   "wrong-secret": "session-refused",
   "unlock-message": "session-refused",

@@ -14,6 +14,7 @@ from starlette.requests import Request
 from starlette.responses import HTMLResponse, JSONResponse, PlainTextResponse, Response
 from starlette.routing import Route
 
+from cloister.gateway.enrol import Enrol
 from cloister.gateway.files import file_response
 from cloister.gateway.oauth import SCOPE, TokenEndpoint
 from cloister.gateway.ports import Door
@@ -26,7 +27,7 @@ METADATA: Final = "/fhir/R4/metadata"
 
 
 def door_application(door: Door) -> Starlette:
-    sign_in, tokens = SignIn(door), TokenEndpoint(door)
+    sign_in, tokens, enrol = SignIn(door), TokenEndpoint(door), Enrol(door)
     return Starlette(
         routes=[
             Route("/login", _login_page(door), methods=["GET"]),
@@ -35,6 +36,9 @@ def door_application(door: Door) -> Starlette:
             Route("/login/passkey", sign_in.passkey, methods=["POST"]),
             Route("/login/card", sign_in.card, methods=["POST"]),
             Route("/login/keys", _keys(door), methods=["GET"]),
+            Route("/enrol", enrol.page, methods=["GET"]),
+            Route("/enrol/start", enrol.start, methods=["POST"]),
+            Route("/enrol/finish", enrol.finish, methods=["POST"]),
             Route("/oauth2/token", tokens.token, methods=["POST"]),
             Route("/static/{name:path}", _static(door), methods=["GET"]),
             Route("/favicon.ico", _favicon(door), methods=["GET"]),

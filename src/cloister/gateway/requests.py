@@ -19,7 +19,7 @@ BODY_BYTES_MAX: Final = 64 * 1024
 # A refused sign-in is answered no sooner than this, so that its time tells nothing about why.
 REFUSAL_SECONDS: Final = 0.35
 LANGUAGES: Final = ("en", "fr")
-STATUS: Final = {"sign-in-refused": 401, "challenge-over": 404}
+STATUS: Final = {"sign-in-refused": 401, "challenge-over": 404, "enrolment-refused": 401}
 
 
 def address_of(request: Request) -> str:
