@@ -17,7 +17,8 @@ from cloister.base.secret import Secret
 from cloister.offices import software_card
 from cloister.workstation import CardFault, Module, pkcs11
 
-KEY_LABEL: Final = "cloister recovery"
+KEY_LABEL: Final = b"cloister recovery"
+KEY: Final[pkcs11.Template] = {pkcs11.CLASS: pkcs11.PRIVATE_KEY, pkcs11.LABEL: KEY_LABEL}
 SHARED_BYTES: Final = 32
 HINTS: Final = {
     "wrong-pin": "Try again.",
@@ -52,9 +53,9 @@ class RecoveryCard:
             return bytes.fromhex(card.public)
         try:
             with self._token(pin) as session:
-                if session.find(**{"class": pkcs11.PRIVATE_KEY, "label": KEY_LABEL.encode()}):
+                if session.find(KEY):
                     raise Conflict("This card has a recovery key already.", hint="Use another card, or erase this one first.")
-                return session.make_ec_key(KEY_LABEL.encode())
+                return session.make_ec_key(KEY_LABEL)
         except CardFault as fault:
             raise _denied(fault) from None
 
@@ -64,7 +65,7 @@ class RecoveryCard:
             return software_card.agree(self.software, pin, point)
         try:
             with self._token(pin) as session:
-                keys = session.find(**{"class": pkcs11.PRIVATE_KEY, "label": KEY_LABEL.encode()})
+                keys = session.find(KEY)
                 if not keys:
                     raise NotFound("This card has no recovery key.", hint="Bring the card of the set that was named.")
                 return Secret(session.derive(keys[0], point, SHARED_BYTES))

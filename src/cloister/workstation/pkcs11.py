@@ -286,9 +286,9 @@ class Session:
 
     def make_ec_key(self, label: bytes) -> bytes:
         """A P-256 key that derives, never leaves the card, and is used after the PIN only; its public point."""
-        public = {"class": PUBLIC_KEY, "key_type": EC, "token": True, "label": label, "ec_params": P256}
-        private = {"class": PRIVATE_KEY, "key_type": EC, "token": True, "private": True, "label": label}
-        private |= {"sensitive": True, "extractable": False, "derive": True}
+        public: Template = {CLASS: PUBLIC_KEY, KEY_TYPE: EC, TOKEN: True, LABEL: label, EC_PARAMS: P256}
+        private: Template = {CLASS: PRIVATE_KEY, KEY_TYPE: EC, TOKEN: True, PRIVATE: True, LABEL: label}
+        private |= {SENSITIVE: True, EXTRACTABLE: False, DERIVE: True}
         (public_template, _kept), (private_template, _also) = _template(public), _template(private)
         made, hidden = c_ulong(), c_ulong()
         mechanism = Mechanism(CKM_EC_KEY_PAIR_GEN, None, 0)
