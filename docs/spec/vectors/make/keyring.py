@@ -15,7 +15,7 @@ HELD = {"zone": ZONE, "name": "Ward 1", "hospital": "hospital-1", "ward": "ward-
 
 
 def given(**changed: Any) -> dict[str, Any]:
-    facts = {
+    return {
         **CAST.roots_given(),
         "person": "doctor",
         "kem_seed": key(7),
@@ -30,7 +30,6 @@ def given(**changed: Any) -> dict[str, Any]:
         "revoked_grants": [],
         **changed,
     }
-    return facts
 
 
 def gives(held: list[dict[str, Any]], *not_used: tuple[bytes, Refusal]) -> dict[str, Any]:
