@@ -30,11 +30,12 @@ from cloister.base.wire import Caller
 from cloister.identity import HospitalPlan, PersonPlan, ProgramPlan, Role, TrustPlan, WardPlan, programs
 from cloister.records import Records
 from cloister.server.opening import opened
-from cloister.zones import Keyring, TrustRoots, unlockers
+from cloister.zones import Keyring, TrustRoots, algorithms, audit_keys, unlockers
 
 HERE = Path(__file__).parent
 ROOMS = ("identity", "audit", "records")
 TOKENS = {"agent": "agent-token", "controller": "controller-token"}
+CHECKPOINT_SEED = bytes([7]) * 32
 PASSPHRASE = "cerise-moulin-brume-digue"
 CARDIOLOGY, SURGERY, TILLEULS = "saint-roch-cardiology", "saint-roch-surgery", "sainte-anne-tilleuls"
 
@@ -138,7 +139,8 @@ class Rig:
         row = await connection.fetchrow("select id, certificate_root, access_root from trust.trust")
         await connection.close()
         assert row is not None
-        self.trust = TrustRoots(row["id"], bytes(row["certificate_root"]), bytes(row["access_root"]))
+        pin = audit_keys.AuditPin(algorithms.sign_public(CHECKPOINT_SEED))
+        self.trust = TrustRoots(row["id"], bytes(row["certificate_root"]), bytes(row["access_root"]), pin)
         self._programs = {program.client_id: program.client_secret for program in founded.programs}
 
     def start_gate(self) -> None:
@@ -148,7 +150,7 @@ class Rig:
             "socket": str(self.gate_socket),
             "tokens": TOKENS,
             "trust": self.trust.trust_id,
-            "checkpoint_seed": "07" * 32,
+            "checkpoint_seed": CHECKPOINT_SEED.hex(),
         }
         self.gate_process = self._run("gate_process.py", json.dumps(given), log="gate.log")
         self._wait(self.gate_socket)
@@ -186,7 +188,8 @@ class Rig:
         await service.call("session_admit", token=TOKENS["agent"], pid=pid, uid=0, session=session or new_id(), person=person, role=role)
         service.close()
 
-    async def session(self, who: PersonPlan | ProgramPlan) -> Session:
+    async def session(self, who: PersonPlan | ProgramPlan, *, may_refuse: bool = False) -> Session:
+        """`may_refuse`: something of this person's is expected to be refused."""
         role = who.role.value if isinstance(who, PersonPlan) else "program"
         person = await self._person(who)
         pid, path = self.relay()
@@ -196,7 +199,7 @@ class Rig:
         rows = await gate.call("trust_material")
         unlocker, kek = self._kek(person, who, rows)
         found = opened(rows, person=person, session=name, unlocker=unlocker, kek=kek, trust=self.trust, now=system_clock())
-        assert not found.keyring.refused
+        assert may_refuse or not found.keyring.refused
         return Session(Records(found.actor, found.keyring, gate, self.policy), found.keyring, found.actor, gate, pid)
 
     async def _person(self, who: PersonPlan | ProgramPlan) -> str:
