@@ -60,6 +60,9 @@ class Refusal(StrEnum):
     ZONE_NOT_HELD = "zone-not-held"
     RIGHT_MISSING = "right-missing"
     APPROVALS_MISSING = "approvals-missing"  # fewer colleagues agreed than the zone's policy asks for
+    NOT_IN_AUDIT = "not-in-audit"  # signed, and never put on record
+    AUDIT_STALE = "audit-stale"  # the audit log's newest checkpoint is too old to believe
+    DEVICE_NOT_NAMED = "device-not-named"  # the zone's policy does not name this machine by this certificate
     CLOSED = "closed"  # the keyring was closed
 
 
@@ -111,6 +114,9 @@ _SENTENCES: Final[dict[Refusal, str]] = {
     Refusal.ZONE_NOT_HELD: "This zone is not open to you.",
     Refusal.RIGHT_MISSING: "Your grant for this zone does not allow this.",
     Refusal.APPROVALS_MISSING: "Not enough colleagues have agreed yet.",
+    Refusal.NOT_IN_AUDIT: "This was never put on record in the audit log.",
+    Refusal.AUDIT_STALE: "The audit log's newest checkpoint is too old.",
+    Refusal.DEVICE_NOT_NAMED: "The zone's policy does not name this machine.",
     Refusal.CLOSED: "The keys were put away.",
 }
 

@@ -1,0 +1,156 @@
+"""Sealed into a zone by those who cannot read it: what a machine measured, and a dossier's keys that another zone shares.
+Spec: docs/spec/zones.md 17, 18.
+
+The content is sealed to the epoch's ingest public key, under a hash of all else that is signed, so that nothing can be
+moved to another zone, epoch, device or number. Whoever opens it checks the signer against the zone's signed policy.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any, Final
+
+from cloister.base.secret import Secret
+from cloister.zones import algorithms, envelope
+from cloister.zones.cbor import decoded, encoded
+from cloister.zones.certificates import Certificates, Certified
+from cloister.zones.epochs import Epoch
+from cloister.zones.refusals import Forged, Refusal, Refused
+
+LABEL: Final = "cloister/ingest/v1"
+SHARE_LABEL: Final = "cloister/share/v1"
+CONTENT_BYTES_MAX: Final = 4 * 1024 * 1024
+REASONS: Final = frozenset({"admission", "transfer", "referral", "consent"})
+_MILLISECONDS_MAX: Final = 253_370_764_800_000
+
+
+@dataclass(frozen=True, slots=True)
+class Sealed:
+    """A verified message of a machine. `sealed` opens with the zone's keys and `info` alone."""
+
+    zone: str
+    epoch: int
+    device: Certified
+    seq: int
+    at: datetime
+    sealed: bytes
+    info: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Share:
+    """A verified share: `giver` seals a dossier's keys to another zone, and says why and by which resource."""
+
+    dossier: bytes
+    zone: str
+    epoch: int
+    giver: Certified
+    reason: str
+    resource: str
+    at: datetime
+    sealed: bytes
+    info: bytes
+
+
+def sealed_content(signer: envelope.Signer, *, trust: str, epoch: Epoch, seq: int, content: bytes, now: datetime) -> bytes:
+    """`epoch` is the zone's verified present record: an address that a database offers would seal to anybody."""
+    if not 0 < len(content) <= CONTENT_BYTES_MAX:
+        raise Forged(Refusal.MALFORMED)
+    body = {"trust": trust, "zone": epoch.zone, "epoch": epoch.epoch, "seq": seq, "at": _milliseconds(now)}
+    return _into(signer, LABEL, body, epoch.ingest, content)
+
+
+def verified_content(blob: bytes, certificates: Certificates, policy: Mapping[str, Any], trust: str, now: datetime) -> Sealed:
+    """The message, if its signer's certificate holds and is the one that the zone's policy names for this machine."""
+    device, body, info = _opened(LABEL, blob, certificates, trust, now)
+    found = Sealed(
+        zone=body.text("zone"),
+        epoch=body.number("epoch", low=1, high=2**31 - 1),
+        device=device,
+        seq=body.number("seq", low=1),
+        at=_moment(body.number("at", high=_MILLISECONDS_MAX)),
+        sealed=body.octets("sealed"),
+        info=info,
+    )
+    body.done()
+    if policy.get("ingest", {}).get(device.person) != device.hash.hex():
+        raise Refused(Refusal.DEVICE_NOT_NAMED)
+    return found
+
+
+def share(
+    signer: envelope.Signer,
+    *,
+    trust: str,
+    epoch: Epoch,
+    dossier: bytes,
+    keys: Mapping[int, Secret],
+    reason: str,
+    resource: str,
+    now: datetime,
+) -> bytes:
+    """A dossier's keys for a zone that the giver does not hold."""
+    body = {
+        "trust": trust,
+        "dossier": dossier,
+        "zone": epoch.zone,
+        "epoch": epoch.epoch,
+        "reason": reason,
+        "resource": resource,
+        "at": _milliseconds(now),
+    }
+    plain = encoded([[number, key.reveal()] for number, key in sorted(keys.items())])
+    return _into(signer, SHARE_LABEL, body, epoch.ingest, plain)
+
+
+def verified_share(blob: bytes, certificates: Certificates, trust: str, now: datetime) -> Share:
+    giver, body, info = _opened(SHARE_LABEL, blob, certificates, trust, now)
+    found = Share(
+        dossier=body.octets("dossier", 16),
+        zone=body.text("zone"),
+        epoch=body.number("epoch", low=1, high=2**31 - 1),
+        giver=giver,
+        reason=body.text("reason"),
+        resource=body.text("resource"),
+        at=_moment(body.number("at", high=_MILLISECONDS_MAX)),
+        sealed=body.octets("sealed"),
+        info=info,
+    )
+    body.done()
+    if found.reason not in REASONS:
+        raise Forged(Refusal.MALFORMED)
+    return found
+
+
+def shared_keys(plain: bytes) -> dict[int, Secret]:
+    """The keys inside an opened share, by their number."""
+    pairs = decoded(plain)
+    if not isinstance(pairs, list) or not all(isinstance(one, list) and len(one) == 2 for one in pairs):
+        raise Forged(Refusal.MALFORMED)
+    for number, key in pairs:
+        if type(number) is not int or not 0 <= number < 2**15 or not isinstance(key, bytes) or len(key) != algorithms.KEY_BYTES:
+            raise Forged(Refusal.MALFORMED)
+    return {number: Secret(key) for number, key in pairs}
+
+
+def _into(signer: envelope.Signer, label: str, body: dict[str, Any], public: bytes, plain: bytes) -> bytes:
+    return signer.sign(label, {**body, "sealed": algorithms.kem_seal(public, plain, envelope.bound(label, signer.id, body))})
+
+
+def _opened(label: str, blob: bytes, certificates: Certificates, trust: str, now: datetime) -> tuple[Certified, Any, bytes]:
+    signer = envelope.peek_signer(blob)
+    author = certificates.valid(envelope.certificate_hash(signer), now)
+    body = envelope.fields(label, blob, author.sign_public)
+    if body.text("trust") != trust:
+        raise Forged(Refusal.TRUST)
+    return author, body, envelope.bound(label, signer, envelope.peek_body(blob))
+
+
+def _milliseconds(moment: datetime) -> int:
+    return int(moment.timestamp() * 1000)
+
+
+def _moment(milliseconds: int) -> datetime:
+    return datetime.fromtimestamp(milliseconds / 1000, UTC)
