@@ -112,7 +112,7 @@ class CardDrawer:
             process.wait(10)
 
 
-class Refused(Exception):
+class AgentRefused(Exception):
     """What the agent said no with."""
 
     def __init__(self, reason: str, text: str) -> None:
@@ -120,7 +120,7 @@ class Refused(Exception):
         self.reason = reason
 
 
-class _Unix(http.client.HTTPConnection):
+class UnixConnection(http.client.HTTPConnection):
     def __init__(self, path: Path) -> None:
         super().__init__("localhost", timeout=40)
         self._path = path
@@ -141,14 +141,14 @@ class RunningAgent:
 
     def call(self, method: str, address: str, body: Any = None) -> dict[str, Any]:
         """Through the UNIX socket, as a program of the same person."""
-        connection = _Unix(self.path)
+        connection = UnixConnection(self.path)
         raw = None if body is None else json.dumps(body)
         connection.request(method, f"/card/v1{address}", raw, {"content-type": "application/json"} if raw else {})
         answer = connection.getresponse()
         said = json.loads(answer.read())
         connection.close()
         if answer.status != 200:
-            raise Refused(said["error"], said["text"])
+            raise AgentRefused(said["error"], said["text"])
         return dict(said)
 
     def enrol(self, trust: str, person: str, unlocker: str) -> tuple[dict[str, Any], bytes]:
