@@ -26,9 +26,7 @@ APPEND: Final = """
 
 COLUMNS: Final = "seq, at, source, number, category, named, key, actor, object, patient, sealed, leaf"
 # In order; $1 is the last one already seen, -1 at first.
-EVENTS_AFTER: Final = (
-    f"select {COLUMNS} from audit.event where seq > $1 order by seq limit {ROWS_PAGE}"
-)
+EVENTS_AFTER: Final = f"select {COLUMNS} from audit.event where seq > $1 order by seq limit {ROWS_PAGE}"
 TAIL: Final = f"select {COLUMNS} from audit.event where seq > $1 order by seq desc limit $2"
 ENTRY_OF_OBJECT: Final = f"select {COLUMNS} from audit.event where named = any ($1::bytea[]) order by seq limit 100000"
 
@@ -86,13 +84,13 @@ def row_of(record: Mapping[str, Any]) -> Row:
     return Row(record["seq"], sealed_of(record), bytes(record["leaf"]))
 
 
-async def tiles(fetch: Fetch, ranges: Iterable[Range]) -> Tiles:
+async def tiles(fetch: Fetch, ranges: Iterable[Range], known: dict[tuple[int, int], bytes] | None = None) -> Tiles:
     """What `Tiles` needs for these ranges: a read of at most 256 short rows for each tile."""
     found = {}
-    for level, number in sorted(tiles_for(ranges)):
+    for level, number in sorted(tiles_for(ranges, known or ())):
         rows = await (fetch(LEAVES, number * TILE_NODES) if level == 0 else fetch(NODES, level, number * TILE_NODES))
         found[level, number] = [bytes(row[0]) for row in rows]
-    return Tiles(found)
+    return Tiles(found, known)
 
 
 async def frontier(fetch: Fetch, size: int) -> Frontier:

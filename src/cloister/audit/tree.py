@@ -7,7 +7,7 @@ nodes of every eighth level, so that a proof reads a handful of tiles of 256 has
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Container, Iterable, Mapping, Sequence
 from typing import Final
 
 from cloister.base.errors import Corrupt, Invalid
@@ -129,16 +129,19 @@ def _split(n: int) -> int:
     return 1 << ((n - 1).bit_length() - 1)
 
 
-def tiles_for(ranges: Iterable[Range]) -> set[Tile]:
-    """The tiles that `Tiles` must hold to hash these ranges."""
-    return {(height // TILE_HEIGHT, (place << height % TILE_HEIGHT) >> TILE_HEIGHT) for r in ranges for height, place in subtrees(*r)}
+def tiles_for(ranges: Iterable[Range], known: Container[tuple[int, int]] = ()) -> set[Tile]:
+    """The tiles that `Tiles` must hold to hash these ranges, beside the full subtrees that are known."""
+    wanted = {one for r in ranges for one in subtrees(*r) if one not in known}
+    return {(height // TILE_HEIGHT, (place << height % TILE_HEIGHT) >> TILE_HEIGHT) for height, place in wanted}
 
 
 class Tiles:
     """Tiles as they were read: of level 0 the leaves, of level n the stored nodes over 256**n entries each."""
 
-    def __init__(self, tiles: Mapping[Tile, Sequence[bytes]]) -> None:
+    def __init__(self, tiles: Mapping[Tile, Sequence[bytes]], known: dict[tuple[int, int], bytes] | None = None) -> None:
+        """`known` keeps the hashes of full subtrees, (height, place), from one use to the next."""
         self._tiles = tiles
+        self._known = {} if known is None else known
 
     def hash(self, wanted: Range) -> bytes:
         return _folded([self._node(height, place) for height, place in subtrees(*wanted)])
@@ -147,15 +150,18 @@ class Tiles:
         return Frontier(size, [self._node(height, place) for height, place in subtrees(0, size)])
 
     def _node(self, height: int, place: int) -> bytes:
-        level, above = divmod(height, TILE_HEIGHT)
-        first, count = place << above, 1 << above
-        tile = self._tiles.get((level, first >> TILE_HEIGHT), ())
-        nodes = list(tile[first % TILE_NODES : first % TILE_NODES + count])
-        if len(nodes) != count:
-            raise Corrupt("A part of the audit log's tree is missing.", hint="Run: cloister audit verify", reason="missing-node")
-        while len(nodes) > 1:
-            nodes = [node_hash(nodes[at], nodes[at + 1]) for at in range(0, len(nodes), 2)]
-        return nodes[0]
+        node = self._known.get((height, place))
+        if node is None:
+            level, above = divmod(height, TILE_HEIGHT)
+            if above:
+                node = node_hash(self._node(height - 1, 2 * place), self._node(height - 1, 2 * place + 1))
+            else:
+                tile = self._tiles.get((level, place >> TILE_HEIGHT), ())
+                if place % TILE_NODES >= len(tile):
+                    raise Corrupt("A part of the audit log's tree is missing.", hint="Run: cloister audit verify", reason="missing-node")
+                node = tile[place % TILE_NODES]
+            self._known[height, place] = node
+        return node
 
 
 def verify_inclusion(leaf: bytes, index: int, size: int, proof: Sequence[bytes], root: bytes) -> None:

@@ -69,6 +69,7 @@ def trust_material(rows: Mapping[str, Any]) -> TrustMaterial:
         epochs=[bytes(row["body"]) for row in rows["epochs"]],
         revoked_certificates=dict(_revocation(entry) for entry in rows["revoked"]),
         revocations=[bytes(body) for body in rows.get("revocations", ())],
+        proofs=rows.get("proofs"),
         countersignatures=[bytes(body) for body in rows.get("countersignatures", ())],
         revoked_grants=[bytes(row["hash"]) for row in rows["grants"] if row["revoked"]],
         teams=[bytes(row["body"]) for row in rows.get("teams", ())],

@@ -20,6 +20,7 @@ from cloister.zones.epochs import Epoch, EpochKeys, Zone, verified_epoch, verifi
 from cloister.zones.files import FileKeys
 from cloister.zones.glass import GlassPart, policy_of
 from cloister.zones.grants import RANK, Grant, Offices, Right, authorised_grant, check_moment
+from cloister.zones.inclusion import on_record
 from cloister.zones.material import HeldZone, TrustMaterial, by_zone, own_certificates
 from cloister.zones.packing import packed
 from cloister.zones.refusals import Forged, Refusal, Refused
@@ -66,12 +67,14 @@ class Keyring:
     @classmethod
     def open(cls, *, bundle: Bundle, trust: TrustRoots, material: TrustMaterial, now: datetime) -> Keyring:
         """Verifies all of it. Raises only when the person's own certificate does not hold."""
+        material, missing = on_record(material, trust, now)
         certificates = Certificates(trust, material.certificates, material.revoked_certificates)
         certificates.revoke(revoked_certificates(material.revocations, certificates))
         own = own_certificates(bundle, certificates, now)
         offices = Offices(trust, certificates, material.mandates)
         keyring = cls(bundle, trust, max(own, key=lambda one: one.not_after), certificates, offices)
         keyring.refused.extend((hashed.hex(), reason) for hashed, reason in offices.refused)
+        keyring.refused.extend(missing)
         keyring._open_zones({one.hash for one in own}, material, now)
         return keyring
 
@@ -82,12 +85,13 @@ class Keyring:
         """
         if self._bundle is None:
             raise Refused(Refusal.CLOSED)
+        material, missing = on_record(material, self._trust, now)
         self._certificates.add(material.certificates)
         self._certificates.revoke(material.revoked_certificates)
         self._certificates.revoke(revoked_certificates(material.revocations, self._certificates))
         own = own_certificates(self._bundle, self._certificates, now)
         self._offices = Offices(self._trust, self._certificates, material.mandates)
-        self.refused[:] = [(hashed.hex(), reason) for hashed, reason in self._offices.refused]
+        self.refused[:] = [*((hashed.hex(), reason) for hashed, reason in self._offices.refused), *missing]
         self._open_zones({one.hash for one in own}, material, now)
 
     @property
@@ -261,7 +265,7 @@ class Keyring:
         policy = policy_of(zone.policy)
         if policy is None or policy.approvers != part.approvers or policy.askers.get(self.person) != part.certificate:
             raise Refused(Refusal.APPROVALS_MISSING)
-        record, keys = self._epoch_record(part.zone, part.epoch, records), EpochKeys(part.zone, part.epoch, key)
+        record, keys = self.epoch_record(part.zone, part.epoch, records), EpochKeys(part.zone, part.epoch, key)
         if keys.commitment != record.commitment:
             raise Forged(Refusal.COMMITMENT)
         current = not any(number > part.epoch and self._stands(part.zone, number, records) for number in records)
@@ -398,7 +402,7 @@ class Keyring:
         records = {int(envelope.peek_body(blob)["epoch"]): blob for blob in epochs}
         if grant.epoch not in records:
             raise Refused(Refusal.EPOCH_MISSING)
-        record = self._epoch_record(grant.zone, grant.epoch, records)
+        record = self.epoch_record(grant.zone, grant.epoch, records)
         keys = EpochKeys(grant.zone, grant.epoch, grant.open_key(way.kem if way else self._bundle.kem))
         if keys.commitment != record.commitment:
             raise Forged(Refusal.COMMITMENT)
@@ -420,7 +424,7 @@ class Keyring:
     def _stands(self, zone: str, number: int, records: dict[int, bytes]) -> bool:
         """A forged record of a later epoch must not stop the zone from being written."""
         try:
-            self._epoch_record(zone, number, records)
+            self.epoch_record(zone, number, records)
         except (Forged, Refused):
             return False
         return True
@@ -442,7 +446,8 @@ class Keyring:
             raise Refused(reason)
         return best
 
-    def _epoch_record(self, zone: str, number: int, records: dict[int, bytes]) -> Epoch:
+    def epoch_record(self, zone: str, number: int, records: dict[int, bytes]) -> Epoch:
+        """An epoch's record that an access officer signed, for that zone and number."""
         blob = records.get(number)
         if blob is None:
             raise Refused(Refusal.EPOCH_MISSING)
@@ -470,11 +475,11 @@ class Keyring:
             raise Refused(Refusal.EPOCH_MISSING)
         number = min(one for one in opened.keys if one > epoch)
         while number > epoch:
-            link = self._epoch_record(zone, number, opened.records).previous
+            link = self.epoch_record(zone, number, opened.records).previous
             if link is None:
                 raise Refused(Refusal.EPOCH_FLOOR)
             older = EpochKeys(zone, number - 1, opened.keys[number].open_previous(link))
-            if older.commitment != self._epoch_record(zone, number - 1, opened.records).commitment:
+            if older.commitment != self.epoch_record(zone, number - 1, opened.records).commitment:
                 raise Forged(Refusal.COMMITMENT)
             number -= 1
             opened.keys[number] = older

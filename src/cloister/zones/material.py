@@ -29,6 +29,7 @@ class TrustMaterial:
     revoked_memberships: Iterable[bytes] = ()
     revocations: Iterable[bytes] = ()  # signed; what the three above say unsigned is believed too, because it only refuses
     countersignatures: Iterable[bytes] = ()
+    proofs: Mapping[str, Any] | None = None  # that these are on record in the audit log (inclusion.py)
 
 
 @dataclass(frozen=True, slots=True)

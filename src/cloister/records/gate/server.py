@@ -30,6 +30,7 @@ from cloister.records.gate.audit_writer import AuditKeys, AuditWriter
 from cloister.records.gate.changes import Changes
 from cloister.records.gate.connections import Connections
 from cloister.records.gate.patients import Patients, patient_of
+from cloister.records.gate.proofs import Proofs
 from cloister.records.gate.sessions import Admitted, Sessions
 from cloister.records.gate.statement import Call, Note, Notes, Statement
 
@@ -145,6 +146,7 @@ class Gate:
         self._needs: dict[str, str] = {}
         self._turns: dict[str, int] = {}
         self._patients = Patients()
+        self._proofs = Proofs(database, writer)
         self.changes = Changes(database, self._sessions, self._forget)
 
     async def handle(self, peer: wire.Peer, method: str, arguments: dict[str, Any]) -> Any:
@@ -180,6 +182,7 @@ class Gate:
             role=admitted.role,
             zones=await self._zones_of(admitted),
             database=self._database,
+            proofs=self._proofs,
         )
         if statement.notes is not None:
             await self._note(admitted, statement.notes(form))

@@ -13,6 +13,7 @@ from typing import Annotated, Any, Final
 from msgspec import Meta, Struct
 
 from cloister.records.gate.connections import Connections
+from cloister.records.gate.proofs import Proofs
 
 ROWS_MAX: Final = 5000  # rows of one answer
 NOTES_MAX: Final = 2000  # audit notes of one call
@@ -62,6 +63,7 @@ class Call:
     role: str
     zones: tuple[str, ...]
     database: Connections
+    proofs: Proofs
 
 
 Run = Callable[[Call, Any], Awaitable[Any]]

@@ -6,6 +6,7 @@ Signed things are handed over as stored; the session verifies every signature it
 from __future__ import annotations
 
 import asyncio
+import hashlib
 import json
 from datetime import UTC, datetime
 from typing import Annotated, Any, Final
@@ -92,6 +93,10 @@ READERS: Final = """
       left join trust.person p on p.id = g.person and not p.disabled
      where k.dossier = $2 and (select true from care.dossier_key o where o.dossier = $2 and o.zone = any ($1) limit 1)
      group by 1, 2, 3, 4, 5, 6, 7 order by z.name, p.name, p.id limit 5000"""
+
+
+# What a session believes only if it is on record.
+SIGNED: Final = ("certificates", "mandates", "grants", "teams", "memberships", "zones", "epochs")
 
 
 class Nothing(Arguments):
@@ -190,6 +195,8 @@ async def trust_renewal(call: Call, arguments: Nothing) -> Any:
     material["zones"], material["epochs"] = await asyncio.gather(_maps(call, ZONES, zones), _maps(call, EPOCHS, zones))
     for row in material["zones"]:
         row["policy"] = json.loads(row["policy"])
+    bodies = [row["der" if name == "certificates" else "body"] for name in SIGNED for row in material[name]]
+    material["proofs"] = await call.proofs.of([hashlib.sha256(body).digest() for body in (*bodies, *material["countersignatures"])])
     return material
 
 
