@@ -19,6 +19,7 @@ from cloister.cli.look import app as look
 from cloister.cli.session import app as session
 from cloister.cli.up import up
 from cloister.cli.verify import verify
+from cloister.cli.zone import app as zone
 
 INTERRUPTED = 130  # 128 + SIGINT, as shells say it
 
@@ -51,6 +52,7 @@ app.add_typer(demo, name="demo")
 app.add_typer(look, name="look")
 app.add_typer(audit, name="audit")
 app.add_typer(session, name="session")
+app.add_typer(zone, name="zone")
 app.add_typer(ceremony, name="ceremony")
 
 

@@ -48,6 +48,10 @@ class OwnSession:
     def get(self, path: str) -> Any:
         return self._sent("GET", path, None).json()
 
+    def touch(self, path: str) -> None:
+        """Whether the session still answers; raises what it says instead."""
+        self._sent("GET", path, None)
+
     def close(self) -> None:
         self._http.close()
 

@@ -3,6 +3,7 @@
 Keys come from the session's keyring (`Keyring.files`); the format is `zones.files`; here are the file system and the storage.
 """
 
-from cloister.files.mounting import Options, run_inside
+from cloister.files import converting, passing, place, verifying, versions
+from cloister.files.mounting import Options, Served, run_inside
 
-__all__ = ["Options", "run_inside"]
+__all__ = ["Options", "Served", "converting", "passing", "place", "run_inside", "verifying", "versions"]

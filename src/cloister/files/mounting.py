@@ -12,14 +12,17 @@ import ctypes
 import os
 import resource
 import signal
+import sys
 import threading
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
+from typing import Final, NoReturn
 
-from cloister.base.errors import Invalid, NotFound, Unavailable
-from cloister.base.process import forbid_dumps, is_root, name_process, unshare
+from cloister.base.errors import EXIT_CODE, CloisterError, Invalid, NotFound, Unavailable
+from cloister.base.process import die_with_parent, forbid_dumps, is_root, name_process, unshare
+from cloister.base.telemetry import log
+from cloister.base.wire import where_of
 from cloister.files import protocol
 from cloister.files.connection import Connection
 from cloister.files.folder import FOLDER_FLAGS
@@ -33,6 +36,8 @@ from cloister.zones import files
 CLONE_NEWNS, CLONE_NEWUSER, CLONE_NEWPID = 0x00020000, 0x10000000, 0x20000000
 MS_NOSUID, MS_NODEV, MS_NOEXEC, MS_REC, MS_PRIVATE, MNT_DETACH = 2, 4, 8, 0x4000, 1 << 18, 2
 DEVICE: Final = "/dev/fuse"
+LEAVE_SECONDS: Final = 1.0  # between being asked to leave and being ended
+SAVE_SECONDS_MAX: Final = 30.0
 GUARDED: Final = frozenset(
     {protocol.LOOKUP, protocol.OPEN, protocol.CREATE, protocol.OPENDIR, protocol.MKDIR, protocol.UNLINK, protocol.RMDIR, protocol.RENAME,
      protocol.RENAME2, protocol.SYMLINK, protocol.READLINK, protocol.MKNOD}
@@ -135,44 +140,74 @@ def run_inside(
     `watch` is called in a thread with what ends the mount early: a grant that ended, a session that was closed.
     """
     checked(folder, point)
+    middle = os.fork()  # this process stays outside: it can begin no thread any more once its children belong to other namespaces
+    if middle == 0:
+        _edge(lambda: _between(keys, folder, point, command, options))
     forbid_dumps()
-    own_namespaces()
-    child = os.fork()  # the first process of the new process namespace: when it ends, the kernel ends all the others
-    if child == 0:
-        status = 70
-        try:
-            status = _first_process(keys, folder, point, command, options)
-        finally:
-            os._exit(status)
-
-    def end() -> None:
-        with contextlib.suppress(ProcessLookupError):
-            os.kill(child, signal.SIGTERM)
-
     for number in (signal.SIGTERM, signal.SIGHUP):
-        signal.signal(number, lambda *_: end())
+        signal.signal(number, lambda *_: _signal(middle, signal.SIGTERM))
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the command's
     if watch is not None:
-        threading.Thread(target=watch, args=(end,), daemon=True).start()
-    _, status = os.waitpid(child, 0)
-    return os.waitstatus_to_exitcode(status)
+        threading.Thread(target=watch, args=(lambda: _signal(middle, signal.SIGTERM),), daemon=True).start()
+    return _ended(middle)
+
+
+def _edge(main: Callable[[], int]) -> NoReturn:
+    """A child's own edge: no exception leaves it, and the parent's exit handlers are not its."""
+    status = EXIT_CODE["unavailable"]
+    try:
+        status = main()
+    except CloisterError as refused:
+        status = EXIT_CODE[refused.category]
+        print(f"error: {refused.text}\nhint: {refused.hint}", file=sys.stderr)
+    except Exception as fault:  # the process's edge
+        log("files.fault", level="error", kind=type(fault).__name__, where=where_of(fault))
+    finally:
+        sys.stderr.flush()
+        os._exit(status)
+
+
+def _signal(pid: int, number: int) -> None:
+    with contextlib.suppress(ProcessLookupError):
+        os.kill(pid, number)
+
+
+def _ended(pid: int) -> int:
+    _, status = os.waitpid(pid, 0)
+    code = os.waitstatus_to_exitcode(status)
+    return code if code >= 0 else 128 - code
+
+
+def _between(keys: files.FileKeys, folder: Path, point: Path, command: Sequence[str], options: Options) -> int:
+    """Makes the namespaces; its child is the first process in them, and when that one ends, the kernel ends all the others."""
+    die_with_parent(signal.SIGTERM)
+    own_namespaces()
+    forbid_dumps()
+    first = os.fork()
+    if first == 0:
+        _edge(lambda: _first_process(keys, folder, point, command, options))
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGTERM, lambda *_: _signal(first, signal.SIGTERM))
+    return _ended(first)
 
 
 def _first_process(keys: files.FileKeys, folder: Path, point: Path, command: Sequence[str], options: Options) -> int:
     name_process("zone-files")
+    die_with_parent(signal.SIGTERM)
     os.umask(0)
     more_descriptors()
-    mount("proc", "/proc", "proc", MS_NOSUID | MS_NODEV | MS_NOEXEC, "")
+    with contextlib.suppress(Unavailable):  # where /proc may not be mounted, `ps` shows less
+        mount("proc", "/proc", "proc", MS_NOSUID | MS_NODEV | MS_NOEXEC, "")
     folder_fd, fuse_fd = os.open(folder, FOLDER_FLAGS), open_device()
     attach(fuse_fd, point, "cloister")
     served = Served(keys, folder_fd, fuse_fd, options)
-    return _beside(served, command, point)
-
-
-def _beside(served: Served, command: Sequence[str], point: Path) -> int:
-    """The command in a process of its own, the loop in this one's thread; this thread waits for the command and for orphans."""
-    loop = threading.Thread(target=served.run, name="files")
+    loop = threading.Thread(target=served.run, name="files", daemon=True)
     loop.start()
+    return _beside(loop, command, point)
+
+
+def _beside(loop: threading.Thread, command: Sequence[str], point: Path) -> int:
+    """Run the command and wait for it, and for orphans; then end the rest, unmount, and let the loop save what is open."""
     child = os.fork()
     if child == 0:
         try:
@@ -183,7 +218,8 @@ def _beside(served: Served, command: Sequence[str], point: Path) -> int:
         except OSError:
             os._exit(127)
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    signal.signal(signal.SIGTERM, lambda *_: os.kill(child, signal.SIGHUP))
+    signal.signal(signal.SIGTERM, lambda *_: _leave())
+    signal.signal(signal.SIGALRM, lambda *_: _all(signal.SIGKILL))
     status = 0
     while True:
         try:
@@ -191,8 +227,21 @@ def _beside(served: Served, command: Sequence[str], point: Path) -> int:
         except ChildProcessError:
             break
         if pid == child:
-            status = os.waitstatus_to_exitcode(found)
+            code = os.waitstatus_to_exitcode(found)
+            status = code if code >= 0 else 128 - code
             break
+    _all(signal.SIGKILL)
     detach(point)
-    loop.join(10)
-    return status if status >= 0 else 128 - status
+    loop.join(SAVE_SECONDS_MAX)
+    return status
+
+
+def _leave() -> None:
+    _all(signal.SIGHUP)
+    signal.setitimer(signal.ITIMER_REAL, LEAVE_SECONDS)
+
+
+def _all(number: int) -> None:
+    """Every other process of this namespace: this is its first."""
+    with contextlib.suppress(ProcessLookupError):
+        os.kill(-1, number)

@@ -381,8 +381,8 @@ class Names:
                 log("files.refused", level="warning", reason=str(Refusal.MISSING_ROW), missing=len(gone))
 
 
-def stored_names(folder: Folder) -> Iterator[Listed]:
-    """What lies in a folder and belongs there; the rest is said in the log and left out."""
+def stored_names(folder: Folder, refused: list[tuple[str, Refusal]] | None = None) -> Iterator[Listed]:
+    """What lies in a folder and belongs there; the rest is said (in `refused`, or in the log) and left out."""
     with os.scandir(folder.fd) as entries:
         found = [(entry.name, entry.stat(follow_symlinks=False).st_mode) for entry in entries if entry.name[0] in "=~"]
     journal = folder.refresh()
@@ -393,9 +393,12 @@ def stored_names(folder: Folder) -> Iterator[Listed]:
             siv, name = folder.plain(stored)
             if siv not in journal.live and siv not in journal.doubt:
                 raise Forged(Refusal.EXTRA_ROW)
-        except (Forged, FileNotFoundError) as refused:
-            reason = str(refused.refusal) if isinstance(refused, Forged) else str(Refusal.MISSING_ROW)
-            log("files.refused", level="warning", reason=reason, stored=stored)
+        except (Forged, FileNotFoundError) as wrong:
+            reason = wrong.refusal if isinstance(wrong, Forged) else Refusal.MISSING_ROW
+            if refused is None:
+                log("files.refused", level="warning", reason=str(reason), stored=stored)
+            else:
+                refused.append((stored, reason))
             continue
         yield name, siv, stored, stat.S_IFMT(mode)
 
