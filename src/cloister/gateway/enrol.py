@@ -69,7 +69,7 @@ class Enrol:
                     "name": row["name"],
                     "role": row["role"],
                     "cost": sign_in.PASSPHRASE_COST,
-                    "passkey": passkey.registration_options(door.party, _person(row, name), (), flow),
+                    "passkey": passkey.registration_options(door.party, person_of(row, name), (), flow),
                 },
                 headers={"cache-control": "no-store"},
             )
@@ -102,8 +102,8 @@ class Enrol:
             trust, row = await door.people.fetchrow(TRUST), await door.people.fetchrow(BY_ID, flow.subject)
             if row is None:
                 raise _used()
-            brought = self._checked(body, flow, str(trust["id"]), row)
-            rows = json.dumps([self._stored(one, flow) for one in brought.unlockers])
+            brought = checked_body(body, flow, trust=str(trust["id"]), row=row)
+            rows = json.dumps([stored_row(one, flow, door.party) for one in brought.unlockers])
             values = (brought.kem_public, brought.sign_public, brought.sealed_private, rows, flow.value, brought.proof)
             if await door.people.fetchrow(ANSWER, row["id"], *values) is None:
                 raise _used()
@@ -112,50 +112,52 @@ class Enrol:
         except CloisterError as refused:
             return refusal_response(refused)
 
-    def _checked(self, body: dict[str, Any], flow: challenge.Challenge, trust: str, row: Any) -> application.Application:
-        rows = body.get("unlockers")
-        if not isinstance(rows, list) or not all(isinstance(one, dict) for one in rows):
-            raise Invalid("'unlockers' is missing.", reason="application")
-        try:
-            return application.checked(
-                trust=trust,
-                applicant=row["id"],
-                person=row["person"],
-                challenge=flow.value,
-                kem_public=application.octets(body.get("kem_public"), "kem_public"),
-                sign_public=bytes_of(body, "sign_public", 32),
-                sealed_private=application.octets(body.get("sealed_private"), "sealed_private"),
-                unlockers=rows,
-                proof=application.octets(body.get("proof"), "proof"),
-            )
-        except Forged:
-            raise Invalid("The signature does not fit the keys.", hint="Start the enrolment again.", reason="application") from None
 
-    def _stored(self, row: Mapping[str, Any], flow: challenge.Challenge) -> dict[str, Any]:
-        """A row of trust.unlocker, bytes as base64. A passkey's public half is what its attestation says, and nothing else."""
-        kept = {"id": row["id"], "kind": row["kind"], "params": row["params"], "sealed": row["sealed"]}
-        kept["label"] = str(row.get("label") or "")[:LABEL_CHARACTERS_MAX]
-        if row["kind"] == "passphrase":
-            if len(application.octets(row.get("verifier"), "verifier")) != 32:
-                raise Invalid("'verifier' is not 32 bytes.", reason="application")
-            return {**kept, "verifier": row["verifier"]}
-        attestation = row.get("attestation")
-        registered = passkey.verified_registration(self._door.party, flow, attestation if isinstance(attestation, dict) else {})
-        named = base64.urlsafe_b64encode(registered.credential_id).decode("ascii").rstrip("=")
-        if row["params"] != {"credential_id": named}:
-            raise Invalid("The passkey is not the one that was sealed for.", reason="application")
-        return {
-            **kept,
-            "credential_id": base64.b64encode(registered.credential_id).decode("ascii"),
-            "credential_public": base64.b64encode(registered.credential_public).decode("ascii"),
-            "sign_count": registered.sign_count,
-        }
+def checked_body(body: dict[str, Any], flow: challenge.Challenge, *, trust: str, row: Any) -> application.Application:
+    rows = body.get("unlockers")
+    if not isinstance(rows, list) or not all(isinstance(one, dict) for one in rows):
+        raise Invalid("'unlockers' is missing.", reason="application")
+    try:
+        return application.checked(
+            trust=trust,
+            applicant=row["id"],
+            person=row["person"],
+            challenge=flow.value,
+            kem_public=application.octets(body.get("kem_public"), "kem_public"),
+            sign_public=bytes_of(body, "sign_public", 32),
+            sealed_private=application.octets(body.get("sealed_private"), "sealed_private"),
+            unlockers=rows,
+            proof=application.octets(body.get("proof"), "proof"),
+        )
+    except Forged:
+        raise Invalid("The signature does not fit the keys.", hint="Start the enrolment again.", reason="application") from None
 
 
-def _person(row: Any, name: str) -> Person:
+def stored_row(row: Mapping[str, Any], flow: challenge.Challenge, party: passkey.RelyingParty) -> dict[str, Any]:
+    """A row of trust.unlocker, bytes as base64. A passkey's public half is what its attestation says, and nothing else."""
+    kept = {"id": row["id"], "kind": row["kind"], "params": row["params"], "sealed": row["sealed"]}
+    kept["label"] = str(row.get("label") or "")[:LABEL_CHARACTERS_MAX]
+    if row["kind"] == "passphrase":
+        if len(application.octets(row.get("verifier"), "verifier")) != 32:
+            raise Invalid("'verifier' is not 32 bytes.", reason="application")
+        return {**kept, "verifier": row["verifier"]}
+    attestation = row.get("attestation")
+    registered = passkey.verified_registration(party, flow, attestation if isinstance(attestation, dict) else {})
+    named = base64.urlsafe_b64encode(registered.credential_id).decode("ascii").rstrip("=")
+    if row["params"] != {"credential_id": named}:
+        raise Invalid("The passkey is not the one that was sealed for.", reason="application")
+    return {
+        **kept,
+        "credential_id": base64.b64encode(registered.credential_id).decode("ascii"),
+        "credential_public": base64.b64encode(registered.credential_public).decode("ascii"),
+        "sign_count": registered.sign_count,
+    }
+
+
+def person_of(row: Any, name: str) -> Person:
     return Person(
-        id=row["person"], sign_in=name, name=row["name"], kind="person", role=row["role"], hospital=row["hospital"], language=row["language"],
-        disabled=False,
+        id=row["person"], sign_in=name, name=row["name"], kind="person", role=row["role"], hospital=row["hospital"],
+        language=row["language"], disabled=False,
     )  # fmt: skip
 
 
