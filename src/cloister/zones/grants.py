@@ -319,7 +319,7 @@ _MILLISECONDS_MAX: Final = int(datetime(9999, 1, 1, tzinfo=UTC).timestamp() * 10
 
 
 def _milliseconds(moment: datetime) -> int:
-    return min(int(moment.timestamp() * 1000), _MILLISECONDS_MAX)
+    return min(round(moment.timestamp() * 1000), _MILLISECONDS_MAX)  # rounded: what was read is signed again unchanged
 
 
 def _moment(milliseconds: int) -> datetime:
