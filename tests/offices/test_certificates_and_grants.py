@@ -47,7 +47,7 @@ async def test_a_changed_right_is_a_new_grant_in_the_chain_and_the_old_one_count
     vasseur = await trust.sit(VASSEUR)
     assert vasseur.keyring.can(SURGERY, "read")
     assert not vasseur.keyring.can(SURGERY, "write")
-    row = next(one for one in await granting.all_grants(roche.gate, SURGERY) if one["person"] == VASSEUR.id)
+    row = next(one for one in await granting.all_grants(roche.keyring, roche.gate, SURGERY, roche.now) if one["person"] == VASSEUR.id)
     assert envelope.peek_body(bytes(row["body"]))["previous"] == first
 
 
@@ -170,7 +170,7 @@ async def test_two_officers_are_asked_for_only_when_nobody_would_lose_the_zone(t
     with pytest.raises(Conflict) as lacking:
         await granting.set_policy(arnaud.keyring, arnaud.gate, zone=TILLEULS, changes={revocations.TWO_OFFICERS: True}, now=arnaud.now)
     assert lacking.value.reason == "grants-lack-second"
-    for row in await granting.all_grants(arnaud.gate, TILLEULS):
+    for row in await granting.all_grants(arnaud.keyring, arnaud.gate, TILLEULS, arnaud.now):
         if not row["root"]:
             await granting.countersign(roche.keyring, roche.gate, body=bytes(row["body"]), now=roche.now)
     await granting.set_policy(arnaud.keyring, arnaud.gate, zone=TILLEULS, changes={revocations.TWO_OFFICERS: True}, now=arnaud.now)
@@ -180,7 +180,7 @@ async def test_two_officers_are_asked_for_only_when_nobody_would_lose_the_zone(t
     hashed = await granting.grant(arnaud.keyring, arnaud.gate, now=arnaud.now, **terms)
     vasseur = await trust.sit(VASSEUR)
     assert (hashed.hex(), Refusal.GRANT_ONE_OFFICER) in vasseur.keyring.refused
-    (row,) = [one for one in await granting.all_grants(roche.gate, TILLEULS) if one["person"] == VASSEUR.id]
+    (row,) = [one for one in await granting.all_grants(roche.keyring, roche.gate, TILLEULS, roche.now) if one["person"] == VASSEUR.id]
     await granting.countersign(roche.keyring, roche.gate, body=bytes(row["body"]), now=roche.now)
     assert (await trust.sit(VASSEUR)).keyring.can(TILLEULS, "read")
     await granting.set_policy(arnaud.keyring, arnaud.gate, zone=TILLEULS, changes={revocations.TWO_OFFICERS: False}, now=arnaud.now)
@@ -219,7 +219,7 @@ async def test_whoever_lost_everything_gets_new_keys_and_the_old_ones_open_nothi
     assert after.keyring.zones == [], "an administrator's reset alone opens nothing"
     assert Refusal.GRANT_CERTIFICATE_MISMATCH in {reason for _, reason in after.keyring.refused}
     assert await granting.renew_grants(arnaud.keyring, arnaud.gate, person=DELORME.id, now=arnaud.now) > 0
-    for row in await granting.all_grants(roche.gate, TILLEULS):
+    for row in await granting.all_grants(roche.keyring, roche.gate, TILLEULS, roche.now):
         if row["person"] == DELORME.id:
             await granting.countersign(roche.keyring, roche.gate, body=bytes(row["body"]), now=roche.now)
     assert (await trust.sit(DELORME, PASSPHRASE)).keyring.can(TILLEULS, "write")

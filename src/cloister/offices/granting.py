@@ -8,7 +8,7 @@ the store says is used for finding only: a row that lies leads to a refusal here
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any, Final
@@ -192,7 +192,7 @@ async def countersign(keyring: Keyring, gate: Caller, *, body: bytes, now: datet
         raise Denied(
             "A second officer signs, who is not the first and not the person granted to.", hint="Ask a colleague.", reason="one-officer"
         )
-    signed = revocations.countersignature(keyring.signer, trust=keyring.trust_id, grant=found.hash, at=now)
+    signed = revocations.countersignature(keyring.signer, trust=keyring.trust_id, grant=found, at=now)
     await gate.call("trust_put", objects=[{"kind": "countersignature", "body": signed, "target": found.hash}])
 
 
@@ -324,7 +324,7 @@ async def set_policy(keyring: Keyring, gate: Caller, *, zone: str, changes: Mapp
     record = verified_zone(keyring, bytes(row["body"]))
     policy = {**record.policy, **changes}
     if policy.get(revocations.TWO_OFFICERS) and not record.policy.get(revocations.TWO_OFFICERS):
-        lacking = [one for one in await all_grants(gate, zone) if one["countersigned"] == 0 and one["root"] is False]
+        lacking = [one for one in await all_grants(keyring, gate, zone, now) if one["countersigned"] == 0 and one["root"] is False]
         if lacking:
             raise Conflict(
                 f"{len(lacking)} grants of this zone have one signature only.",
@@ -348,17 +348,38 @@ def verified_zone(keyring: Keyring, body: bytes) -> epochs.Zone:
     return epochs.verified_zone(body, public, keyring.trust_id)
 
 
-async def all_grants(gate: Caller, zone: str) -> Sequence[dict[str, Any]]:
-    """Every living grant of a zone, each person's and team's newest only, with how many second signatures it has."""
+async def all_grants(keyring: Keyring, gate: Caller, zone: str, now: datetime) -> list[dict[str, Any]]:
+    """Every living grant of a zone, each person's and team's newest only, verified here: `refused` says why one opens nothing.
+
+    `countersigned` counts second signatures on these terms; the person's own session verifies them.
+    """
     rows: list[dict[str, Any]] = []
     after = b""
     while page := await gate.call("office_grants", zone=zone, after=after, limit=200):
         rows += page
         after = bytes(page[-1]["hash"])
+    second = [envelope.peek_body(bytes(body)).get("terms") for body in await gate.call("office_countersignatures", zone=zone)]
     newest: dict[str, dict[str, Any]] = {}
     for row in rows:
         whose = row["person"] or f"team:{row['team']}"
-        row["root"] = envelope.peek_signer(bytes(row["body"])) == envelope.ROOT_ACCESS
         if whose not in newest or row["seq"] > newest[whose]["seq"]:
-            newest[whose] = row
+            newest[whose] = shown(keyring, row, now) | {"subject": row["subject"]}
+            newest[whose]["countersigned"] = second.count(newest[whose]["terms"])
     return sorted(newest.values(), key=lambda row: str(row["subject"]))
+
+
+def shown(keyring: Keyring, row: dict[str, Any], now: datetime) -> dict[str, Any]:
+    """A grant's row with what its verified body says: who signed it, why, and for which certificate; or why it is refused."""
+    told = {**row, "refused": "", "reason": "", "signer": "", "root": False, "terms": None, "certificate": b"", "floor": 1}
+    try:
+        found = grants.authorised_grant(bytes(row["body"]), keyring.offices, now)
+        told |= {"reason": found.reason, "terms": revocations.terms_of(found), "certificate": found.certificate, "floor": found.floor}
+        told["root"] = found.signer == envelope.ROOT_ACCESS
+        if not told["root"]:
+            told["signer"] = keyring.author(envelope.certificate_hash(found.signer)).name
+        if found.person != (row["person"] or f"team:{row['team']}") or found.zone != row["zone"]:
+            raise Forged(Refusal.SWAPPED)
+        grants.check_moment(found, now)
+    except (Forged, Denied) as refused:
+        told["refused"] = refused.reason
+    return told

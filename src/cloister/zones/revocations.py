@@ -16,13 +16,15 @@ from datetime import UTC, datetime
 from enum import StrEnum
 from typing import Final
 
-from cloister.zones import envelope
+from cloister.zones import algorithms, envelope
+from cloister.zones.cbor import encoded
 from cloister.zones.certificates import CERTIFICATE_OFFICE, Certificates
 from cloister.zones.grants import Grant, Offices
 from cloister.zones.refusals import Forged, Refusal, Refused
 
 REVOCATION_LABEL: Final = "cloister/revocation/v1"
 COUNTERSIGNATURE_LABEL: Final = "cloister/countersignature/v1"
+TERMS: Final = "cloister/grant-terms/v1"
 REASON_CHARACTERS_MAX: Final = 500
 TWO_OFFICERS: Final = "two_officers"  # in a zone's policy
 _MILLISECONDS_MAX: Final = 253_370_764_800_000  # year 9999
@@ -113,13 +115,19 @@ def ended_by_access_officers(blobs: Iterable[bytes], offices: Offices, now: date
     return ended
 
 
-def countersignature(signer: envelope.Signer, *, trust: str, grant: bytes, at: datetime) -> bytes:
-    """A second officer's agreement to the grant of this hash."""
-    return signer.sign(COUNTERSIGNATURE_LABEL, {"trust": trust, "grant": grant, "at": int(at.timestamp() * 1000)})
+def terms_of(grant: Grant) -> bytes:
+    """What two officers agree about: who opens what, with which right, how far back, until when. A new epoch changes none of it."""
+    live_until = round(grant.live_until.timestamp() * 1000)
+    return algorithms.sha256(encoded([TERMS, grant.zone, grant.person, grant.certificate, str(grant.right), grant.floor, live_until]))
+
+
+def countersignature(signer: envelope.Signer, *, trust: str, grant: Grant, at: datetime) -> bytes:
+    """A second officer's agreement to the terms of this grant."""
+    return signer.sign(COUNTERSIGNATURE_LABEL, {"trust": trust, "terms": terms_of(grant), "at": int(at.timestamp() * 1000)})
 
 
 def check_countersigned(grant: Grant, blobs: Iterable[bytes], offices: Offices, now: datetime) -> None:
-    """Returns if another officer, who is not the person granted to either, agrees to this very grant. The root needs no second."""
+    """Returns if another officer, who is not the person granted to either, agrees to these terms. The root needs no second."""
     if grant.signer == envelope.ROOT_ACCESS:
         return
     first = offices.certificates.chained(envelope.certificate_hash(grant.signer))
@@ -127,7 +135,7 @@ def check_countersigned(grant: Grant, blobs: Iterable[bytes], offices: Offices, 
         try:
             signer = envelope.peek_signer(blob)
             body = envelope.fields(COUNTERSIGNATURE_LABEL, blob, _public(offices.certificates, signer))
-            if body.text("trust") != offices.trust.trust_id or body.octets("grant", 32) != grant.hash:
+            if body.text("trust") != offices.trust.trust_id or body.octets("terms", 32) != terms_of(grant):
                 continue
             body.number("at", high=_MILLISECONDS_MAX)
             body.done()

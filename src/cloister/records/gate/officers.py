@@ -39,8 +39,7 @@ UNLOCKERS: Final = """
 # Grants name a person or a team; `subject` is the name of either.
 _GRANT: Final = """
     select g.hash, g.zone, z.name as zone_name, g.person, g.team, coalesce(p.name, g.team) as subject, p.role, g.seq, g."right", g.epoch,
-           g.not_before, g.live_until, g.made, g.revoked, g.body,
-           (select count(*) from trust.countersignature c where c.target = g.hash) as countersigned
+           g.not_before, g.live_until, g.made, g.revoked, g.body
       from trust."grant" g join trust.zone z on z.id = g.zone left join trust.person p on p.id = g.person"""
 GRANTS_OF_PERSON: Final = f"{_GRANT} where g.person = $1 order by g.zone, g.seq desc limit 1000"
 GRANTS_OF_TEAM: Final = f"{_GRANT} where g.team = $1 order by g.zone, g.seq desc limit 1000"
@@ -60,6 +59,8 @@ TEAMS: Final = """
              where m.team = t.id and m.generation = t.generation and m.revoked is null and now() <= m.live_until) as members
       from trust.team t
      where t.id > $1 and t.generation = (select max(o.generation) from trust.team o where o.id = t.id) order by t.id limit $2"""
+COUNTERSIGNATURES_OF: Final = """
+    select c.body from trust.countersignature c join trust."grant" g on g.hash = c.target where g.zone = $1 order by c.made limit 50000"""
 REVOCATIONS_OF: Final = "select target, body, made from trust.revocation where target = any ($1) order by made limit 5000"
 REGISTER: Final = """
     insert into trust.applicant (id, person, renews, sign_in, name, role, hospital, language, code, made_by, until)
@@ -105,6 +106,10 @@ class OfficeGrants(Arguments):
     after: Annotated[bytes, Meta(max_length=32)] = b""
     ended: bool = False
     limit: Limit = 100
+
+
+class OfficeZone(Arguments, kw_only=True):
+    zone: Name
 
 
 class OfficeTeams(Arguments):
@@ -196,6 +201,12 @@ async def office_grants(call: Call, arguments: OfficeGrants) -> Any:
     return await _maps(call, GRANTS_OF_ZONE, arguments.zone, arguments.after, arguments.ended, arguments.limit)
 
 
+async def office_countersignatures(call: Call, arguments: OfficeZone) -> Any:
+    """Second signatures on the grants of a zone, as they were signed."""
+    _office(call)
+    return [row["body"] for row in await call.database.fetch(COUNTERSIGNATURES_OF, arguments.zone)]
+
+
 async def office_teams(call: Call, arguments: OfficeTeams) -> Any:
     _office(call)
     return await _maps(call, TEAMS, arguments.after, arguments.limit)
@@ -264,6 +275,7 @@ STATEMENTS: Final = (
     Statement("office_person", OfficePerson, office_person),
     Statement("office_zones", OfficeZones, office_zones),
     Statement("office_grants", OfficeGrants, office_grants),
+    Statement("office_countersignatures", OfficeZone, office_countersignatures),
     Statement("office_teams", OfficeTeams, office_teams),
     Statement("office_team", OfficeTeam, office_team),
     Statement("office_revocations", OfficeRevocations, office_revocations),
