@@ -6,6 +6,7 @@ import unicodedata
 from typing import Any
 
 from spec.reader.algorithms import Kem, argon2id, hkdf, raw, sha256, sign_public, unseal
+from spec.reader.cards import OWN, check_card_params
 from spec.reader.encoding import encode, is_a, packed
 from spec.reader.refused import Refused, need
 
@@ -57,11 +58,15 @@ def unwrapped(kek: bytes, id: str, person: str, kind: str, params: Any, sealed: 
     need(kind in KINDS, "algorithm")
     if kind == "passphrase":
         check_params(params)
+    elif kind == "card":
+        check_card_params(params)
+        if params["profile"] == "c":
+            check_params({name: params[name] for name in OWN["c"]})
     bound = packed("cloister/unlocker/v1", id, person, kind, encode(params))
     return committed(kek, sealed, "cloister/unlocker/v1/commitment", "cloister/unlocker/v1/wrap", bound)
 
 
-KINDS = {"passphrase", "passkey", "service"}
+KINDS = {"passphrase", "passkey", "service", "card"}
 
 
 def unlocker(given: dict[str, Any]) -> dict[str, Any]:

@@ -23,15 +23,16 @@ OFFER_LABEL: Final = b"cloister/card/v1/offer"
 
 
 def offers(known: Known) -> list[str]:
-    """CARDS_PER_PERSON_MAX texts (Base64), each {"unlocker", "person", "params"} as JSON, filled up with blanks and sealed."""
+    """As a page gets them, in Base64."""
+    return [base64.b64encode(one).decode("ascii") for one in sealed_offers(known)]
+
+
+def sealed_offers(known: Known) -> list[bytes]:
+    """CARDS_PER_PERSON_MAX of {"unlocker", "person", "params"} as JSON, filled up with blanks and sealed."""
     own = [one for one in known.authenticators if one.kind == Kind.CARD and may_sign_in(known, one)][-CARDS_PER_PERSON_MAX:]
     plain = [({"unlocker": one.id, "person": one.person, "params": one.params}, cards.offer_key(one.params["key"])) for one in own]
     plain += [({}, algorithms.random(32)) for _ in range(CARDS_PER_PERSON_MAX - len(own))]
-    return [_sealed(json.dumps(offer).encode(), key) for offer, key in plain]
-
-
-def _sealed(offer: bytes, key: bytes) -> str:
-    return base64.b64encode(algorithms.aead_seal(key, offer.ljust(OFFER_BYTES), OFFER_LABEL)).decode("ascii")
+    return [algorithms.aead_seal(key, json.dumps(offer).encode().ljust(OFFER_BYTES), OFFER_LABEL) for offer, key in plain]
 
 
 def guessable(known: Known, unlocker: str) -> bool:

@@ -4,10 +4,10 @@ Imports nothing of the rest of the house and nothing but Python's own library, s
 file of it. Spec: docs/spec/zones.md 5.1; how to use it: docs/cards.md.
 """
 
-from cloister.workstation import pkcs11
+from cloister.workstation import lattice, pkcs11, profiles
 from cloister.workstation.agent import Agent
 from cloister.workstation.command import VERSION, main
 from cloister.workstation.faults import CardFault
 from cloister.workstation.pkcs11 import Module
 
-__all__ = ["VERSION", "Agent", "CardFault", "Module", "main", "pkcs11"]
+__all__ = ["VERSION", "Agent", "CardFault", "Module", "main", "lattice", "pkcs11", "profiles"]

@@ -241,7 +241,7 @@ def _size(certificate: Certificate) -> int:
 
 def _signed(asked: Asked, use: Use) -> bytes:
     """RSASSA-PKCS1-v1_5 with SHA-256: it has no random part, so that the same card gives the same bytes for ever."""
-    text = packed("cloister/card/v1/sign", use.trust, use.person, use.unlocker, asked.certificate.key)
+    text = text_to_sign(use, asked.certificate.key)
     info = DIGEST_INFO + hashlib.sha256(text).digest()
     if pkcs11.CKM_SHA256_RSA_PKCS in asked.mechanisms:
         signature = asked.session.sign(asked.key, text, pkcs11.CKM_SHA256_RSA_PKCS)
@@ -253,6 +253,11 @@ def _signed(asked: Asked, use: Use) -> bytes:
     if len(signature) != size or found != int.from_bytes(expected, "big"):
         raise CardFault("card-broken")
     return signature
+
+
+def text_to_sign(use: Use, key: str) -> bytes:
+    """The one text that a card of profile c is ever given here."""
+    return packed("cloister/card/v1/sign", use.trust, use.person, use.unlocker, key)
 
 
 # --- the half ------------------------------------------------------------------------------------------
