@@ -115,7 +115,7 @@ def replace(who: As, name: SetName, card: CardPlace, module: ModulePath = "") ->
 
 def _made(session: OwnSession, name: str, card: RecoveryCard) -> None:
     asked = f"PIN of card {name} (medical types it)"
-    pin = software_card.new_pin() if card.software is not None else typer.prompt(asked, hide_input=True)
+    pin = software_card.new_pin() if card.software is not None else typer.prompt(asked, hide_input=True, err=True)
     public = card.make(session.get(HOME)["trust"], pin)
     answer = session.post(f"{HOME}/cards", {"set": name, "curve": algorithms.P256, "card": to_base64(public)})
     print(f"card set {name}: {card.place}; {answer['seals']:,} keys sealed for it. Management takes the card to its safe.")
@@ -174,7 +174,7 @@ def give(number: Number, who: As) -> None:
     """IT: open the outer seal with the passphrase of the recovery data, and give IT's half."""
     session = _session(who)
     hand = session.post(f"{HOME}/{number}/hand", {"what": "escrow"})
-    kek, _ = unlockers.passphrase_secrets(typer.prompt("Passphrase of the recovery data", hide_input=True).strip(), hand["params"])
+    kek, _ = unlockers.passphrase_secrets(typer.prompt("Passphrase of the recovery data", hide_input=True, err=True).strip(), hand["params"])
     session.post(f"{HOME}/{number}/escrow", {"sealed": _sealed(hand, hand["info"], kek.reveal())})
     print("IT's half is given.")
 
@@ -212,7 +212,7 @@ def finish(
     hand = session.post(f"{HOME}/{number}/hand", {"what": "pin"})
     if hand["params"] is None and not place:
         raise Invalid("The card itself is needed.", hint="Put it into the reader, and add --card pkcs11:LABEL --module FILE.")
-    pin = typer.prompt("PIN of the card", hide_input=True).strip()
+    pin = typer.prompt("PIN of the card", hide_input=True, err=True).strip()
     if place:
         secret = RecoveryCard(place, module).agree(pin, bytes.fromhex(hand["ephemeral"]))
         body = {"secret": _sealed(hand, hand["secret_info"], secret.reveal())}

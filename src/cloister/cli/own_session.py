@@ -79,7 +79,7 @@ def _refused(answer: httpx.Response) -> CloisterError:
 
 def signed_in(settings: Settings, sign_in: str) -> OwnSession:
     """Asks for the passphrase on this terminal."""
-    return OwnSession(settings, sign_in, typer.prompt(f"Passphrase of {sign_in}", hide_input=True))
+    return OwnSession(settings, sign_in, typer.prompt(f"Passphrase of {sign_in}", hide_input=True, err=True))
 
 
 def to_base64(raw: bytes) -> str:
