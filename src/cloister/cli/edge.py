@@ -15,6 +15,7 @@ from cloister.cli.audit import app as audit
 from cloister.cli.ceremony import app as ceremony
 from cloister.cli.demo import app as demo
 from cloister.cli.importing.command import import_records
+from cloister.cli.ingest import ingest_files
 from cloister.cli.look import app as look
 from cloister.cli.session import app as session
 from cloister.cli.up import up
@@ -47,6 +48,7 @@ def options(
 
 app.command("up")(up)
 app.command("import")(import_records)
+app.command("ingest")(ingest_files)
 app.command("verify")(verify)
 app.add_typer(demo, name="demo")
 app.add_typer(look, name="look")

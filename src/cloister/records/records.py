@@ -18,6 +18,7 @@ from cloister.base.wire import Caller
 from cloister.records.changing import delete_one, versions_of, write_one
 from cloister.records.chart import Chart
 from cloister.records.finding import not_found
+from cloister.records.intake import Taken, take_up
 from cloister.records.room import Room
 from cloister.records.rowids import uuid_row
 from cloister.records.search import Query, parse, parse_url
@@ -143,6 +144,15 @@ class Records:
         notes = [{"action": Action.READ.value, "kind": "Chart", "object": name} for name in dict.fromkeys(one.name for one, _ in pairs)]
         stored, _ = await room.dossiers.rows(pairs, notes)
         return {one.reference: one for one in stored if one is not None}
+
+    @property
+    def gate(self) -> Caller:
+        """The way to the store, for what is neither read nor written as a resource."""
+        return self._room.gate
+
+    async def take_up(self) -> Taken:
+        """Take up what machines sealed into the zones of this session."""
+        return await take_up(self._room)
 
     def forget(self, zones: frozenset[str]) -> None:
         """Forget what was opened through these zones alone."""

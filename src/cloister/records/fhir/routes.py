@@ -21,6 +21,7 @@ from cloister.records.interactions.batch import batch
 from cloister.records.interactions.create import create
 from cloister.records.interactions.delete import delete
 from cloister.records.interactions.history import history
+from cloister.records.interactions.ingest import describe, put
 from cloister.records.interactions.metadata import metadata
 from cloister.records.interactions.read import read
 from cloister.records.interactions.search import search, search_by_post
@@ -41,6 +42,8 @@ def routes(origin: str = "") -> list[Route]:
 
     return [
         route("/metadata", metadata, "GET"),
+        route("/$ingest", describe, "GET"),
+        route("/$ingest", put, "POST"),
         route("", _bundle, "POST"),
         route("/", _bundle, "POST"),
         route("/_history", _elsewhere, *METHODS),

@@ -25,7 +25,21 @@ from cloister.base.clock import Clock, system_clock
 from cloister.base.database import LOST
 from cloister.base.errors import Denied, Invalid, Unavailable
 from cloister.base.telemetry import log
-from cloister.records.gate import finding, looking, need, officers, offices, reading, recovery, requests, rotas, rotation, trust, writing
+from cloister.records.gate import (
+    finding,
+    ingest,
+    looking,
+    need,
+    officers,
+    offices,
+    reading,
+    recovery,
+    requests,
+    rotas,
+    rotation,
+    trust,
+    writing,
+)
 from cloister.records.gate.audit_writer import AuditKeys, AuditWriter
 from cloister.records.gate.changes import Changes
 from cloister.records.gate.connections import Connections
@@ -46,6 +60,7 @@ STATEMENTS: Final[dict[str, Statement]] = {
         *looking.STATEMENTS,
         *requests.STATEMENTS,
         *need.STATEMENTS,
+        *ingest.STATEMENTS,
         *offices.STATEMENTS,
         *officers.STATEMENTS,
         *rotation.STATEMENTS,
