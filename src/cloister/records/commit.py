@@ -20,7 +20,7 @@ from cloister.base.errors import Busy, Conflict
 from cloister.base.wire import Caller
 from cloister.records import shard, tokens
 from cloister.records.definitions import type_numbers
-from cloister.records.dossier import EPOCH, PARTS_MAX, Dossier
+from cloister.records.dossier import EPOCH, Dossier
 from cloister.records.dossiers import Dossiers, Notes
 from cloister.records.draft import Draft, moment_of
 from cloister.records.lines import Line, by_type, pack_part, unpack_part
@@ -189,13 +189,10 @@ class Writer:
         key = dossier.key
         milliseconds = int(self._clock().timestamp() * 1000)
         entries = self._seal(plan, built, key, milliseconds)
-        changed = by_type(built.lines.values())
-        if len(dossier.parts) >= PARTS_MAX:
-            merged = dossier.every_line_packed()
-            for rtype, lines in changed.items():
-                merged.setdefault(rtype, {}).update(lines)
-            built.dropped, changed = sorted(dossier.parts), merged
-        parts = {} if built.dropped else dict(dossier.parts)
+        built.dropped, changed = dossier.merged()
+        for rtype, lines in by_type(built.lines.values()).items():
+            changed.setdefault(rtype, {}).update(lines)
+        parts = {number: hashed for number, hashed in dossier.parts.items() if number not in built.dropped}
         built.part_plain = pack_part(changed)
         built.part = key.seal_index_part(built.part_no, built.part_plain)
         parts[built.part_no] = algorithms.sha256(built.part)
@@ -276,7 +273,7 @@ class Writer:
         if dossier.seq != built.expected:
             return
         if built.dropped:
-            dossier.keep_parts(frozenset({built.part_no}))
+            dossier.keep_parts(frozenset({built.part_no, *dossier.parts}.difference(built.dropped)))
         dossier.add_part(built.part_no, built.part, unpack_part(built.part_plain))
         dossier.seq += 1
         dossier.head = algorithms.sha256(built.blob)

@@ -24,7 +24,9 @@ from cloister.zones import DossierKey, Forged, Refusal, algorithms, compression,
 EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 LINE_BYTES: Final = 1400  # about what a line costs once it is read, for the bound on memory
 DOSSIER_BYTES: Final = 6000
-PARTS_MAX: Final = 32  # more than this, and the next write makes few of many
+PARTS_MAX: Final = 32  # more than this, and the next write makes one of all
+SMALL_PART_BYTES: Final = 1200  # sealed; about four lines
+SMALL_PARTS_MAX: Final = 16  # more small ones than this, and the next write makes one of these
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +47,8 @@ class Dossier:
         "_closed_bytes",
         "_lines",
         "_packed",
+        "_sealed",
+        "_small",
         "head",
         "id",
         "keys",
@@ -71,6 +75,8 @@ class Dossier:
         self._packed: dict[int, Packed] = {}
         self._lines: dict[int, dict[str, Line]] = {}
         self._closed_bytes = 0
+        self._sealed: dict[int, bytes] = {}  # parts that the head has signed and nobody has asked for yet
+        self._small: dict[int, dict[int, msgspec.Raw] | None] = {}  # small parts, as they came; None: not opened yet
 
     @property
     def key_no(self) -> int:
@@ -83,13 +89,28 @@ class Dossier:
     @property
     def bytes_kept(self) -> int:
         packed = sum(one.bytes_kept for one in self._packed.values())
-        return DOSSIER_BYTES + self._closed_bytes + packed + LINE_BYTES * sum(len(one) for one in self._lines.values())
+        sealed = sum(map(len, self._sealed.values()))
+        return DOSSIER_BYTES + self._closed_bytes + sealed + packed + LINE_BYTES * sum(len(one) for one in self._lines.values())
 
     def add_part(self, number: int, sealed: bytes, types: dict[int, msgspec.Raw] | None = None) -> None:
-        """Open a sealed part and take over its lines; `types` when this session has just sealed it."""
-        if types is None:
-            types = unpack_part(self.key.open_index_part(number, sealed))
+        """Take over a sealed part: opened when its lines are first asked for; `types` when this session has just sealed it."""
         self.parts[number] = algorithms.sha256(sealed)
+        if len(sealed) <= SMALL_PART_BYTES:
+            self._small[number] = None
+        if types is None:
+            self._sealed[number] = sealed
+        else:
+            self._learn(number, types)
+
+    def _open_parts(self) -> None:
+        """Open what came sealed; its hash was found in the signed head before."""
+        for number, sealed in sorted(self._sealed.items()):
+            self._learn(number, unpack_part(self.key.open_index_part(number, sealed)))
+            del self._sealed[number]
+
+    def _learn(self, number: int, types: dict[int, msgspec.Raw]) -> None:
+        if number in self._small:
+            self._small[number] = types
         for rtype, raw in types.items():
             if rtype in self._lines or rtype in self._packed:
                 self._take(rtype, raw)
@@ -106,9 +127,25 @@ class Dossier:
             self._closed, self._packed, self._lines, self._closed_bytes = {}, {}, {}, 0
         for number in [number for number in self.parts if number not in numbers]:
             del self.parts[number]
+            self._sealed.pop(number, None)
+            self._small.pop(number, None)
+
+    def merged(self) -> tuple[list[int], ByType]:
+        """The parts that the next write is to make one, and their lines: all when they are many, else the small ones when those are."""
+        if len(self.parts) >= PARTS_MAX:
+            return sorted(self.parts), self.every_line_packed()
+        if len(self._small) < SMALL_PARTS_MAX:
+            return [], {}
+        self._open_parts()
+        together: dict[int, Packed] = {}
+        for _, types in sorted(self._small.items()):
+            for rtype, raw in (types or {}).items():
+                together.setdefault(rtype, Packed()).add(raw)
+        return sorted(self._small), {rtype: {**one.packed()} for rtype, one in together.items()}
 
     def lines(self, type: str) -> dict[str, Line]:
         """The lines of a type by resource id, all of them read; deleted ones are among them."""
+        self._open_parts()
         rtype = type_numbers()[type]
         known = self._lines.get(rtype)
         if known is None:
@@ -118,6 +155,7 @@ class Dossier:
 
     def line(self, type: str, id: str) -> Line | None:
         """One resource's line, without reading all others of its type when they are not read yet."""
+        self._open_parts()
         rtype = type_numbers()[type]
         known = self._lines.get(rtype)
         if known is not None:
@@ -155,6 +193,7 @@ class Dossier:
 
         Only the group with the longest needles is looked for; the lines that have none of them are never read.
         """
+        self._open_parts()
         rtype = type_numbers()[type]
         if not needles or rtype in self._lines:
             return self.current(type)
@@ -162,11 +201,13 @@ class Dossier:
         return (line for line in self._unpacked(rtype).containing(longest) if not line.deleted)
 
     def types(self) -> list[str]:
+        self._open_parts()
         names = load().types
         return [names[number] for number in sorted({*self._closed, *self._packed, *self._lines})]
 
     def every_line_packed(self) -> ByType:
         """All lines, to be made one part; those that were never read are not read for it."""
+        self._open_parts()
         found: ByType = {rtype: {**lines} for rtype, lines in self._lines.items()}
         for rtype in [*self._closed, *self._packed]:
             if rtype not in found:

@@ -34,7 +34,8 @@ class _Fetched:
     seq: int = 0
     blob: bytes | None = None  # None: the head is the one that was known
     wraps: list[tuple[int, int, str, bytes]] = field(default_factory=list)  # key number, epoch, zone, wrapped
-    parts: dict[int, bytes | None] = field(default_factory=dict)
+    parts: dict[int, bytes] = field(default_factory=dict)  # those that were not known
+    numbers: frozenset[int] = frozenset()  # of all parts
 
 
 @dataclass(frozen=True, slots=True)
@@ -166,11 +167,11 @@ class Dossiers:
                 raise Forged(Refusal.ROLLED_BACK)
             if (commit.seq == seq and commit.hash != head) or (commit.seq == seq + 1 and seq and commit.previous != head):
                 raise Forged(Refusal.CHAIN_BROKEN)
-            dossier.keep_parts(frozenset(fetched.parts))
+            dossier.keep_parts(fetched.numbers)
             for number, sealed in sorted(fetched.parts.items()):
-                if sealed is not None and number not in dossier.parts:
+                if number not in dossier.parts:
                     dossier.add_part(number, sealed)
-            if len(dossier.parts) != len(fetched.parts) or commit.parts != dossiers.parts_root(dossier.parts):
+            if dossier.parts.keys() != fetched.numbers or commit.parts != dossiers.parts_root(dossier.parts):
                 raise Forged(Refusal.PARTS)
         except Forged:
             self._forget(id)  # half taken over: the next asks for all of it
@@ -272,7 +273,7 @@ class Dossiers:
 
 
 def _sorted_out(rows: Sequence[Any], held: frozenset[str]) -> dict[bytes, _Fetched]:
-    """The gate's three kinds of rows (reading.OPEN), by dossier; a dossier of no zone that is held does not exist here."""
+    """The gate's four kinds of rows (reading.OPEN), by dossier; a dossier of no zone that is held does not exist here."""
     found: dict[bytes, _Fetched] = {}
     for part, id, number, epoch, text, blob in rows:
         one = found.setdefault(id, _Fetched())
@@ -282,6 +283,8 @@ def _sorted_out(rows: Sequence[Any], held: frozenset[str]) -> dict[bytes, _Fetch
             one.wraps.append((number, epoch, text, blob))
         elif part == 2:
             one.parts[number] = blob
+        elif part == 3:
+            one.numbers = frozenset(int(number) for number in (text or "").split())
     found = {id: one for id, one in found.items() if one.wraps or (one.seq and one.blob is None)}
     if not all(one.seq for one in found.values()):  # a key without a head: left out, it would silently shorten lists
         raise Forged(Refusal.MISSING_ROW)

@@ -101,7 +101,7 @@ class Packed:
         for id, one in newer.items():
             piece = bytes(one)
             known = self._places.get(id)
-            if known is not None and self._read(known).entry.version > read_line(piece).entry.version:
+            if known is not None and (self._piece(known) == piece or self._read(known).entry.version > read_line(piece).entry.version):
                 continue
             self._places[id] = len(self._starts) - 1
             pieces.append(piece)

@@ -136,7 +136,7 @@ async def test_an_index_part_of_another_record(record: Record, trust: Rig, progr
             where p.dossier = $1 and o.dossier = $2 and p.part_no = 2 and o.part_no = 2""",
         uuid.UUID(bytes=other),
     )
-    await _refused_anew(trust, record, Refusal.TAG)
+    await _refused_anew(trust, record, Refusal.PARTS)
 
 
 async def test_a_whole_record_rolled_back_under_a_session_that_saw_it(record: Record, program: Session) -> None:

@@ -60,7 +60,7 @@ LOCATE: Final = f"""
      where {visible("r.dossier")}
      order by r.n, r.dossier limit {ROWS_MAX}"""
 
-# part 0: the head; 1: wrapped keys for the caller's zones; 2: index parts, with ciphertext where newer than `since`.
+# part 0: the head; 1: wrapped keys for the caller's zones; 2: index parts newer than `since`; 3: the numbers of all parts.
 # Of a dossier whose head is the one that the caller knows there is only part 0, without the commit.
 OPEN: Final = f"""
     with w as materialized (
@@ -77,8 +77,11 @@ OPEN: Final = f"""
     select 1::int2, k.dossier, k.key_no::int8, k.epoch, k.zone, k.wrapped
       from w join care.dossier_key k on k.dossier = w.id where w.moved and k.zone = any ($1)
     union all
-    select 2::int2, i.dossier, i.part_no::int8, 0::int4, null, case when i.part_no > w.since then i.ct end
-      from w join care.index_part i on i.dossier = w.id where w.moved"""
+    select 2::int2, i.dossier, i.part_no::int8, 0::int4, null, i.ct
+      from w join care.index_part i on i.dossier = w.id and i.part_no > w.since where w.moved
+    union all
+    select 3::int2, w.id, 0::int8, 0::int4, (select string_agg(i.part_no::text, ' ') from care.index_part i where i.dossier = w.id), null
+      from w where w.moved"""
 
 COMMITS: Final = f"""
     select c.seq, c.blob from care.commit c
