@@ -64,9 +64,7 @@ def decrypted() -> list[dict[str, Any]]:
         case("a card that decrypts", "card", given, ended(use_of(params), cards.half_of(use_of(params), secret))),
         refused("a secret that nobody committed to", "card", Refusal.COMMITMENT, {**given, "secret": key(36)}),
         case("an unlocker of a card", "unlocker", row, {"unlock_key": key(6)}),
-        refused(
-            "an unlocker of a card: another certificate's end", "unlocker", Refusal.WRONG_KEY, {**row, "params": {**params, "not_after": 1}}
-        ),
+        refused("an unlocker of a card: another certificate's end", "unlocker", Refusal.WRONG_KEY, {**row, "params": later}),
         refused("an unlocker of a card: no padding", "unlocker", Refusal.WEAK_PARAMETERS, {**row, "params": {**params, "padding": "none"}}),
     ]
 
