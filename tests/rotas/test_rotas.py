@@ -56,7 +56,8 @@ async def test_a_turn_begins_and_ends_by_itself_while_no_officer_is_there(trust:
     adele = await enter(ADELE)
     assert not holds(adele, CARDIOLOGY)
     rows = await adele.gate.call("trust_renewal")
-    assert rows["memberships"] == [] and rows["next_start"] is not None, "tomorrow's key stays in the store until tomorrow"
+    assert rows["memberships"] == [], "the key of tomorrow stays in the store until tomorrow"
+    assert rows["next_start"] is not None
     await asyncio.sleep((start - system_clock()).total_seconds() + 0.05)
     await renewed(adele)
     assert holds(adele, CARDIOLOGY)

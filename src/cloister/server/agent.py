@@ -31,6 +31,9 @@ JOIN_SECONDS_MAX: Final = 10.0
 READY_SECONDS_MAX: Final = 10.0
 ADOPT_SECONDS_MAX: Final = 5.0
 END_SECONDS_MAX: Final = 3.0
+REVOKED: Final = "revoked"
+REVOKED_ANSWER_SECONDS: Final = 2.0
+REVOKED_SECONDS_MAX: Final = 15.0  # longer than a revoked session answers why
 FORKS_AT_ONCE: Final = 4  # more only wait for each other's processor
 RENEWALS_AT_ONCE: Final = 8  # a new epoch of a large zone must not keep the gate from everybody else
 
@@ -271,13 +274,16 @@ class Agent:
 
     # --- ending ------------------------------------------------------------------------------------------
 
-    async def _end(self, live: Live, why: str) -> None:
-        """Ask, then insist."""
+    async def _end(self, live: Live, why: str, seconds: float = END_SECONDS_MAX) -> None:
+        """Ask, then insist: at once with a revoked session that does not answer, because its keys go with its answer."""
         live.why = live.why or why
-        with contextlib.suppress(CloisterError):
-            await live.control.call("end", timeout_seconds=END_SECONDS_MAX, reason=why)
+        wait, patience = seconds, REVOKED_ANSWER_SECONDS if why == REVOKED else END_SECONDS_MAX
+        try:
+            await live.control.call("end", timeout_seconds=patience, reason=why)
+        except CloisterError:
+            wait = 0.5 if why == REVOKED else seconds
         with contextlib.suppress(TimeoutError):
-            await asyncio.wait_for(live.gone.wait(), END_SECONDS_MAX)
+            await asyncio.wait_for(live.gone.wait(), wait)
         if not live.gone.is_set():
             await self._kill(live, why)
 
@@ -292,7 +298,7 @@ class Agent:
         for session, what in news:
             live = self._live.get(session)
             if live is not None:
-                self._later(self._end(live, "revoked") if what == "end" else self._renew(live))
+                self._later(self._end(live, REVOKED, REVOKED_SECONDS_MAX) if what == "end" else self._renew(live))
 
     async def _renew(self, live: Live) -> None:
         async with self._renewing:

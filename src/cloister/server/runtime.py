@@ -27,6 +27,8 @@ from cloister.zones import Keyring, TrustRoots, algorithms, unlockers
 
 TRIES_MAX: Final = 5
 LAST_WORD_SECONDS: Final = 1.0
+REVOKED: Final = "revoked"
+TELLING_SECONDS: Final = 10.0  # a revoked person's next request is still answered, with why, by a process without keys
 
 OnOpen = Callable[[Keyring, Actor, Caller], Awaitable[None]]
 OnLock = Callable[[], None]
@@ -44,7 +46,7 @@ class SessionRuntime:
         self._private: algorithms.KemPrivate | None = None
         self._opened: Opened | None = None
         self._tries = 0
-        self._was_unlocked = False
+        self._was_unlocked = self._revoked = False
         self._busy = 0
         self._seen = 0.0
         self._locked_at = 0.0
@@ -235,6 +237,7 @@ class SessionRuntime:
         self._wipe()
         self._private = None
         self._state = step(self._state, SessionEvent.END)
+        self._revoked = why == REVOKED
         if self._timer is not None:
             self._timer.cancel()
         self._speak(self._last_word(why))
@@ -245,6 +248,8 @@ class SessionRuntime:
                 await self._note("end", reason=why, seconds=LAST_WORD_SECONDS)
         with contextlib.suppress(CloisterError):
             await self.agent.call("session_state", timeout_seconds=LAST_WORD_SECONDS, state=str(self._state), why=why)
+        if self._revoked:
+            await asyncio.sleep(TELLING_SECONDS)
         self.ended.set()
 
     async def renewed_ticket(self) -> str | None:
@@ -301,6 +306,8 @@ class SessionRuntime:
     # --- inside ------------------------------------------------------------------------------------------------
 
     def _keys(self) -> Opened:
+        if self._revoked:
+            raise Denied("Your access was ended.", hint="Ask an officer of your hospital: it was revoked.", reason=REVOKED)
         if self._opened is None:
             raise Denied("This session is locked.", hint="Unlock it, or sign in again.", reason="locked")
         return self._opened

@@ -14,6 +14,7 @@ import json
 import time
 from collections.abc import Awaitable, Callable, MutableMapping
 from dataclasses import dataclass
+from html import escape
 from typing import Any, Final
 
 from cloister.base.errors import HTTP_STATUS, ISSUE_CODE, CloisterError, Corrupt, Denied, Invalid
@@ -267,11 +268,24 @@ async def refuse(ask: Ask, refused: CloisterError, send: Send) -> None:
         if ask.page and status == 401:
             await reply(send, 303, b"", [(b"location", PAGE_OF_SIGN_IN)])
             return
+    if refused.reason == "revoked" and (ask.page or ask.htmx):
+        await _told(ask, refused, send)
+        return
     if ask.path.startswith("/fhir/"):
         issue = {"severity": "error", "code": "login" if status == 401 else ISSUE_CODE[refused.category], "diagnostics": refused.text}
         await reply_json(send, status, {"resourceType": "OperationOutcome", "issue": [issue]}, kind=b"application/fhir+json")
         return
     await reply_json(send, status, refused.as_wire())
+
+
+async def _told(ask: Ask, refused: CloisterError, send: Send) -> None:
+    """Why nothing works any more, in a page that needs no keys and no other file."""
+    if ask.htmx:
+        await reply(send, 403, b"", [(b"hx-redirect", b"/")])
+        return
+    text, hint = escape(refused.text), escape(refused.hint or "")
+    page = f'<!doctype html><meta charset="utf-8"><title>{text}</title><h1>{text}</h1><p>{hint}</p><p><a href="/login">Sign in</a></p>'
+    await reply(send, 403, page.encode(), [(b"content-type", b"text/html; charset=utf-8")])
 
 
 async def reply_json(send: Send, status: int, body: dict[str, Any], headers: Headers = NO_HEADERS, *, kind: bytes = JSON) -> None:
