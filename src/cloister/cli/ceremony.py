@@ -1,17 +1,19 @@
 """`cloister ceremony`: recovery by IT, medical and management, each with a sign-in of its own. docs/recovery.md.
 
 Run by each party on its own computer, or by one after another at one table. What opens something is typed here, and leaves
-this process only sealed to that party's own session. A card in a reader is asked at the officer's computer, in `finish`.
+this process only sealed to that party's own session. A card in a reader is asked at the officer's computer, by `seat`.
 """
 
 from __future__ import annotations
 
+import sys
+import time
 from pathlib import Path
 from typing import Annotated, Any, Final
 
 import typer
 
-from cloister.base.errors import Corrupt, Denied, Invalid, NotFound
+from cloister.base.errors import Conflict, Corrupt, Denied, Invalid, NotFound
 from cloister.base.settings import read_settings
 from cloister.cli.own_session import OwnSession, from_base64, signed_in, to_base64
 from cloister.cli.recovery_card import RecoveryCard
@@ -22,6 +24,7 @@ from cloister.zones import algorithms, recovery, unlockers
 app = typer.Typer(help="Recovery by three parties: IT, medical, management.", no_args_is_help=True, rich_markup_mode=None)
 HOME: Final = "/offices/recovery"
 FILE_BYTES_MAX: Final = 16_384
+POLL_SECONDS: Final = 2.0
 
 As = Annotated[str, typer.Option("--as", help="Who you are: your sign-in name.", envvar="CLOISTER_SIGN_IN")]
 CardPlace = Annotated[str, typer.Option("--card", help="software:FILE or pkcs11:LABEL")]
@@ -156,17 +159,9 @@ def drill(who: As, reason: Reason = "yearly drill", name: SetName = "A") -> None
 def _opened(who: str, asked: dict[str, Any]) -> None:
     number = _session(who).post(HOME, asked)["id"]
     print(f"ceremony {number} is open")
-    print(f"  medical     cloister ceremony join {number} --as NAME")
+    print(f"  medical     cloister ceremony seat {number} --as NAME   (with --card pkcs11:LABEL for a card in a reader)")
     print(f"  IT          cloister ceremony give {number} --as NAME")
     print(f"  management  cloister ceremony card {number} --as NAME")
-    print(f"  medical     cloister ceremony finish {number} --as NAME --card …")
-
-
-@app.command()
-def join(number: Number, who: As) -> None:
-    """Medical: take the seat. The key will appear in your session, and nowhere else."""
-    _session(who).post(f"{HOME}/{number}/join", {})
-    print("You have the seat. IT and management give their parts now.")
 
 
 @app.command()
@@ -174,7 +169,8 @@ def give(number: Number, who: As) -> None:
     """IT: open the outer seal with the passphrase of the recovery data, and give IT's half."""
     session = _session(who)
     hand = session.post(f"{HOME}/{number}/hand", {"what": "escrow"})
-    kek, _ = unlockers.passphrase_secrets(typer.prompt("Passphrase of the recovery data", hide_input=True, err=True).strip(), hand["params"])
+    typed = typer.prompt("Passphrase of the recovery data", hide_input=True, err=True).strip()
+    kek, _ = unlockers.passphrase_secrets(typed, hand["params"])
     session.post(f"{HOME}/{number}/escrow", {"sealed": _sealed(hand, hand["info"], kek.reveal())})
     print("IT's half is given.")
 
@@ -201,30 +197,53 @@ def card(
 
 
 @app.command()
-def finish(
+def seat(
     number: Number,
     who: As,
     place: Annotated[str, typer.Option("--card", help="The card at this computer: pkcs11:LABEL, or software:FILE.")] = "",
     module: ModulePath = "",
 ) -> None:
-    """Medical: type the PIN. The key is granted to the named person, or in a drill the canary is opened."""
+    """Medical: take the seat, wait for IT and management, then type the PIN. The key appears in your session, and nowhere else.
+
+    One command from beginning to end, because signing in again puts a session's keys away, and the seat with them.
+    """
     session = _session(who)
+    session.post(f"{HOME}/{number}/join", {})
+    print("You have the seat. IT and management give their parts now.", flush=True)
+    _wait_until_ready(session, number)
     hand = session.post(f"{HOME}/{number}/hand", {"what": "pin"})
     if hand["params"] is None and not place:
-        raise Invalid("The card itself is needed.", hint="Put it into the reader, and add --card pkcs11:LABEL --module FILE.")
-    pin = typer.prompt("PIN of the card", hide_input=True, err=True).strip()
-    if place:
-        secret = RecoveryCard(place, module).agree(pin, bytes.fromhex(hand["ephemeral"]))
-        body = {"secret": _sealed(hand, hand["secret_info"], secret.reveal())}
-    else:
-        body = {"pin": _sealed(hand, hand["info"], software_card.pin_kek(pin, hand["params"]).reveal())}
-    try:
-        result = session.post(f"{HOME}/{number}/finish", body)["result"]
-    except Corrupt as refused:
-        if refused.reason != "tag":
-            raise
-        raise Denied("This card does not open this key.", hint="Bring the card of the named set.", reason="other-card") from None
-    print(f"done: {result}")
+        raise Invalid("The card itself is needed.", hint="Begin again with --card pkcs11:LABEL --module FILE.", reason="no-card")
+    while True:
+        pin = typer.prompt("PIN of the card", hide_input=True, err=True).strip()
+        try:
+            print(f"done: {session.post(f'{HOME}/{number}/finish', _opening(hand, pin, RecoveryCard(place, module)))['result']}")
+            return
+        except Denied as refused:
+            if not refused.reason.startswith("wrong-pin"):
+                raise
+            print(f"{refused.text} {refused.hint}", file=sys.stderr)
+        except Corrupt as refused:
+            if refused.reason != "tag":
+                raise
+            raise Denied("This card does not open this key.", hint="Bring the card of the named set.", reason="other-card") from None
+
+
+def _wait_until_ready(session: OwnSession, number: str) -> None:
+    while True:
+        one = session.get(f"{HOME}/{number}")
+        if one["state"] == "ready":
+            return
+        if not one["live"] or not one["seated"]:
+            raise Conflict(f"The ceremony is '{one['state']}' now.", hint="See `cloister ceremony show`.", reason="ceremony-state")
+        time.sleep(POLL_SECONDS)
+
+
+def _opening(hand: dict[str, Any], pin: str, card: RecoveryCard) -> dict[str, str]:
+    """What the seat finishes with: the card's own secret, or the key that the PIN of a software card gives."""
+    if card.place:
+        return {"secret": _sealed(hand, hand["secret_info"], card.agree(pin, bytes.fromhex(hand["ephemeral"])).reveal())}
+    return {"pin": _sealed(hand, hand["info"], software_card.pin_kek(pin, hand["params"]).reveal())}
 
 
 @app.command()
