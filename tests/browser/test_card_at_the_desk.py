@@ -78,3 +78,76 @@ def test_a_card_signs_in_and_pulling_it_out_locks_every_page_within_two_seconds(
     assert state["state"] == "locked"
     assert seconds < LOCKED_SECONDS_MAX, f"{seconds:.2f} s"
     print(f"locked {seconds:.2f} s after the card was pulled")
+
+
+def said(page: Page, reason: str) -> str:
+    alert = page.locator(f'.alert[data-reason="{reason}"], #alert[data-reason="{reason}"]')
+    expect(alert).to_be_visible(timeout=20_000)
+    return alert.inner_text()
+
+
+def test_each_thing_that_goes_wrong_with_a_card_is_said_in_its_own_words(desk: Desk, drawer: CardDrawer) -> None:
+    nadia, thomas = (desk.trust.person(sign_in=name) for name in ("nadia.haddad", "thomas.olivier"))
+    page = use_card(desk, nadia["sign_in"])
+    assert "cloister-card" in said(page, "agent-missing")
+    drawer.card("Nadia Haddad")
+    with drawer.agent("https://another.example", port=PORT):
+        use_card(desk, nadia["sign_in"])
+        assert "origins" in said(page, "agent-origin")
+    with drawer.agent(desk.trust.base, port=PORT) as agent:
+        use_card(desk, nadia["sign_in"])
+        assert "does not belong to this name" in said(page, "other-card")
+        desk.sign_in(nadia)
+        add_card(desk, nadia["passphrase"])
+        desk.sign_out()
+        use_card(desk, thomas["sign_in"])
+        said(page, "other-card")
+        agent.typed.write_text("000000")
+        use_card(desk, nadia["sign_in"])
+        assert "PIN is wrong" in said(page, "wrong-pin-low")
+        (drawer.folder / "pin-program").write_text("#!/bin/sh\nexit 1\n")
+        use_card(desk, nadia["sign_in"])
+        said(page, "pin-cancelled")
+        drawer.cards[0].pull()
+        page.wait_for_timeout(600)
+        use_card(desk, nadia["sign_in"])
+        said(page, "no-card")
+    desk.go("/login?lang=fr")
+    page.locator("#name").fill(nadia["sign_in"])
+    page.locator("#use-card").click()
+    assert "agent de carte" in said(page, "agent-missing")
+
+
+def test_a_session_ends_with_the_agent_that_lent_the_card(desk: Desk, card: Card, agent: RunningAgent) -> None:
+    """Somebody who stops the agent instead of pulling the card out keeps no open screen either."""
+    sophie = desk.trust.person(sign_in="sophie.marchal")
+    desk.sign_in(sophie)
+    add_card(desk, sophie["passphrase"])
+    desk.sign_out()
+    page = use_card(desk, sophie["sign_in"])
+    inside(page)
+    page.wait_for_timeout(500)
+    agent.process.kill()
+    page.wait_for_url(lambda url: "locked=card" in url, timeout=3_000)
+
+
+def test_a_card_that_only_signs_asks_for_the_passphrase_too(desk: Desk, drawer: CardDrawer) -> None:
+    philippe = desk.trust.person(sign_in="philippe.garnier")
+    drawer.card("Philippe Garnier", kind="RSA", use="sign")
+    with drawer.agent(desk.trust.base, port=PORT):
+        desk.sign_in(philippe)
+        add_card(desk, philippe["passphrase"])
+        desk.sign_out()
+        page = use_card(desk, philippe["sign_in"])
+        assert "can only sign" in said(page, "card-passphrase")
+        page.locator("#passphrase").fill(philippe["passphrase"])
+        page.locator("#use-card").click()
+        inside(page)
+
+
+def test_a_session_opened_by_passphrase_does_not_ask_for_a_card(desk: Desk) -> None:
+    adele = desk.trust.person(sign_in="adele.morel")
+    page = desk.sign_in(adele)
+    assert page.locator("body").get_attribute("data-card") is None
+    page.wait_for_timeout(1_000)
+    assert "/login" not in page.url
