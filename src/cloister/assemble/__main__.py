@@ -27,6 +27,14 @@ def run(part: str, settings: Settings) -> None:
             from cloister.assemble.gate import run_store_gate
 
             run_store_gate(settings)
+        case "witness":
+            from cloister.assemble.witnessing import run_witness
+
+            run_witness(settings)
+        case "witnessing":
+            from cloister.assemble.witnessing import run_witnessing
+
+            run_witnessing(settings)
         case "controller":
             from cloister.assemble.controller import run_controller
 

@@ -23,6 +23,8 @@ from cloister.assemble.edge import local_authority
 from cloister.assemble.folders import check_port, claim_runtime, claim_state, log_tail, prepare_runtime
 from cloister.assemble.status import Board, missing_line
 from cloister.assemble.supervisor import Part, Supervisor, ending
+from cloister.assemble.witnessing import read_report, witness_line
+from cloister.base.clock import system_clock
 from cloister.base.database import LOST
 from cloister.base.errors import EXIT_CODE, CloisterError
 from cloister.base.process import adopt_orphans, is_root
@@ -78,7 +80,6 @@ def environment(settings: Settings) -> dict[str, str]:
         "CLOISTER_IDLE_LOCK_SECONDS": str(settings.idle_lock_seconds),
         "CLOISTER_LINGER_SECONDS": str(settings.linger_seconds),
         "CLOISTER_CHECKPOINT_AGE_SECONDS": str(settings.checkpoint_age_seconds),
-        "CLOISTER_WITNESS_PORT": str(settings.witness_port),
         "CLOISTER_WITNESSES": " ".join(settings.witnesses),
     }
 
@@ -135,11 +136,16 @@ class Up:
         if applied:
             self._board.tell(f"database: {applied} migrations applied")
         await self._found()
+        await start(Part("witness", lambda: probes.listens(settings.socket("witness"))))
         await start(Part("gate", lambda: probes.listens(settings.socket("gate"))))
         await start(Part("controller", lambda: probes.controller_answers(settings)))
         await start(Part("agent", self._agent_answers))
         await start(Part("envoy", lambda: probes.edge_answers(settings)))
+        await start(Part("witnessing", self._witnessed))
         self._board.tell(f"all parts run after {time.monotonic() - began:.1f} s")
+
+    async def _witnessed(self) -> bool:
+        return read_report(self._settings) is not None
 
     async def _agent_answers(self) -> bool:
         """It listens, and the controller has heard of it since it was started."""
@@ -208,9 +214,12 @@ class Up:
             self._database = None
             return
         missing = tuple(json.loads(row["missing"]))
+        witnesses = witness_line(read_report(self._settings), system_clock())
+        if witnesses and witnesses != self._board.facts.witnesses:
+            self._board.tell(f"audit log: {witnesses}")
         if missing and missing != self._board.facts.missing:
             self._board.tell(missing_line(missing))
-        self._board.facts = replace(self._board.facts, sessions=json.loads(row["sessions"]), missing=missing)
+        self._board.facts = replace(self._board.facts, sessions=json.loads(row["sessions"]), missing=missing, witnesses=witnesses)
 
     async def _stop(self) -> None:
         self._board.tell("stopping")

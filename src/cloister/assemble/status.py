@@ -34,6 +34,7 @@ class Facts:
     sessions: dict[str, int] = field(default_factory=dict)  # by state
     missing: tuple[str, ...] = ()  # protections that this machine or user does not allow
     task: str = ""  # what is under way, such as an import
+    witnesses: str = ""  # what is wrong with the audit log or its witnesses; empty when all is well
     ready: bool = False
 
 
@@ -89,6 +90,8 @@ class Board:
         lines.append(Text(sessions_line(self.facts.sessions)))
         if self.facts.task:
             lines.append(Text(self.facts.task, style="yellow"))
+        if self.facts.witnesses:
+            lines.append(Text(f"audit log: {self.facts.witnesses}", style="red"))
         if self.facts.missing:
             lines.append(Text(missing_line(self.facts.missing), style="dim"))
         lines += [Text(event, style="dim") for event in self._events]

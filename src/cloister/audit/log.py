@@ -64,12 +64,16 @@ class Log:
         """Go on over stored rows, each verified; the nodes that must stand beside them. Corrupt by name."""
         nodes = list[Node]()
         for row in rows:
-            if row.seq != self.size:
-                raise Corrupt(f"Audit entry {self.size} is missing.", reason="missing-entry")
-            if row.entry.leaf() != row.leaf:
-                raise Corrupt(f"Audit entry {row.seq} was changed.", reason="changed-entry")
+            self.check_row(row, self.size)
             self._frontier.append(row.leaf, nodes)
         return nodes
+
+    @staticmethod
+    def check_row(row: Row, expected: int) -> None:
+        if row.seq != expected:
+            raise Corrupt(f"Audit entry {expected} is missing.", reason="missing-entry")
+        if row.entry.leaf() != row.leaf:
+            raise Corrupt(f"Audit entry {row.seq} was changed.", reason="changed-entry")
 
 
 def resumed(checkpoint: Checkpoint | None, frontier: Frontier | None, rows: Iterable[Row]) -> Log:

@@ -31,8 +31,7 @@ class Settings:
     idle_lock_seconds: int
     linger_seconds: int  # how long a session without a browser is kept
     checkpoint_age_seconds: int = 600  # how old the audit log's newest checkpoint may be when a session opens
-    witness_port: int = 0  # of the witness program that `up` runs itself, on the loopback address; 0: none
-    witnesses: tuple[str, ...] = ()  # further ones: name+key id+key@http://..., or a folder
+    witnesses: tuple[str, ...] = ()  # beside the two of this machine: name+key id+key@http://..., or folder:/...
 
     @property
     def base_url(self) -> str:
@@ -91,6 +90,5 @@ def read_settings(environment: Mapping[str, str] | None = None) -> Settings:
         idle_lock_seconds=_number(env, "CLOISTER_IDLE_LOCK_SECONDS", 600, 5, 86_400),
         linger_seconds=_number(env, "CLOISTER_LINGER_SECONDS", 3600, 5, 604_800),
         checkpoint_age_seconds=_number(env, "CLOISTER_CHECKPOINT_AGE_SECONDS", 600, 60, 86_400),
-        witness_port=_number(env, "CLOISTER_WITNESS_PORT", 0, 0, 65535),
         witnesses=tuple(env.get("CLOISTER_WITNESSES", "").split()),
     )

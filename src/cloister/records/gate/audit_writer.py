@@ -69,6 +69,7 @@ class AuditWriter:
         self._asked: list[tuple[int, asyncio.Future[Checkpoint]]] = []
         self._wake = asyncio.Event()
         self._task = asyncio.create_task(self._run())
+        self._first = asyncio.create_task(self._sign_what_is_there())
 
     def append(self, entries: Sequence[Entry], source: str = "gate") -> asyncio.Future[None]:
         """Await what this returns; the entries are on their way from now on."""
@@ -93,7 +94,13 @@ class AuditWriter:
         self._wake.set()
         return await future
 
+    async def _sign_what_is_there(self) -> None:
+        """What stands in the log when the gate starts (the founding's entries) need not wait for the first reader."""
+        with contextlib.suppress(Exception):  # an edge: a database that is still starting; the first entry does it then
+            await self.head()
+
     async def close(self) -> None:
+        self._first.cancel()
         self._task.cancel()
         with contextlib.suppress(asyncio.CancelledError):
             await self._task
