@@ -85,7 +85,23 @@ def derived(key: bytes, label: bytes, info: bytes, length: int) -> bytes:
     return expand(key, length.to_bytes(2, "big") + b"HPKE-v1" + SUITE + label + info, length)
 
 
+def small_order(public: bytes) -> bool:
+    """Of the points of order 1, 2, 4 and 8 as the spec lists them: canonical or not, with either sign."""
+    y = int.from_bytes(public, "little") & ((1 << 255) - 1)
+    p = 2**255 - 19
+    return (
+        y in (0, 1, p - 1, p, p + 1)
+        or public[:31].hex()
+        in (
+            "26e8958fc2b227b045c3f489f2ef98f0d5dfac05d3c63339b13802886d53fc",
+            "c7176a703d4dd84fba3c0b760d10670f2a2053fa2c39ccc64ec7fd7792ac03",
+        )
+        and public[31] & 0x7F in (0x05, 0x7A)
+    )
+
+
 def check_signature(public: bytes, message: bytes, signature: bytes) -> None:
+    need(not small_order(public), "signature")
     try:
         Ed25519PublicKey.from_public_bytes(public).verify(signature, message)
     except (InvalidSignature, ValueError):

@@ -9,7 +9,7 @@ from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 from cryptography.x509.oid import NameOID
 
-from spec.reader.algorithms import check_signature, sha256
+from spec.reader.algorithms import check_signature, sha256, small_order
 from spec.reader.encoding import body, decode
 from spec.reader.refused import Refused, need
 
@@ -26,8 +26,10 @@ class Certificate:
         try:
             self.x509 = x509.load_der_x509_certificate(der)
             public = self.x509.public_key()
-            need(isinstance(public, Ed25519PublicKey), INVALID)
+            if not isinstance(public, Ed25519PublicKey):
+                raise Refused("algorithm")
             self.public = public.public_bytes_raw()
+            need(not small_order(self.public), INVALID)
             self.tbs, self.signature = self.x509.tbs_certificate_bytes, self.x509.signature
             self.begins, self.ends = self.x509.not_valid_before_utc, self.x509.not_valid_after_utc
         except (ValueError, TypeError, x509.InvalidVersion):

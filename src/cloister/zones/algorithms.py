@@ -251,8 +251,31 @@ def sign(seed: bytes, msg: bytes) -> bytes:
     return SignPrivate(seed).sign(msg)
 
 
+# y-coordinates of the points of order 1, 2, 4 and 8, canonical or not, without the sign bit. Under such a public key anybody
+# can sign anything: it would be a name that denies what it wrote.
+_SMALL_ORDER: Final = frozenset(
+    bytes.fromhex(one)
+    for one in (
+        "0000000000000000000000000000000000000000000000000000000000000000",
+        "0100000000000000000000000000000000000000000000000000000000000000",
+        "26e8958fc2b227b045c3f489f2ef98f0d5dfac05d3c63339b13802886d53fc05",
+        "c7176a703d4dd84fba3c0b760d10670f2a2053fa2c39ccc64ec7fd7792ac037a",
+        "ecffffffffffffffffffffffffffffffffffffffffffffffffffffffffffff7f",
+        "edffffffffffffffffffffffffffffffffffffffffffffffffffffffffffff7f",
+        "eeffffffffffffffffffffffffffffffffffffffffffffffffffffffffffff7f",
+    )
+)
+
+
+def sound_public(public: bytes) -> bool:
+    """Whether this can be somebody's Ed25519 key: not a point of small order."""
+    return len(public) == 32 and public[:31] + bytes((public[31] & 0x7F,)) not in _SMALL_ORDER
+
+
 @lru_cache(maxsize=4096)
 def _verifier(public: bytes) -> Ed25519PublicKey:
+    if not sound_public(public):
+        raise Forged(Refusal.SIGNATURE)
     return Ed25519PublicKey.from_public_bytes(public)
 
 

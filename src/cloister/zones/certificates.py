@@ -293,7 +293,10 @@ def _public(parsed: x509.Certificate) -> bytes:
         raise Forged(Refusal.CERTIFICATE_INVALID) from None
     if not isinstance(key, Ed25519PublicKey):
         raise Forged(Refusal.ALGORITHM)
-    return key.public_bytes_raw()
+    public = key.public_bytes_raw()
+    if not algorithms.sound_public(public):
+        raise Forged(Refusal.CERTIFICATE_INVALID)
+    return public
 
 
 def _signed_by(parsed: x509.Certificate, public: bytes) -> bool:

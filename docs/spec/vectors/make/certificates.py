@@ -7,7 +7,8 @@ from typing import Any
 
 from _cast import CAST, DAY, NOW, case, flipped, key, ms, refused
 from cryptography import x509
-from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
 from cryptography.hazmat.primitives.serialization import Encoding
 from cryptography.x509.oid import NameOID
 
@@ -151,10 +152,16 @@ def extensions() -> list[dict[str, Any]]:
         "something after the OCTET STRING": handmade(CAST.doctor, extension=octets(encoded(body)) + b"\x00"),
     }
     good = handmade(CAST.doctor)
+    other_kind = handmade(CAST.doctor, public=ec.derive_private_key(7, ec.SECP256R1()).public_key())
+    anybody = handmade(CAST.doctor, public=Ed25519PublicKey.from_public_bytes(b"\x01" + bytes(31)))
     no_cbor = {"a short key hash", "a field that nobody knows", "a field missing", "CBOR that is not canonical"}
     reasons = {name: Refusal.MALFORMED if name in no_cbor else Refusal.CERTIFICATE_INVALID for name in wrong}
     return [
         case("made by hand", "certificate", given(root, officer, good), says(CAST.doctor, None)),
+        refused("a key of another kind", "certificate", Refusal.ALGORITHM, given(root, officer, other_kind)),
+        refused(
+            "a key of small order, under which anybody signs", "certificate", Refusal.CERTIFICATE_INVALID, given(root, officer, anybody)
+        ),
         *(refused(f"extension: {name}", "certificate", reasons[name], given(root, officer, der)) for name, der in wrong.items()),
     ]
 
@@ -164,7 +171,13 @@ def octets(body: bytes) -> bytes:
 
 
 def handmade(
-    who: bundle.Bundle, *, issuer: bundle.Bundle | None = None, office: str | None = None, ca: bool = False, extension: bytes | None = None
+    who: bundle.Bundle,
+    *,
+    issuer: bundle.Bundle | None = None,
+    office: str | None = None,
+    ca: bool = False,
+    extension: bytes | None = None,
+    public: Any = None,
 ) -> bytes:
     """A certificate with whatever is wanted in it, by an officer or by whoever plays one."""
     by = issuer or CAST.officer
@@ -173,7 +186,7 @@ def handmade(
         x509.CertificateBuilder()
         .subject_name(x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, who.person)]))
         .issuer_name(x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, by.person)]))
-        .public_key(Ed25519PrivateKey.from_private_bytes(who.sign_seed.reveal()).public_key())
+        .public_key(public or Ed25519PrivateKey.from_private_bytes(who.sign_seed.reveal()).public_key())
         .serial_number(7)
         .not_valid_before(NOW)
         .not_valid_after(NOW + 365 * DAY)

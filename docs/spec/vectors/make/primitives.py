@@ -64,5 +64,12 @@ def ed25519() -> list[dict[str, Any]]:
         refused("verified with another key", "verify", Refusal.SIGNATURE, {**given, "public": algorithms.sign_public(key(4))}),
         refused("a changed signature", "verify", Refusal.SIGNATURE, {**given, "signature": flipped(signature)}),
         refused("a signature cut short", "verify", Refusal.SIGNATURE, {**given, "signature": signature[:63]}),
+        refused("a key of small order", "verify", Refusal.SIGNATURE, anybody()),
+        refused("a key of small order that is not canonical", "verify", Refusal.SIGNATURE, anybody(b"\xee" + b"\xff" * 31)),
         refused("no key", "verify", Refusal.SIGNATURE, {**given, "public": b""}),
     ]
+
+
+def anybody(public: bytes = b"\x01" + bytes(31)) -> dict[str, Any]:
+    """The neutral point as key: a signature of the neutral point and zero fits every message."""
+    return {"public": public, "message": b"message", "signature": b"\x01" + bytes(63)}
