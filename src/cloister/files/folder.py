@@ -196,6 +196,14 @@ class Folder:
                 journal.append([(files.SET, name, journal.live.get(name, files.ABSENT), found)])
 
 
+    def rest(self) -> None:
+        """Say that all was carried out, when this mount goes: from then on the last change can no longer be taken back unnoticed."""
+        with self.locked() as journal:
+            if journal.loose:
+                journal.append([(files.SET, files.ABSENT, files.ABSENT, files.ABSENT)])
+                journal.loose = False
+
+
 class _File:
     """A descriptor that closes itself."""
 

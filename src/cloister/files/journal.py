@@ -27,7 +27,7 @@ Line = tuple[int, bytes, bytes, bytes]  # kind, name, old, new
 class Journal:
     """The state of one folder as its lines tell it; follows what other mounts append."""
 
-    __slots__ = ("_end", "_fd", "_group", "_keys", "count", "doubt", "folder", "kept", "live", "size")
+    __slots__ = ("_end", "_fd", "_group", "_keys", "count", "doubt", "folder", "kept", "live", "loose", "size")
 
     def __init__(self, keys: files.FileKeys, fd: int, *, seen: int = 0) -> None:
         """`seen`: how many lines this folder was known to have before; fewer are refused."""
@@ -41,6 +41,7 @@ class Journal:
         self.live: dict[bytes, bytes] = {}  # name -> tag that stands
         self.kept: dict[bytes, list[bytes]] = {}  # name -> tags of older versions
         self.doubt: dict[bytes, bytes] = {}  # name -> tag before its last line, where nobody here knows that it was carried out
+        self.loose = False  # whether the last group is ours, so that only we know that it was carried out
         self.refresh()
         if self.count < seen:
             raise Forged(Refusal.ROLLED_BACK)
@@ -74,6 +75,7 @@ class Journal:
             self._apply(record.kind, record.name, record.old, record.new)
             self.size += RECORD
             self.count += 1
+        self.loose = False
         self.doubt = {name: old for kind, name, old, new in self._group if kind == files.SET and old != new}
 
     def _apply(self, kind: int, name: bytes, old: bytes, new: bytes) -> None:
@@ -115,6 +117,7 @@ class Journal:
         for line in lines:
             self._apply(*line)
             self.doubt.pop(line[1], None)
+        self.loose = True
 
     def _sealed(self, lines: Sequence[Line]) -> tuple[bytes, bytes]:
         moment, end, out = time.time_ns() // 1000, self._end, []

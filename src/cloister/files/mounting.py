@@ -69,6 +69,7 @@ class Served:
         """Until it is unmounted."""
         self.connection.run()
         self._opened.save_all()
+        self.tree.rest()
 
 
 def more_descriptors() -> None:

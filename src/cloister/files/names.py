@@ -74,7 +74,8 @@ class Names:
         return self._tree.child(parent, name, siv, stored, stat.S_IFMT(found.st_mode))
 
     def entry(self, node: Node) -> bytes:
-        answer = protocol.ENTRY_OUT.pack(node.number, 0, SECONDS_VALID, SECONDS_VALID, 0, 0) + self.attributes(node)
+        seconds = valid_seconds(node)
+        answer = protocol.ENTRY_OUT.pack(node.number, 0, seconds, seconds, 0, 0) + self.attributes(node)
         node.lookups += 1
         return answer
 
@@ -287,8 +288,8 @@ class Names:
                 os.unlink(node.stored, dir_fd=source.fd)
 
         if source is folder:
-            moved = [(files.MOVE, node.siv, files.ABSENT, siv)]
-            folder.change(lambda journal: [given_up, *change.lines(journal), *(() if change.replaces else moved)], act)
+            moved = [] if is_backup(name) else [(files.MOVE, node.siv, files.ABSENT, siv)]  # a document's past stays with its name
+            folder.change(lambda journal: [given_up, *change.lines(journal), *([] if change.replaces else moved)], act)
         else:
             first, second = sorted((source, folder), key=lambda one: one.id)
             with first.locked(), second.locked():
@@ -379,6 +380,13 @@ class Names:
                 gone = [siv for siv in missing if siv in journal.live and siv not in there and siv not in journal.doubt]
             if gone:
                 log("files.refused", level="warning", reason=str(Refusal.MISSING_ROW), missing=len(gone))
+
+
+def valid_seconds(node: Node) -> int:
+    """Lock files are asked for every time."""
+    if node.in_place is None:
+        node.in_place = is_in_place(node.name)
+    return 0 if node.in_place else SECONDS_VALID
 
 
 def stored_names(folder: Folder, refused: list[tuple[str, Refusal]] | None = None) -> Iterator[Listed]:

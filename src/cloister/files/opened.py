@@ -17,7 +17,7 @@ from cloister.files import protocol
 from cloister.files.connection import Answer, Handler, Request
 from cloister.files.content import InPlace
 from cloister.files.locks import Locks, Wanted
-from cloister.files.names import SECONDS_VALID, Names
+from cloister.files.names import Names, valid_seconds
 from cloister.files.saving import Saver, is_in_place
 from cloister.files.tree import Node, Tree, parent_of
 from cloister.zones import Forged, files
@@ -187,7 +187,7 @@ class Opened:
         return self._attributes(self._tree.node(request.node))
 
     def _attributes(self, node: Node) -> bytes:
-        return protocol.ATTR_OUT.pack(SECONDS_VALID, 0, 0) + self._names.attributes(node)
+        return protocol.ATTR_OUT.pack(valid_seconds(node), 0, 0) + self._names.attributes(node)
 
     def setattr(self, request: Request) -> Answer:
         valid, _, _, size, _, atime, mtime, _, atime_ns, mtime_ns, _, mode, _, uid, gid, _ = protocol.SETATTR_IN.unpack_from(request.body)

@@ -198,7 +198,6 @@ class Replacing:
         self._source = source or folder
         self._keep = keep
         self._own = own
-        self._kept = files.ABSENT
         self._pruned: list[bytes] = []
         self.sync = False
         self.replaces = False
@@ -208,7 +207,7 @@ class Replacing:
         self.replaces = old != files.ABSENT
         planned: list[Line] = [(files.SET, self._siv, old, self._tag)]
         if old not in (files.ABSENT, self._own) and self._keep:
-            self._kept = old
+            link_version(self._folder, self._stored, old)  # before its line: who is killed in between leaves a spare link, not a gap
             planned.append((files.KEEP, self._siv, files.ABSENT, old))
             kept = journal.kept.get(self._siv, [])
             self._pruned = kept[: max(0, len(kept) + 1 - self._keep)]
@@ -218,8 +217,6 @@ class Replacing:
     def act(self) -> None:
         if self.sync:
             os.fdatasync(self._folder.journal.fd)  # the line first: a document without its line would be refused
-        if self._kept != files.ABSENT:
-            link_version(self._folder, self._stored, self._kept)
         os.rename(self._place, self._stored, src_dir_fd=self._source.fd, dst_dir_fd=self._folder.fd)
         if self.sync:
             os.fsync(self._folder.fd)

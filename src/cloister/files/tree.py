@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import stat
 from collections import OrderedDict
@@ -23,7 +24,7 @@ class Node:
     """One name that the kernel holds."""
 
     __slots__ = (
-        "base", "children", "dirty", "draft", "folder", "gone", "handles", "kind", "lookups", "mode", "name", "number", "owner",
+        "base", "children", "dirty", "draft", "folder", "gone", "handles", "in_place", "kind", "lookups", "mode", "name", "number", "owner",
         "parent", "seen", "siv", "stamp", "stored", "times", "version",
     )  # fmt: skip
 
@@ -47,6 +48,7 @@ class Node:
         self.mode = 0
         self.owner = (0, 0)
         self.times: tuple[int, int] | None = None
+        self.in_place: bool | None = None  # whether the name is one of a lock or temporary file
         self.gone = False  # removed, and still open
 
     @property
@@ -111,10 +113,21 @@ class Tree:
 
     def close_folder(self, node: Node) -> None:
         if node.folder is not None and node is not self.root:
+            self._rest(node.folder)
             node.seen = node.folder.journal.count
             node.folder.close()
             node.folder = None
         self._folders.pop(node, None)
+
+    def _rest(self, folder: Folder) -> None:
+        if folder.journal.loose and self.keys.writes:
+            with contextlib.suppress(OSError):  # of a folder that was removed, or a full disk: then the doubt stays
+                folder.rest()
+
+    def rest(self) -> None:
+        for node in [self.root, *self._folders]:
+            if node.folder is not None:
+                self._rest(node.folder)
 
     # --- open versions ----------------------------------------------------------------------------------
 
@@ -164,7 +177,7 @@ class Tree:
     def move(self, node: Node, parent: Node, name: bytes, siv: bytes, stored: str) -> None:
         if node.parent is not None and node.parent.children.get(node.name) is node:
             del node.parent.children[node.name]
-        node.parent, node.name, node.siv, node.stored = parent, name, siv, stored
+        node.parent, node.name, node.siv, node.stored, node.in_place = parent, name, siv, stored, None
         parent.children[name] = node
 
     def drafts(self) -> Iterator[Node]:

@@ -5,17 +5,21 @@ from __future__ import annotations
 import contextlib
 import os
 import stat
+import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Final
 
 from cloister.base.errors import NotFound
 from cloister.files.content import BATCH_BLOCKS, BLOCK, Version
-from cloister.files.folder import FILE_FLAGS, Folder
+from cloister.files.folder import DRAFT, FILE_FLAGS, FOLDER_FLAGS, VERSIONS, Folder
 from cloister.files.saving import kept_name
 from cloister.files.walking import Found, at_path, open_root, walk
 from cloister.zones import files
+
+SPARE_SECONDS: Final = 86_400
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,4 +89,20 @@ def _prune(folder: Folder, before: datetime) -> int:
                 with contextlib.suppress(FileNotFoundError):
                     os.unlink(kept_name(tag), dir_fd=folder.fd)
                 count += 1
+        wanted = {kept_name(tag) for tags in journal.kept.values() for tag in tags}
+        _clear(folder, VERSIONS, lambda name: f"{VERSIONS}/{name}" not in wanted)
+        _clear(folder, ".", lambda name: name.startswith(DRAFT))
     return count
+
+
+def _clear(folder: Folder, below: str, spare: Callable[[str], bool]) -> None:
+    """What somebody left who was killed, more than a day ago."""
+    with contextlib.suppress(FileNotFoundError):
+        fd = os.open(below, FOLDER_FLAGS, dir_fd=folder.fd)
+        try:
+            for name in filter(spare, os.listdir(fd)):
+                if os.stat(name, dir_fd=fd, follow_symlinks=False).st_mtime < time.time() - SPARE_SECONDS:
+                    with contextlib.suppress(IsADirectoryError):
+                        os.unlink(name, dir_fd=fd)
+        finally:
+            os.close(fd)
