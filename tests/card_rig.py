@@ -95,7 +95,7 @@ class CardDrawer:
     @contextmanager
     def agent(self, *origins: str, pin: str = PIN, port: int = 0) -> Iterator[RunningAgent]:
         """`cloister-card run`, with a program that types the PIN and keeps what it was asked."""
-        typed, asked, path = self.folder / "pin", self.folder / "asked", self.folder / "agent.sock"
+        typed, asked, path = self.folder / "pin", self.folder / "asked", self.folder / "cloister-card.sock"
         typed.write_text(pin)
         program = self.folder / "pin-program"
         program.write_text(f'#!/bin/sh\nprintf "%s\\n" "$1" >> {asked}\ncat {typed}\n')

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import base64
 import json
+import subprocess
+import sys
 import time
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
@@ -191,3 +193,23 @@ def test_what_the_database_holds_of_a_card_neither_signs_in_nor_unlocks(
         assert client.post("/login/card", json=body).status_code == 401
         with pytest.raises(Corrupt):
             unlockers.unwrap_unlock_key(cards.card_secrets(guess)[0], stored)
+
+
+def command(trust: RunningTrust, drawer: CardDrawer, *words: str) -> subprocess.CompletedProcess[str]:
+    environment = {**trust.environment, "XDG_RUNTIME_DIR": str(drawer.folder)}
+    return subprocess.run([sys.executable, "-m", "cloister.cli", *words], env=environment, capture_output=True, text=True, timeout=60)
+
+
+def test_a_card_signs_in_at_the_command_line(trust: RunningTrust, drawer: CardDrawer) -> None:
+    aurelie = trust.person(sign_in="aurelie.guerin")
+    drawer.card("Aurélie Guérin")
+    with drawer.agent() as agent:
+        refused = command(trust, drawer, "card", "try", aurelie["sign_in"])
+        assert "No inserted card is one of aurelie.guerin." in refused.stderr
+        add_card(trust, aurelie, agent)
+        done = command(trust, drawer, "card", "try", aurelie["sign_in"])
+        assert done.returncode == 0, done.stderr
+        assert "This card opens the keys of aurelie.guerin" in done.stdout
+        assert " 0 refused" in done.stdout
+    gone = command(trust, drawer, "card", "try", aurelie["sign_in"])
+    assert "No card agent runs here." in gone.stderr

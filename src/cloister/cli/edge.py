@@ -12,6 +12,7 @@ from cloister import __version__
 from cloister.base.errors import EXIT_CODE, CloisterError
 from cloister.base.telemetry import name_part
 from cloister.cli.audit import app as audit
+from cloister.cli.card import app as card
 from cloister.cli.ceremony import app as ceremony
 from cloister.cli.demo import app as demo
 from cloister.cli.importing.command import import_records
@@ -54,6 +55,7 @@ app.add_typer(demo, name="demo")
 app.add_typer(look, name="look")
 app.add_typer(audit, name="audit")
 app.add_typer(session, name="session")
+app.add_typer(card, name="card")
 app.add_typer(zone, name="zone")
 app.add_typer(ceremony, name="ceremony")
 

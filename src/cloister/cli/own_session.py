@@ -1,11 +1,14 @@
 """A person's own session from the command line: signed in and unlocked as a browser does it, then asked in JSON.
 
-The passphrase stays in this process. A session that is open already is used again, and is left open.
+By passphrase, or by the
+card that the card agent of this computer has for this name. The passphrase stays in this process. A session that is open already
+is used again, and is left open.
 """
 
 from __future__ import annotations
 
 import base64
+from collections.abc import Callable
 from typing import Any, Final
 
 import httpx
@@ -15,6 +18,7 @@ from cloister.base import errors
 from cloister.base.errors import CloisterError, Denied, Unavailable
 from cloister.base.secret import Secret
 from cloister.base.settings import Settings
+from cloister.cli.card_agent import CardAgent, agent_here, card_secrets, own_offer
 from cloister.cli.place import Program, Trust
 from cloister.zones import algorithms, unlockers
 
@@ -26,16 +30,33 @@ CATEGORIES: Final = {kind.category: kind for kind in KINDS}
 class OwnSession:
     """One person, signed in."""
 
-    def __init__(self, settings: Settings, sign_in: str, passphrase: str) -> None:
+    def __init__(
+        self,
+        settings: Settings,
+        sign_in: str,
+        passphrase: str | Callable[[], str],
+        agent: CardAgent | None = None,
+        *,
+        card_only: bool = True,
+    ) -> None:
+        """With an agent by the inserted card; unless `card_only`, by passphrase where that card is not this person's."""
         trust = Trust(
             base=settings.base_url, ca=str(settings.ca_file), program=Program(client_id="", client_secret=Secret(b""), hospital="")
         )
         self._http = httpx.Client(base_url=trust.base, verify=trust.tls(), timeout=SECONDS_MAX, trust_env=False)
         self._http.headers["accept"] = "application/json"
-        started = self.post("/login/start", {"sign_in": sign_in})
-        kek, verifier = unlockers.passphrase_secrets(passphrase, started["passphrase"])
-        proof = {"flow": started["flow"], "verifier": to_base64(verifier)}
-        answer = self._sent("POST", "/login/passphrase", proof)
+        typed = passphrase if callable(passphrase) else lambda: passphrase
+        started = self.post("/login/start", {"sign_in": sign_in, "cards": agent is not None})
+        offer = own_offer(started["cards"], agent.keys()) if agent else None
+        if agent and offer:
+            kek, verifier = card_secrets(agent, offer, typed)
+            proof = {"flow": started["flow"], "unlocker": offer["unlocker"], "verifier": to_base64(verifier)}
+            answer = self._sent("POST", "/login/card", proof)
+        elif agent and card_only:
+            raise Denied(f"No inserted card is one of {sign_in}.", hint="Insert the right card, or check the name.", reason="other-card")
+        else:
+            kek, verifier = unlockers.passphrase_secrets(typed(), started["passphrase"])
+            answer = self._sent("POST", "/login/passphrase", {"flow": started["flow"], "verifier": to_base64(verifier)})
         place, ticket = answer.json(), answer.headers["set-cookie"].split(";")[0]
         self._http.headers["cookie"] = ticket
         sealed = algorithms.kem_seal(from_base64(place["public_key"]), kek.reveal(), unlockers.session_unlock_info(place["session"]))
@@ -78,8 +99,12 @@ def _refused(answer: httpx.Response) -> CloisterError:
 
 
 def signed_in(settings: Settings, sign_in: str) -> OwnSession:
-    """Asks for the passphrase on this terminal."""
-    return OwnSession(settings, sign_in, typer.prompt(f"Passphrase of {sign_in}", hide_input=True, err=True))
+    """By the inserted card if it is this person's, else by the passphrase, which is asked for on this terminal."""
+    return OwnSession(settings, sign_in, lambda: ask_passphrase(sign_in), agent_here(), card_only=False)
+
+
+def ask_passphrase(sign_in: str) -> str:
+    return str(typer.prompt(f"Passphrase of {sign_in}", hide_input=True, err=True))
 
 
 def to_base64(raw: bytes) -> str:
