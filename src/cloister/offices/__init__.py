@@ -8,6 +8,7 @@ from __future__ import annotations
 from cloister.offices import (
     application,
     applying,
+    asking,
     ceremony,
     certifying,
     glass,
@@ -15,12 +16,14 @@ from cloister.offices import (
     granting,
     recovery,
     recovery_founding,
+    rotation,
     software_card,
 )
 
 __all__ = [
     "application",
     "applying",
+    "asking",
     "ceremony",
     "certifying",
     "glass",
@@ -28,5 +31,6 @@ __all__ = [
     "granting",
     "recovery",
     "recovery_founding",
+    "rotation",
     "software_card",
 ]

@@ -368,7 +368,7 @@ async def all_grants(keyring: Keyring, gate: Caller, zone: str, now: datetime) -
     return sorted(newest.values(), key=lambda row: str(row["subject"]))
 
 
-def shown(keyring: Keyring, row: dict[str, Any], now: datetime) -> dict[str, Any]:
+def shown(keyring: Keyring, row: Mapping[str, Any], now: datetime) -> dict[str, Any]:
     """A grant's row with what its verified body says: who signed it, why, and for which certificate; or why it is refused."""
     told = {**row, "refused": "", "reason": "", "signer": "", "root": False, "terms": None, "certificate": b"", "floor": 1}
     try:
