@@ -80,16 +80,14 @@ class RecoveryCard:
             raise Invalid(f"'{self.place[:80]}' is no card.", hint="Name it as software:FILE or pkcs11:LABEL.")
         if not self.module:
             raise Invalid("It must be said which PKCS#11 module reaches the card.", hint="Add --module FILE, of the card's middleware.")
+        # Never finalised: some middleware shares OpenSSL with this process, and would take it down under our connection.
         module = Module.load(self.module)
-        try:
-            tokens = [one for one in module.tokens() if label in (one.label, one.serial)]
-            if len(tokens) != 1:
-                raise NotFound(f"There is no card '{label[:80]}' in a reader.", hint="Insert it, and name its label or serial number.")
-            with module.session(tokens[0].slot, writing=True) as session:
-                session.login(None if tokens[0].flags & pkcs11.PIN_PAD else pin)
-                yield session
-        finally:
-            module.close()
+        tokens = [one for one in module.tokens() if label in (one.label, one.serial)]
+        if len(tokens) != 1:
+            raise NotFound(f"There is no card '{label[:80]}' in a reader.", hint="Insert it, and name its label or serial number.")
+        with module.session(tokens[0].slot, writing=True) as session:
+            session.login(None if tokens[0].flags & pkcs11.PIN_PAD else pin)
+            yield session
 
 
 def _denied(fault: CardFault) -> Denied:
