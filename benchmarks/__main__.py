@@ -8,11 +8,11 @@ import sys
 from collections.abc import Callable, Coroutine
 from typing import Any, Final
 
-from benchmarks import hospital
+from benchmarks import hospital, zones
 from benchmarks.measure import Result, save, show
 
 Group = Callable[[list[str]], Coroutine[Any, Any, list[Result]]]
-GROUPS: Final[dict[str, Group]] = {"hospital": hospital.run}
+GROUPS: Final[dict[str, Group]] = {"hospital": hospital.run, "zones": zones.run}
 
 
 def main() -> int:

@@ -17,6 +17,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, Final, Self
@@ -60,7 +61,8 @@ def free_port() -> int:
 class BenchTrust:
     """`async with BenchTrust() as trust`: running when entered, gone when left."""
 
-    def __init__(self) -> None:
+    def __init__(self, plan: Callable[[str | int], TrustPlan] = bench_plan) -> None:
+        self._plan = plan
         root = os.geteuid() == 0
         number = os.getpid()
         self.folder = Path(tempfile.mkdtemp(prefix="cloister-bench-"))
@@ -101,7 +103,7 @@ class BenchTrust:
             database = subprocess.Popen(
                 [sys.executable, "-m", "cloister.assemble", "postgres"], env=environment(self.settings), stdout=log, stderr=log
             )
-        first_start.demo_plan = bench_plan  # type: ignore[attr-defined]
+        first_start.demo_plan = self._plan  # type: ignore[attr-defined]
         try:
             await postgres.wait_until_it_answers(self.settings)
             await postgres.bring_up_to_date(self.settings)
