@@ -19,6 +19,7 @@ from cloister.records.placing import Change, Planner
 from cloister.records.room import Room
 from cloister.records.rowids import check_id, text_of
 from cloister.records.search import Query
+from cloister.records.sharing import share
 from cloister.records.stored import Stored, Written
 from cloister.records.transaction import one_match
 from cloister.records.validation import check
@@ -60,7 +61,9 @@ async def delete_one(room: Room, type: str, id: str, *, if_match: int | None = N
 
 
 async def _write(room: Room, change: Change, zone: str | None, action: Action) -> list[Built]:
-    return await room.writer.write(Planner(room, [change], zone).plans, action.value, change.type)
+    built = await room.writer.write(Planner(room, [change], zone).plans, action.value, change.type)
+    await share(room, [change])
+    return built
 
 
 async def versions_of(room: Room, type: str, id: str, *, version: int = 0) -> list[Stored]:

@@ -218,8 +218,12 @@ class Dossiers:
     async def absent(self, dossier: Dossier) -> Forged | Denied:
         """Why nothing comes any more of a dossier that was opened: the grant has ended meanwhile, or somebody took the rows away."""
         present = set(await self._gate.call("zones"))
-        if dossier.zones & self._held() & present:
-            return Forged(Refusal.MISSING_ROW)
+        through = dossier.zones & self._held() & present
+        if through:
+            if not await self._gate.call("share_ended", dossier=dossier.id, zones=sorted(through)):
+                return Forged(Refusal.MISSING_ROW)
+            self._forget(dossier.id)
+            return Denied("This record is not shared with your ward any more.", hint="Ask the ward that has it.", reason="share-ended")
         self._forget(dossier.id)
         return Denied("This record is not open to you any more.", hint="Ask your access officer.", reason=Refusal.GRANT_REVOKED)
 

@@ -23,6 +23,7 @@ from cloister.records.room import Room
 from cloister.records.rowids import uuid_row
 from cloister.records.search import Query, parse, parse_url
 from cloister.records.search.parse import pairs_of
+from cloister.records.sharing import take_shares
 from cloister.records.stored import Outcome, Page, Stored, Written
 from cloister.records.transaction import READS, Transaction, entries_of, outcome_of_write
 from cloister.zones import Keyring
@@ -149,6 +150,10 @@ class Records:
     def gate(self) -> Caller:
         """The way to the store, for what is neither read nor written as a resource."""
         return self._room.gate
+
+    async def take_shares(self) -> int:
+        """Take up records that other wards share with the zones of this session; end what is due."""
+        return await take_shares(self._room)
 
     async def take_up(self) -> Taken:
         """Take up what machines sealed into the zones of this session."""

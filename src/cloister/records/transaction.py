@@ -22,6 +22,7 @@ from cloister.records.room import Room
 from cloister.records.rowids import check_id, uuid_row
 from cloister.records.search import Query, parse, parse_url
 from cloister.records.search.parse import pairs_of
+from cloister.records.sharing import share
 from cloister.records.stored import Outcome, Stored
 from cloister.records.validation import check
 
@@ -83,6 +84,7 @@ class Transaction:
             return self._entries, {}
         planner = Planner(self._room, changes, self._zone)
         built = await self._room.writer.write(planner.plans, "transaction")
+        await share(self._room, changes)
         return self._entries, stored_of(built)
 
     async def _read(self, number: int, raw: dict[str, Any]) -> Entry:

@@ -26,6 +26,7 @@ from cloister.base.database import LOST
 from cloister.base.errors import Denied, Invalid, Unavailable
 from cloister.base.telemetry import log
 from cloister.records.gate import (
+    auditing,
     finding,
     ingest,
     looking,
@@ -37,6 +38,7 @@ from cloister.records.gate import (
     requests,
     rotas,
     rotation,
+    sharing,
     trust,
     writing,
 )
@@ -59,8 +61,10 @@ STATEMENTS: Final[dict[str, Statement]] = {
         *trust.STATEMENTS,
         *looking.STATEMENTS,
         *requests.STATEMENTS,
+        *auditing.STATEMENTS,
         *need.STATEMENTS,
         *ingest.STATEMENTS,
+        *sharing.STATEMENTS,
         *offices.STATEMENTS,
         *officers.STATEMENTS,
         *rotation.STATEMENTS,

@@ -40,3 +40,34 @@ create index share_open on care.share (zone, made) where state in ('offered', 'w
 create index share_due on care.share (until) where state in ('offered', 'wrapped', 'held');
 
 grant select, insert, update on care.ingest, care.share to cloister_gate;
+
+-- Ends what is due among the dossiers that the caller's zones open. A zone's keys go only when no other share keeps them,
+-- and never the last ones of a dossier.
+create function care.end_shares(p_zones text[]) returns int language plpgsql security invoker set search_path = care, pg_temp as $$
+declare
+    due record;
+    n int := 0;
+begin
+    for due in
+        select distinct s.dossier, s.zone from care.share s
+         where s.until <= now() and s.state in ('offered', 'wrapped', 'held')
+           and exists (select from care.dossier_key k where k.dossier = s.dossier and k.zone = any (p_zones))
+         limit 500
+    loop
+        perform 1 from care.dossier d where d.id = due.dossier for update;
+        update care.share s set state = 'ended', closed = now(), leased_until = null
+         where s.dossier = due.dossier and s.zone = due.zone and s.until <= now() and s.state in ('offered', 'wrapped', 'held');
+        n := n + 1;
+        if exists (select from care.share s where s.dossier = due.dossier and s.zone = due.zone and s.state in ('offered', 'wrapped', 'held'))
+           or not exists (select from care.dossier_key o where o.dossier = due.dossier and o.zone <> due.zone) then
+            continue;
+        end if;
+        delete from care.dossier_key k where k.dossier = due.dossier and k.zone = due.zone;
+        update care.share s set state = 'ending' where s.dossier = due.dossier and s.zone = due.zone and s.closed = now() and found;
+        delete from care.zidx z where z.dossier = due.dossier and z.zone = due.zone;
+    end loop;
+    return n;
+end
+$$;
+revoke all on function care.end_shares from public;
+grant execute on function care.end_shares to cloister_gate;
