@@ -67,6 +67,9 @@ class MemoryChart:
     async def write(self, resource: dict[str, Any]) -> Written:
         return await self.record.create(resource)
 
+    async def shares(self) -> list[Any]:
+        return []
+
     async def readers(self) -> list[Reader]:
         people = (("p-claire", "Claire Vasseur", "doctor"), ("p-adele", "Adèle Morel", "nurse"))
         return [

@@ -6,14 +6,17 @@ lives in one desk, made when the session is unlocked and closed before the keys 
 
 from __future__ import annotations
 
+import asyncio
 from typing import Any, NoReturn
 
 from cloister.access import Actor, Policy, read_policy
+from cloister.assemble.background import work
 from cloister.assemble.roots import pinned_roots
 from cloister.base.clock import system_clock
 from cloister.base.errors import Denied
 from cloister.base.settings import Settings
 from cloister.base.wire import Caller
+from cloister.epr import CLINICAL_ROLES
 from cloister.identity import passkey
 from cloister.offices import glass, recovery
 from cloister.records import Records, routes, warm
@@ -32,6 +35,7 @@ class Workplace:
         self._records: Records | None = None
         self._desk: Desk | None = None
         self._glass: glass.Glass | None = None
+        self._work: asyncio.Task[None] | None = None
         self._seats = recovery.Seats()
         runtime.on_open(self.open)
         runtime.on_lock(self.close)
@@ -39,10 +43,15 @@ class Workplace:
 
     async def open(self, keyring: Keyring, actor: Actor, gate: Caller) -> None:
         self._records = Records(actor, keyring, gate, self._policy)
+        if actor.role in CLINICAL_ROLES:
+            self._work = asyncio.get_running_loop().create_task(work(self._records))
         self._glass = glass.Glass(keyring, gate, session=actor.session, clock=system_clock, changed=self.forget)
 
     def close(self) -> None:
         records, self._records, self._desk = self._records, None, None
+        if self._work is not None:
+            self._work.cancel()
+            self._work = None
         if self._glass is not None:
             self._glass.close()
             self._glass = None

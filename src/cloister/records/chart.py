@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from datetime import datetime
 from typing import Any, Final
 
 from cloister.access import Action
@@ -13,7 +14,7 @@ from cloister.records.lines import Line
 from cloister.records.room import Room
 from cloister.records.search import IndexEntry, Query, parameter, patient_reference
 from cloister.records.search.entry import TIME_MIN
-from cloister.records.stored import Page, Reader, Stored, Written
+from cloister.records.stored import Page, Reader, Shared, Stored, Written
 from cloister.records.validation import check
 
 ATTEMPTS: Final = 4
@@ -118,6 +119,15 @@ class Chart:
             if person is not None:
                 several.append((person, person_name, role))
         return [Reader(zone=zone, name=names[zone], people=tuple(several)) for zone, several in people.items()]
+
+    async def shares(self) -> list[Shared]:
+        """The zones that this record is shared with now, and why."""
+        found = []
+        for zone, name, reason, _, giver, state, made, until in await self._room.gate.call("shares_of", dossier=self._id):
+            end = datetime.fromisoformat(until) if until is not None else None
+            since = datetime.fromisoformat(made)
+            found.append(Shared(zone=zone, name=name, reason=reason, giver=giver or "", taken=state == "held", since=since, until=end))
+        return found
 
 
 def _place(line: Line) -> tuple[str, str, int]:

@@ -100,3 +100,16 @@ class Reader:
     zone: str
     name: str
     people: tuple[tuple[str, str, str], ...]  # person id, name, role
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Shared:
+    """Why a zone has this dossier besides its own zone, by whose word, since and until when."""
+
+    zone: str
+    name: str
+    reason: str
+    giver: str
+    taken: bool  # somebody of the zone has taken it up
+    since: datetime
+    until: datetime | None
