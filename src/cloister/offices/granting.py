@@ -37,7 +37,11 @@ class Subject:
 
 async def subject_of(keyring: Keyring, gate: Caller, person: str, now: datetime) -> Subject:
     """Raises by name when the certificate does not lead to the root, is over or revoked, or is for other keys."""
-    row = await gate.call("office_person", person=person)
+    return verified_subject(keyring, await gate.call("office_person", person=person), person, now)
+
+
+def verified_subject(keyring: Keyring, row: Mapping[str, Any], person: str, now: datetime) -> Subject:
+    """The same from the store's row."""
     if row["certificate"] is None:
         raise Denied(f"{row['name']} has no keys yet.", hint="The certificate officer enrols people.", reason="no-keys")
     keyring.add_certificates(bytes(one["der"]) for one in row["certificates"])
@@ -100,9 +104,10 @@ async def signed_grant(
     wanted = grants.Right(right)
     keyring.offices.access_key(keyring.signer.id, zone=zone, now=now, right=wanted)
     keys = keyring.passing_on(zone)
-    subject = await subject_of(keyring, gate, person, now)
+    row = await gate.call("office_person", person=person)
+    subject = verified_subject(keyring, row, person, now)
     check_role(subject, wanted)
-    seq, previous = newest_of((await gate.call("office_person", person=person))["grants"], zone)
+    seq, previous = newest_of(row["grants"], zone)
     return sealed_grant(
         keyring, keys, subject, right=wanted, seq=seq + 1, previous=previous, not_before=begin, live_until=live_until, reason=reason,
         floor=1 if past else keys.epoch,

@@ -27,7 +27,7 @@ create table care.dossier_key (
     zone text not null,
     wrapped bytea not null,
     primary key (zone, dossier, key_no)
-);
+) with (fillfactor = 70);  -- a new epoch rewrites every wrap of its zone, in place
 create index dossier_key_dossier on care.dossier_key (dossier);
 
 create table care.commit (
