@@ -64,13 +64,15 @@ class Agent:
                 found = {(token.slot, token.serial): token for token in self._module.tokens()}
             except Refusal:
                 found = {}
-            cards = {place: self._cards.get(place) or self._read(token) for place, token in found.items()}
+            read = {place: self._cards.get(place) or self._read(token) for place, token in found.items()}
+            cards = {place: card for place, card in read.items() if card is not None}
         if cards.keys() != self._cards.keys():
             with self._changed:
                 self._cards = cards
                 self._changed.notify_all()
 
-    def _read(self, token: Token) -> Card:
+    def _read(self, token: Token) -> Card | None:
+        """None for one that does not answer yet, as just after it was put in: the next look asks again."""
         certificates = []
         try:
             with self._module.session(token.slot) as session:
@@ -80,7 +82,7 @@ class Agent:
                     except NotReadable:
                         continue
         except CardFault:
-            return Card(token, ())
+            return None
         return Card(token, tuple(sorted(certificates, key=lambda one: (not one.for_people, one.key))))
 
     def cards(self) -> list[Card]:
