@@ -6,6 +6,7 @@ Works with keys and the trust's own rows only: this room has no path to a record
 from __future__ import annotations
 
 from cloister.offices import (
+    access_report,
     application,
     applying,
     asking,
@@ -14,6 +15,7 @@ from cloister.offices import (
     glass,
     glass_letters,
     granting,
+    privacy,
     recovery,
     recovery_founding,
     rotation,
@@ -21,6 +23,7 @@ from cloister.offices import (
 )
 
 __all__ = [
+    "access_report",
     "application",
     "applying",
     "asking",
@@ -29,6 +32,7 @@ __all__ = [
     "glass",
     "glass_letters",
     "granting",
+    "privacy",
     "recovery",
     "recovery_founding",
     "rotation",

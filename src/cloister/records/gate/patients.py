@@ -8,7 +8,7 @@ from __future__ import annotations
 import uuid
 from typing import Any, Final
 
-from cloister.records.gate import reading, trust
+from cloister.records.gate import reading, trust, writing
 from cloister.records.gate.statement import Arguments
 
 KEPT_MAX: Final = 100_000
@@ -31,6 +31,8 @@ class Patients:
             return _name(form.dossiers[0]) if form.dossiers else ""
         if isinstance(form, (reading.Versions, trust.Readers)):
             return _name(form.dossier)
+        if isinstance(form, writing.Write) and len(form.dossier) == 1:
+            return _name(form.dossier[0])
         return ""
 
     def after(self, form: Arguments, answer: Any) -> str:
