@@ -1,19 +1,17 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
 import pytest
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "records" / "store"))
 
-from need_cast import PLAN, AtWork, at_work  # noqa: E402
+from need_cast import PLAN, AtWork, SignIn, at_work  # noqa: E402
 from store_rig import Rig, rig  # noqa: E402
 
 from cloister.identity import PersonPlan  # noqa: E402
-
-SignIn = Callable[[PersonPlan], Awaitable[AtWork]]
 
 
 @pytest.fixture(scope="session")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 
 from store_rig import PASSPHRASE, Rig, Session
@@ -75,6 +76,9 @@ class AtWork:
     def close(self) -> None:
         self.glass.close()
         self.session.close()
+
+
+SignIn = Callable[[PersonPlan], Awaitable[AtWork]]
 
 
 async def at_work(trust: Rig, who: PersonPlan) -> AtWork:

@@ -8,7 +8,6 @@ from collections.abc import Iterator
 from datetime import timedelta
 
 import pytest
-from conftest import SignIn
 from need_cast import (
     ADELE,
     ARNAUD,
@@ -24,6 +23,7 @@ from need_cast import (
     TILLEULS,
     VASSEUR,
     AtWork,
+    SignIn,
 )
 from people import admitted, found
 from store_rig import Rig

@@ -9,18 +9,17 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from conftest import SignIn
-from need_cast import ANALYSER, CARDIOLOGY, EMERGENCY, KARIM, LECLERC, VASSEUR
+from need_cast import ANALYSER, CARDIOLOGY, EMERGENCY, KARIM, LECLERC, VASSEUR, SignIn
 from people import admitted, search, weight
 from store_rig import Rig, Session
 
 from cloister.base.clock import system_clock
 from cloister.base.errors import CloisterError, NotFound
 from cloister.cli.ingest import Device, device_of
-from cloister.records import Records
+from cloister.records import Records, sealed_in
 from cloister.records.intake import Taken
 from cloister.records.interactions.ingest import _plain
-from cloister.zones import Forged, TrustRoots, algorithms, bundle, envelope, epochs, ingest
+from cloister.zones import Forged, TrustRoots, algorithms, bundle, envelope, epochs
 
 
 @contextlib.contextmanager
@@ -78,7 +77,7 @@ async def test_the_machine_holds_no_zone_and_cannot_read_its_own_message_back(tr
     one = await device(trust, analyser)
     assert one.keyring.zones == []
     blob = one.message(CARDIOLOGY, one.next, b'{"resourceType":"Observation"}')
-    sealed = ingest.verified_content(
+    sealed = sealed_in.verified_content(
         blob,
         one.keyring.offices.certificates,
         {"ingest": {ANALYSER.client_id: one.keyring.certificate.hash.hex()}},
@@ -148,7 +147,7 @@ async def test_a_device_that_it_itself_certified_is_nobody(trust: Rig, analyser:
     one = await device(trust, analyser)
     forged = bundle.new_bundle(ANALYSER.client_id)
     signer = envelope.person_signer(algorithms.sha256(b"no certificate"), forged.signing)
-    body = ingest.sealed_content(
+    body = sealed_in.sealed_content(
         signer, trust=trust.trust.trust_id, epoch=one.epochs[CARDIOLOGY], seq=one.next, content=b"{}", now=system_clock()
     )
     await analyser.gate.call("ingest_put", zone=CARDIOLOGY, epoch=1, seq=one.next, body=body)

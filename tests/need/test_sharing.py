@@ -8,8 +8,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
-from conftest import SignIn
-from need_cast import CARDIOLOGY, DELORME, EMERGENCY, FONTAINE, KARIM, TILLEULS, VASSEUR
+from need_cast import CARDIOLOGY, DELORME, EMERGENCY, FONTAINE, KARIM, TILLEULS, VASSEUR, SignIn
 from people import admitted, found, stay, weighed
 from store_rig import Rig, Session
 

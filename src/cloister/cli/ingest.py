@@ -21,7 +21,8 @@ from cloister.base.errors import CloisterError, Conflict, Corrupt, Denied, Inval
 from cloister.base.settings import read_settings
 from cloister.cli.place import Trust, find_trust
 from cloister.identity import programs
-from cloister.zones import Keyring, TrustMaterial, TrustRoots, bundle, envelope, epochs, ingest, unlockers
+from cloister.records import sealed_in
+from cloister.zones import Keyring, TrustMaterial, TrustRoots, bundle, envelope, epochs, unlockers
 
 PATH: Final = "/fhir/R4/$ingest"
 SECONDS_MAX: Final = 60.0
@@ -41,7 +42,7 @@ class Device:
             known = ", ".join(sorted(self.epochs)) or "none"
             raise NotFound(f"This machine may not seal into zone '{zone[:80]}'.", hint=f"It may seal into: {known}.")
         signer = self.keyring.signer
-        return ingest.sealed_content(signer, trust=self.keyring.trust_id, epoch=epoch, seq=seq, content=content, now=system_clock())
+        return sealed_in.sealed_content(signer, trust=self.keyring.trust_id, epoch=epoch, seq=seq, content=content, now=system_clock())
 
 
 def device_of(rows: dict[str, Any], roots: TrustRoots, client_secret: str) -> Device:

@@ -9,6 +9,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from cloister.records import sealed_in
     from cloister.records.chart import Chart
     from cloister.records.definitions import capability_statement
     from cloister.records.fhir.routes import routes
@@ -17,7 +18,21 @@ if TYPE_CHECKING:
     from cloister.records.search import parse
     from cloister.records.stored import Hit, Outcome, Page, Reader, Stored, Written
 
-__all__ = ["Chart", "Hit", "Outcome", "Page", "Reader", "Records", "Stored", "Written", "capability_statement", "parse", "routes", "warm"]
+__all__ = [
+    "Chart",
+    "Hit",
+    "Outcome",
+    "Page",
+    "Reader",
+    "Records",
+    "Stored",
+    "Written",
+    "capability_statement",
+    "parse",
+    "routes",
+    "sealed_in",
+    "warm",
+]
 
 
 def __getattr__(name: str) -> Any:
@@ -45,6 +60,10 @@ def __getattr__(name: str) -> Any:
         from cloister.records.search import parse
 
         return parse
+    if name == "sealed_in":
+        import cloister.records.sealed_in as sealed_in
+
+        return sealed_in
     if name in __all__:
         from cloister.records import stored
 

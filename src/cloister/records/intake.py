@@ -11,10 +11,11 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from cloister.base.errors import Busy, CloisterError, Conflict, Corrupt, Denied, Invalid, Unavailable
+from cloister.records import sealed_in
 from cloister.records.fhir.text import decode
 from cloister.records.room import Room
 from cloister.records.transaction import Transaction
-from cloister.zones import Refusal, algorithms, envelope, ingest
+from cloister.zones import Refusal, algorithms, envelope
 
 # What a machine may bring: measurements and documents. Never who a patient is, where they lie or what they consent to.
 MEASURED: Final = frozenset({"Observation", "DiagnosticReport", "Specimen", "ImagingStudy", "Media", "DocumentReference", "Binary"})
@@ -64,7 +65,7 @@ def _later(wrong: CloisterError) -> bool:
 async def _one(room: Room, device: str, seq: int, zone: str, epoch: int, body: bytes, policy: dict[str, Any]) -> None:
     room.keyring.add_certificates(await room.gate.call("certificates", hashes=[envelope.certificate_hash(envelope.peek_signer(body))]))
     certificates = room.keyring.offices.certificates
-    sealed = ingest.verified_content(body, certificates, policy, room.keyring.trust_id, room.clock())
+    sealed = sealed_in.verified_content(body, certificates, policy, room.keyring.trust_id, room.clock())
     if (sealed.device.person, sealed.seq, sealed.zone, sealed.epoch) != (device, seq, zone, epoch):
         raise Corrupt("The message stands in another's place.", reason="swapped")
     content = decode(room.keyring.open_ingest(zone, epoch, sealed.sealed, sealed.info))
@@ -75,7 +76,7 @@ async def _one(room: Room, device: str, seq: int, zone: str, epoch: int, body: b
     await Transaction(room, bundle, zone=zone, idempotent=False).write()
 
 
-def bundle_of(content: Any, sealed: ingest.Sealed) -> dict[str, Any]:
+def bundle_of(content: Any, sealed: sealed_in.Sealed) -> dict[str, Any]:
     """A transaction of new resources, whose ids nobody can choose; `meta.source` says which message they came in."""
     if not isinstance(content, dict):
         raise Invalid("The message is no FHIR resource.", hint="Send a resource or a Bundle.", reason="ingest-content")

@@ -13,7 +13,7 @@ from datetime import datetime, timedelta
 from typing import Any, Final
 
 from cloister.base.errors import Conflict, Corrupt, Denied
-from cloister.records import shard
+from cloister.records import sealed_in, shard
 from cloister.records.definitions import type_numbers
 from cloister.records.dossier import Dossier
 from cloister.records.placement import IN_PROGRESS, PATIENT
@@ -21,7 +21,7 @@ from cloister.records.placing import Change
 from cloister.records.room import Room
 from cloister.records.rowids import text_of, uuid_row
 from cloister.records.tokens import texts_of
-from cloister.zones import Forged, Refusal, algorithms, envelope, epochs, ingest
+from cloister.zones import Forged, Refusal, algorithms, envelope, epochs
 
 SHARING: Final = frozenset({"Encounter", "ServiceRequest", "Consent"})
 AFTER_DISCHARGE_DAYS: Final = 30
@@ -125,7 +125,7 @@ def _share(room: Room, change: Change, dossier: Dossier, wish: Wish, targets: di
         epoch = targets[place]
         zones[epoch.zone] = None
         if epoch.zone not in dossier.zones:
-            zones[epoch.zone] = ingest.share(
+            zones[epoch.zone] = sealed_in.share(
                 room.keyring.signer,
                 trust=room.keyring.trust_id,
                 epoch=epoch,
@@ -184,10 +184,10 @@ async def take_shares(room: Room) -> int:
 async def _take(room: Room, id: bytes, zone: str, resource: str, reason: str, body: bytes, made: datetime) -> None:
     keyring = room.keyring
     keyring.add_certificates(await room.gate.call("certificates", hashes=[envelope.certificate_hash(envelope.peek_signer(body))]))
-    found = ingest.verified_share(body, keyring.offices.certificates, keyring.trust_id, made)
+    found = sealed_in.verified_share(body, keyring.offices.certificates, keyring.trust_id, made)
     if (found.dossier, found.zone, found.resource, found.reason) != (id, zone, resource, reason):
         raise Forged(Refusal.SWAPPED)
-    keys = ingest.shared_keys(keyring.open_ingest(zone, found.epoch, found.sealed, found.info))
+    keys = sealed_in.shared_keys(keyring.open_ingest(zone, found.epoch, found.sealed, found.info))
     dossier, epoch = Dossier(id, PATIENT), keyring.epoch(zone)
     wrapped = [keyring.wrap(zone, dossier.name, number, key) for number, key in keys.items()]
     note = {"action": "take-share", "kind": "Chart", "object": dossier.name, "reason": reason}

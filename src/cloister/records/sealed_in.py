@@ -12,12 +12,9 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, Final
 
+from cloister.base.errors import Denied
 from cloister.base.secret import Secret
-from cloister.zones import algorithms, envelope
-from cloister.zones.cbor import decoded, encoded
-from cloister.zones.certificates import Certificates, Certified
-from cloister.zones.epochs import Epoch
-from cloister.zones.refusals import Forged, Refusal, Refused
+from cloister.zones import Forged, Refusal, algorithms, certificates, envelope, epochs
 
 LABEL: Final = "cloister/ingest/v1"
 SHARE_LABEL: Final = "cloister/share/v1"
@@ -32,7 +29,7 @@ class Sealed:
 
     zone: str
     epoch: int
-    device: Certified
+    device: certificates.Certified
     seq: int
     at: datetime
     sealed: bytes
@@ -46,7 +43,7 @@ class Share:
     dossier: bytes
     zone: str
     epoch: int
-    giver: Certified
+    giver: certificates.Certified
     reason: str
     resource: str
     at: datetime
@@ -54,7 +51,7 @@ class Share:
     info: bytes
 
 
-def sealed_content(signer: envelope.Signer, *, trust: str, epoch: Epoch, seq: int, content: bytes, now: datetime) -> bytes:
+def sealed_content(signer: envelope.Signer, *, trust: str, epoch: epochs.Epoch, seq: int, content: bytes, now: datetime) -> bytes:
     """`epoch` is the zone's verified present record: an address that a database offers would seal to anybody."""
     if not 0 < len(content) <= CONTENT_BYTES_MAX:
         raise Forged(Refusal.MALFORMED)
@@ -62,9 +59,9 @@ def sealed_content(signer: envelope.Signer, *, trust: str, epoch: Epoch, seq: in
     return _into(signer, LABEL, body, epoch.ingest, content)
 
 
-def verified_content(blob: bytes, certificates: Certificates, policy: Mapping[str, Any], trust: str, now: datetime) -> Sealed:
+def verified_content(blob: bytes, known: certificates.Certificates, policy: Mapping[str, Any], trust: str, now: datetime) -> Sealed:
     """The message, if its signer's certificate holds and is the one that the zone's policy names for this machine."""
-    device, body, info = _opened(LABEL, blob, certificates, trust, now)
+    device, body, info = _opened(LABEL, blob, known, trust, now)
     found = Sealed(
         zone=body.text("zone"),
         epoch=body.number("epoch", low=1, high=2**31 - 1),
@@ -76,7 +73,7 @@ def verified_content(blob: bytes, certificates: Certificates, policy: Mapping[st
     )
     body.done()
     if policy.get("ingest", {}).get(device.person) != device.hash.hex():
-        raise Refused(Refusal.DEVICE_NOT_NAMED)
+        raise Denied("The zone's policy does not name this machine.", hint="Ask the access officer.", reason=Refusal.DEVICE_NOT_NAMED)
     return found
 
 
@@ -84,7 +81,7 @@ def share(
     signer: envelope.Signer,
     *,
     trust: str,
-    epoch: Epoch,
+    epoch: epochs.Epoch,
     dossier: bytes,
     keys: Mapping[int, Secret],
     reason: str,
@@ -101,12 +98,12 @@ def share(
         "resource": resource,
         "at": _milliseconds(now),
     }
-    plain = encoded([[number, key.reveal()] for number, key in sorted(keys.items())])
+    plain = b"".join(number.to_bytes(2, "big") + key.reveal() for number, key in sorted(keys.items()))
     return _into(signer, SHARE_LABEL, body, epoch.ingest, plain)
 
 
-def verified_share(blob: bytes, certificates: Certificates, trust: str, now: datetime) -> Share:
-    giver, body, info = _opened(SHARE_LABEL, blob, certificates, trust, now)
+def verified_share(blob: bytes, known: certificates.Certificates, trust: str, now: datetime) -> Share:
+    giver, body, info = _opened(SHARE_LABEL, blob, known, trust, now)
     found = Share(
         dossier=body.octets("dossier", 16),
         zone=body.text("zone"),
@@ -126,22 +123,22 @@ def verified_share(blob: bytes, certificates: Certificates, trust: str, now: dat
 
 def shared_keys(plain: bytes) -> dict[int, Secret]:
     """The keys inside an opened share, by their number."""
-    pairs = decoded(plain)
-    if not isinstance(pairs, list) or not all(isinstance(one, list) and len(one) == 2 for one in pairs):
+    step = 2 + algorithms.KEY_BYTES
+    if not plain or len(plain) % step:
         raise Forged(Refusal.MALFORMED)
-    for number, key in pairs:
-        if type(number) is not int or not 0 <= number < 2**15 or not isinstance(key, bytes) or len(key) != algorithms.KEY_BYTES:
-            raise Forged(Refusal.MALFORMED)
-    return {number: Secret(key) for number, key in pairs}
+    return {int.from_bytes(plain[at : at + 2], "big"): Secret(plain[at + 2 : at + step]) for at in range(0, len(plain), step)}
+
+
+Verified = tuple[certificates.Certified, Any, bytes]  # who signed, the body's fields, the seal's info
 
 
 def _into(signer: envelope.Signer, label: str, body: dict[str, Any], public: bytes, plain: bytes) -> bytes:
     return signer.sign(label, {**body, "sealed": algorithms.kem_seal(public, plain, envelope.bound(label, signer.id, body))})
 
 
-def _opened(label: str, blob: bytes, certificates: Certificates, trust: str, now: datetime) -> tuple[Certified, Any, bytes]:
+def _opened(label: str, blob: bytes, known: certificates.Certificates, trust: str, now: datetime) -> Verified:
     signer = envelope.peek_signer(blob)
-    author = certificates.valid(envelope.certificate_hash(signer), now)
+    author = known.valid(envelope.certificate_hash(signer), now)
     body = envelope.fields(label, blob, author.sign_public)
     if body.text("trust") != trust:
         raise Forged(Refusal.TRUST)
