@@ -1,6 +1,7 @@
 // The account page: enrol a passkey, add a card. The passphrase is proved once more, because the session forgot the unlock key on purpose.
 
 import { addCard } from "./account-card.js";
+import { changePassphrase } from "./account-passphrase.js";
 import { Argon2 } from "./argon2.js";
 import { post } from "./call.js";
 import { Failure, passkeyKek, passphraseSecrets, sealEnrolment } from "./keys.js";
@@ -55,3 +56,6 @@ const derive = (text, cost) => argon2.root(text, cost);
 const tell = (text) => (of("card-status").textContent = text);
 const card = () => addCard(of("card-passphrase").value, of("card-label").value.trim(), derive, tell);
 onSubmit(of("add-card"), of("card-button"), of("card-status"), of("card-alert"), card, "/account?added=card");
+const said = (text) => (of("change-status").textContent = text);
+const change = () => changePassphrase(of("old-passphrase").value, of("new-passphrase").value, of("again-passphrase").value, derive, said);
+onSubmit(of("change-passphrase"), of("change-button"), of("change-status"), of("change-alert"), change, "/account?added=passphrase");

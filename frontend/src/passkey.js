@@ -82,14 +82,15 @@ export async function enrol(options) {
       transports: credential.response.getTransports?.() ?? [],
     },
   };
-  const prf = results.results?.first ?? (await prfOf(credential, extensions, options.rp?.id));
+  const prf = results.results?.first ?? (await prfOf([credential.rawId], extensions, options.rp?.id)).prf;
   return { attestation, prf: new Uint8Array(prf) };
 }
 
-async function prfOf(credential, extensions, rpId) {
+/** The PRF output of one of these passkeys, and which it was: a gesture that opens, not one that signs in. */
+export async function prfOf(ids, extensions, rpId) {
   const publicKey = {
     challenge: crypto.getRandomValues(new Uint8Array(32)), // nobody checks this assertion; only its PRF output is wanted
-    allowCredentials: [{ type: "public-key", id: credential.rawId }],
+    allowCredentials: ids.map((id) => ({ type: "public-key", id })),
     userVerification: "required",
     extensions,
     ...(rpId ? { rpId } : {}),
@@ -97,5 +98,5 @@ async function prfOf(credential, extensions, rpId) {
   const second = await asked(navigator.credentials.get({ publicKey }));
   const prf = second.getClientExtensionResults().prf?.results?.first;
   if (!prf) throw new Failure("prf-missing");
-  return prf;
+  return { id: second.id, prf: new Uint8Array(prf) };
 }

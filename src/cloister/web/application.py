@@ -22,7 +22,7 @@ from cloister.base.errors import HTTP_STATUS, CloisterError, Corrupt, NotFound
 from cloister.base.telemetry import log
 from cloister.base.wire import where_of
 from cloister.epr import CLINICAL_ROLES, LANGUAGES, Visit
-from cloister.web import account, cards, console, files
+from cloister.web import account, cards, console, files, ways
 from cloister.web.desk import Desk, DeskOf
 from cloister.web.headers import PAGE_HEADERS
 from cloister.web.offices import LINKS, ROUTES, STARTS
@@ -45,7 +45,10 @@ def workspace(pages: Pages, desk_of: DeskOf, *, routes: Sequence[BaseRoute] = ()
         Route("/account/passkeys/start", _guarded(Page.ACCOUNT, account.start_passkey), methods=["POST"]),
         Route("/account/passkeys", _guarded(Page.ACCOUNT, account.add_passkey), methods=["POST"]),
         Route("/console/ciphertext", _guarded(Page.CONSOLE, console.show_ciphertext), methods=["GET"]),
-        *(Route(one.path, _guarded(one.page, one.handler), methods=list(one.methods)) for one in (*ROUTES, *cards.ROUTES, *files.ROUTES)),
+        *(
+            Route(one.path, _guarded(one.page, one.handler), methods=list(one.methods))
+            for one in (*ROUTES, *cards.ROUTES, *files.ROUTES, *ways.ROUTES)
+        ),
         Route("/language/{language}", _choose_language, methods=["POST"]),
         Route("/here", _here, methods=["GET"]),
     ]

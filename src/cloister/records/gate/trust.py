@@ -15,7 +15,7 @@ import asyncpg
 from msgspec import Meta
 
 from cloister.base.errors import Conflict, Denied, NotFound
-from cloister.records.gate.statement import Arguments, Call, RowId, Statement, Text, fetch
+from cloister.records.gate.statement import Arguments, Call, Note, RowId, Statement, Text, fetch
 
 TRUST: Final = "select id, name, certificate_root, access_root, certificate_root_der from trust.trust limit 1"
 HOSPITALS: Final = "select id, name, kind, zone, ordinal from trust.hospital order by ordinal, id limit 1000"
@@ -80,11 +80,12 @@ UNLOCKERS: Final = """
 PEOPLE: Final = "select id, name, role, hospital from trust.person order by name, id limit 200000"
 ADD_UNLOCKER: Final = """
     insert into trust.unlocker (id, person, kind, params, sealed, verifier, credential_id, credential_public, created, label)
-    values ($1, $2, $3, $4, $5, $6, $7, $8, now(), $9)"""
-# The last unlocker stays: without one nobody could ever open this identity again.
+    values ($1, $2, $3, $4, $5, $6, $7, $8, now(), $9) returning id"""
+# Two stay, so that losing one loses nothing; a passphrase is replaced and never removed, because every desk can take it.
 REMOVE_UNLOCKER: Final = """
     delete from trust.unlocker u where u.id = $2 and u.person = $1
-       and (select count(*) from trust.unlocker o where o.person = $1) > 1 returning u.id"""
+       and u.kind <> 'passphrase' and (select count(*) from trust.unlocker o where o.person = $1) > 2 returning u.id"""
+REMOVE_PASSPHRASE: Final = "delete from trust.unlocker where id = $2 and person = $1 and kind = 'passphrase' returning id"
 READERS: Final = """
     select k.zone, z.name, z.hospital, z.ward, p.id, p.name, p.role
       from care.dossier_key k
@@ -124,6 +125,16 @@ class AddUnlocker(Arguments):
     credential_id: Annotated[bytes, Meta(max_length=1024)] | None = None
     credential_public: Annotated[bytes, Meta(max_length=4096)] | None = None
     label: Text = ""
+
+
+class ReplacePassphrase(Arguments, kw_only=True):
+    """A new passphrase in place of the old one, at once; the same unlock key."""
+
+    id: Annotated[str, Meta(min_length=1, max_length=100)]
+    replaces: Annotated[str, Meta(min_length=1, max_length=100)]
+    params: dict[str, Any]
+    sealed: Annotated[bytes, Meta(max_length=4096)]
+    verifier: Annotated[bytes, Meta(min_length=32, max_length=32)]
 
 
 class RemoveUnlocker(Arguments):
@@ -226,7 +237,22 @@ async def unlocker_add(call: Call, arguments: AddUnlocker) -> None:
 
 async def unlocker_remove(call: Call, arguments: RemoveUnlocker) -> None:
     if await call.database.fetchval(REMOVE_UNLOCKER, call.person, arguments.id) is None:
-        raise Denied("This way of unlocking cannot be removed: it is your last one, or not yours.", reason="last-unlocker")
+        raise Denied(
+            "This way in stays: two are needed, and a passphrase among them.", hint="Add another one first.", reason="last-unlocker"
+        )
+
+
+async def unlocker_replace(call: Call, arguments: ReplacePassphrase) -> None:
+    a = arguments
+    values = (a.id, call.person, "passphrase", json.dumps(a.params), a.sealed, a.verifier, None, None, "")
+    try:
+        await call.database.together([(REMOVE_PASSPHRASE, (call.person, a.replaces)), (ADD_UNLOCKER, values)])
+    except (asyncpg.NoDataFoundError, asyncpg.UniqueViolationError):
+        raise Conflict("Your passphrase was changed elsewhere.", hint="Load the page again.", reason="trust-raced") from None
+
+
+def _own_way(act: str) -> Any:
+    return lambda arguments: [Note(act, "unlocker", arguments.id)]
 
 
 async def readers(call: Call, arguments: Readers) -> Any:
@@ -244,7 +270,8 @@ STATEMENTS: Final = (
     Statement("trust_material", Nothing, trust_material),
     Statement("trust_renewal", Nothing, trust_renewal),
     Statement("certificates", Authors, certificates),
-    Statement("unlocker_add", AddUnlocker, unlocker_add, noted_first=False),
-    Statement("unlocker_remove", RemoveUnlocker, unlocker_remove, noted_first=False),
+    Statement("unlocker_add", AddUnlocker, unlocker_add, noted_first=False, notes=_own_way("unlocker-add")),
+    Statement("unlocker_remove", RemoveUnlocker, unlocker_remove, noted_first=False, notes=_own_way("unlocker-remove")),
+    Statement("unlocker_replace", ReplacePassphrase, unlocker_replace, noted_first=False, notes=_own_way("unlocker-replace")),
     Statement("readers", Readers, readers),
 )

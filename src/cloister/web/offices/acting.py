@@ -43,14 +43,19 @@ async def typed(request: Request) -> dict[str, str]:
     return {name: value[:VALUE_CHARACTERS_MAX] for name, value in form.multi_items() if isinstance(value, str)}
 
 
-def acting(show: Show, act: Act) -> Callable[[Request], Awaitable[Response]]:
-    """POST: does the act and goes where it says (303), or shows the page again with what was typed and why it was refused."""
+def acting(show: Show, act: Act, *, up: int = 0) -> Callable[[Request], Awaitable[Response]]:
+    """POST: does the act and goes where it says (303), or shows the page again with what was typed and why it was refused.
+
+    `up`: how many last parts of the address are the act's and not the page's.
+    """
 
     async def handler(request: Request) -> Response:
         values = await typed(request)
         try:
             went = await act(request, desk_of(request), values)
         except (Invalid, Denied, Conflict, NotFound) as refused:
+            if up:  # the page's own address, for what it links back to
+                request.scope["path"] = request.scope["path"].rsplit("/", up)[0]
             page = await show(request, typed=values, refused=refused)
             page.status_code = _status(refused)
             return page

@@ -61,6 +61,6 @@ def _route(path: str, handler: Any, method: str = "GET") -> OfficeRoute:
 ROUTES: Final = (
     _route(HOME, show),
     _route(HOME, acting(show, _ask), "POST"),
-    _route(f"{HOME}/{{request}}/withdraw", acting(show, _withdraw), "POST"),
+    _route(f"{HOME}/{{request}}/withdraw", acting(show, _withdraw, up=2), "POST"),
 )
 LINKS: Final = (Link(path=HOME, label="web.offices.asking.link", roles=CLINICAL_ROLES),)

@@ -154,14 +154,14 @@ def _route(path: str, handler: Any, method: str = "GET") -> OfficeRoute:
 ROUTES: Final = (
     _route(PEOPLE, show_people),
     _route(f"{PEOPLE}/{{person}}", show_person),
-    _route(f"{PEOPLE}/{{person}}/renew", acting(show_person, _renew), "POST"),
-    _route(f"{PEOPLE}/{{person}}/revoke", acting(show_person, _revoke), "POST"),
-    _route(f"{PEOPLE}/{{person}}/again", acting(show_person, _again), "POST"),
+    _route(f"{PEOPLE}/{{person}}/renew", acting(show_person, _renew, up=1), "POST"),
+    _route(f"{PEOPLE}/{{person}}/revoke", acting(show_person, _revoke, up=1), "POST"),
+    _route(f"{PEOPLE}/{{person}}/again", acting(show_person, _again, up=1), "POST"),
     _route(APPLICANTS, show_applicants),
     _route(APPLICANTS, acting(show_applicants, _register), "POST"),
     _route(f"{APPLICANTS}/{{applicant}}", show_applicant),
-    _route(f"{APPLICANTS}/{{applicant}}/certify", acting(show_applicant, _certify), "POST"),
-    _route(f"{APPLICANTS}/{{applicant}}/withdraw", acting(show_applicant, _withdraw), "POST"),
+    _route(f"{APPLICANTS}/{{applicant}}/certify", acting(show_applicant, _certify, up=1), "POST"),
+    _route(f"{APPLICANTS}/{{applicant}}/withdraw", acting(show_applicant, _withdraw, up=1), "POST"),
 )
 OFFICE: Final = frozenset({"certificate-officer"})
 LINKS: Final = (

@@ -222,15 +222,15 @@ ROUTES: Final = (
     _route(ZONES, show_zones),
     _route(ZONES, acting(show_zones, _create), "POST"),
     _route(f"{ZONES}/{{zone}}", show_zone),
-    _route(f"{ZONES}/{{zone}}/grant", acting(show_zone, _grant), "POST"),
-    _route(f"{ZONES}/{{zone}}/end", acting(show_zone, _end), "POST"),
-    _route(f"{ZONES}/{{zone}}/countersign", acting(show_zone, _countersign), "POST"),
-    _route(f"{ZONES}/{{zone}}/policy", acting(show_zone, _policy), "POST"),
+    _route(f"{ZONES}/{{zone}}/grant", acting(show_zone, _grant, up=1), "POST"),
+    _route(f"{ZONES}/{{zone}}/end", acting(show_zone, _end, up=1), "POST"),
+    _route(f"{ZONES}/{{zone}}/countersign", acting(show_zone, _countersign, up=1), "POST"),
+    _route(f"{ZONES}/{{zone}}/policy", acting(show_zone, _policy, up=1), "POST"),
     _route(WHO, show_who),
     _route(f"{WHO}/{{person}}", show_whom),
-    _route(f"{WHO}/{{person}}/renew", acting(show_whom, _renew), "POST"),
+    _route(f"{WHO}/{{person}}/renew", acting(show_whom, _renew, up=1), "POST"),
     _route(ASKED, show_asked),
-    _route(f"{ASKED}/{{request}}/{{act}}", acting(show_asked, _answer), "POST"),
+    _route(f"{ASKED}/{{request}}/{{act}}", acting(show_asked, _answer, up=2), "POST"),
 )
 OFFICE: Final = frozenset({"access-officer"})
 LINKS: Final = (
