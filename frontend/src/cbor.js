@@ -6,7 +6,11 @@ function head(kind, number) {
   if (number < 24) return Uint8Array.of((kind << 5) | number);
   if (number < 0x100) return Uint8Array.of((kind << 5) | 24, number);
   if (number < 0x10000) return Uint8Array.of((kind << 5) | 25, number >> 8, number & 255);
-  return Uint8Array.of((kind << 5) | 26, number >>> 24, (number >>> 16) & 255, (number >>> 8) & 255, number & 255);
+  if (number < 2 ** 32) return Uint8Array.of((kind << 5) | 26, number >>> 24, (number >>> 16) & 255, (number >>> 8) & 255, number & 255);
+  const long = new DataView(new ArrayBuffer(9)); // as far as a JavaScript number is exact
+  long.setUint8(0, (kind << 5) | 27);
+  long.setBigUint64(1, BigInt(number));
+  return new Uint8Array(long.buffer);
 }
 
 export function join(...parts) {
@@ -31,7 +35,7 @@ export function encoded(value) {
     return join(head(3, raw.length), raw);
   }
   if (Array.isArray(value)) return join(head(4, value.length), ...value.map(encoded));
-  if (Number.isInteger(value) && value >= 0 && value < 2 ** 32) return head(0, value);
+  if (Number.isInteger(value) && value >= 0 && value < 2 ** 53) return head(0, value);
   if (value === null) return Uint8Array.of(0xf6);
   const members = Object.entries(value).map(([key, one]) => [encoded(key), encoded(one)]);
   members.sort((a, b) => before(a[0], b[0]));

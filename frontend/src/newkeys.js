@@ -52,9 +52,8 @@ export async function newKeys(person) {
     kemPublic,
     signPublic: sign.publicKey,
 
-    /** Wraps the unlock key under one unlocker's key-encryption key. */
-    async wrap(kek, kind, params, more) {
-      const id = crypto.randomUUID();
+    /** Wraps the unlock key under one unlocker's key-encryption key; a card's was made for this `id`. */
+    async wrap(kek, kind, params, more, id = crypto.randomUUID()) {
       const bound = packed("cloister/unlocker/v1", id, person, kind, encoded(params));
       const wrapped = await aead(await hkdf(kek, "cloister/unlocker/v1/wrap"), unlockKey, bound);
       const sealed = join(await hkdf(kek, "cloister/unlocker/v1/commitment"), wrapped);

@@ -151,3 +151,38 @@ def test_a_session_opened_by_passphrase_does_not_ask_for_a_card(desk: Desk) -> N
     assert page.locator("body").get_attribute("data-card") is None
     page.wait_for_timeout(1_000)
     assert "/login" not in page.url
+
+
+def test_somebody_new_enrols_with_a_card_beside_the_passphrase(desk: Desk, drawer: CardDrawer) -> None:
+    drawer.card("Louise Petit")
+    sebastien, louise = desk.trust.person(sign_in="sebastien.lemoine"), {"sign_in": "louise.petit", "passphrase": "bouleau-vitrail-compas"}
+    page = desk.sign_in(sebastien)
+    page.goto(f"{desk.trust.base}/offices/applicants")
+    page.fill("#new-name", "Louise Petit")
+    page.fill("#sign_in", louise["sign_in"])
+    page.select_option("#role", "nurse")
+    page.select_option("#hospital", "saint-roch")
+    page.locator("main form[action='/offices/applicants'] button").click()
+    code = page.locator("#new-code code").inner_text()
+    desk.sign_out()
+    with drawer.agent(desk.trust.base, port=PORT):
+        page = desk.go("/enrol?lang=en")
+        for field, value in (
+            ("name", louise["sign_in"]),
+            ("code", code),
+            ("passphrase", louise["passphrase"]),
+            ("again", louise["passphrase"]),
+        ):
+            page.fill(f"#{field}", value)
+        page.locator("#use-card").click()
+        expect(page.locator("#done, #alert:visible")).to_be_visible(timeout=20_000)
+        assert page.locator("#done").is_visible(), page.locator("#alert").inner_text()
+        words = page.locator("#fingerprint").inner_text()
+        page = desk.sign_in(sebastien)
+        page.goto(f"{desk.trust.base}/offices/applicants")
+        page.locator("a.row-link", has_text="Louise Petit").click()
+        page.fill("#words-heard", words)
+        page.locator("main form[action$='/certify'] button").click()
+        page.wait_for_url("**?done=certified")
+        desk.sign_out()
+        inside(use_card(desk, louise["sign_in"]))

@@ -12,6 +12,7 @@ import hmac
 import json
 import time
 from collections.abc import Mapping
+from datetime import datetime
 from typing import Any, Final
 
 from starlette.requests import Request
@@ -20,9 +21,9 @@ from starlette.responses import HTMLResponse, JSONResponse, Response
 from cloister.base.errors import CloisterError, Conflict, Denied, Invalid
 from cloister.gateway.ports import Door
 from cloister.gateway.requests import address_of, bytes_of, json_of, language_of, not_before, refusal_response, text_of
-from cloister.identity import Person, challenge, passkey, sign_in
+from cloister.identity import Person, cards, challenge, passkey, sign_in
 from cloister.offices import application, certifying
-from cloister.zones import Forged
+from cloister.zones import Forged, unlockers
 
 REFUSED: Final = "enrolment-refused"
 LABEL_CHARACTERS_MAX: Final = 80
@@ -103,7 +104,7 @@ class Enrol:
             if row is None:
                 raise _used()
             brought = checked_body(body, flow, trust=str(trust["id"]), row=row)
-            rows = json.dumps([stored_row(one, flow, door.party) for one in brought.unlockers])
+            rows = json.dumps([stored_row(one, flow, door.party, now=door.clock()) for one in brought.unlockers])
             values = (brought.kem_public, brought.sign_public, brought.sealed_private, rows, flow.value, brought.proof)
             if await door.people.fetchrow(ANSWER, row["id"], *values) is None:
                 raise _used()
@@ -133,11 +134,13 @@ def checked_body(body: dict[str, Any], flow: challenge.Challenge, *, trust: str,
         raise Invalid("The signature does not fit the keys.", hint="Start the enrolment again.", reason="application") from None
 
 
-def stored_row(row: Mapping[str, Any], flow: challenge.Challenge, party: passkey.RelyingParty) -> dict[str, Any]:
+def stored_row(row: Mapping[str, Any], flow: challenge.Challenge, party: passkey.RelyingParty, *, now: datetime) -> dict[str, Any]:
     """A row of trust.unlocker, bytes as base64. A passkey's public half is what its attestation says, and nothing else."""
     kept = {"id": row["id"], "kind": row["kind"], "params": row["params"], "sealed": row["sealed"]}
     kept["label"] = str(row.get("label") or "")[:LABEL_CHARACTERS_MAX]
-    if row["kind"] == "passphrase":
+    if row["kind"] in ("passphrase", "card"):
+        if row["kind"] == "card":
+            check_card(row["params"], now=now)
         if len(application.octets(row.get("verifier"), "verifier")) != 32:
             raise Invalid("'verifier' is not 32 bytes.", reason="application")
         return {**kept, "verifier": row["verifier"]}
@@ -152,6 +155,14 @@ def stored_row(row: Mapping[str, Any], flow: challenge.Challenge, party: passkey
         "credential_public": base64.b64encode(registered.credential_public).decode("ascii"),
         "sign_count": registered.sign_count,
     }
+
+
+def check_card(params: dict[str, Any], *, now: datetime) -> None:
+    try:
+        unlockers.check_params("card", params)
+    except Denied:
+        raise Invalid("This is not what a card agent answers.", hint="Start the enrolment again.", reason="application") from None
+    cards.check_valid(params["not_after"], now=now)
 
 
 def person_of(row: Any, name: str) -> Person:

@@ -22,7 +22,7 @@ FINGERPRINT: Final = b"cloister/fingerprint/v1|"
 FINGERPRINT_WORDS: Final = 7  # more than 60 bits
 UNLOCKERS_MIN: Final = 2
 UNLOCKERS_MAX: Final = 6
-KINDS: Final = frozenset({"passphrase", "passkey"})
+KINDS: Final = frozenset({"passphrase", "passkey", "card"})
 SEALED_PRIVATE_BYTES: Final = 124
 SEALED_UNLOCKER_BYTES: Final = 92
 
