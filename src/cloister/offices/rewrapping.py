@@ -12,7 +12,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Final
 
-from cloister.base.errors import Conflict
+from cloister.base.errors import CloisterError, Conflict
+from cloister.base.telemetry import log
 from cloister.offices.objects import Gate
 from cloister.zones import Keyring
 
@@ -77,3 +78,28 @@ async def _steps(keyring: Keyring, gate: Gate, zone: str, size: int) -> Any:
             yield await gate.call("wraps_put", timeout_seconds=SECONDS_MAX, zone=zone, epoch=epoch, **columns)
     finally:
         fetching.cancel()
+
+
+_running: Final[dict[str, asyncio.Task[None]]] = {}
+
+
+def later(keyring: Keyring, gate: Gate, zone: str) -> None:
+    """Rewrap a zone slowly while this session is open; once at a time. When the session ends, the next officer's goes on."""
+    if zone in _running:
+        return
+    task = asyncio.get_running_loop().create_task(_slowly(keyring, gate, zone))
+    _running[zone] = task
+    task.add_done_callback(lambda _: _running.pop(zone, None))
+
+
+def running(zone: str) -> bool:
+    return zone in _running
+
+
+async def _slowly(keyring: Keyring, gate: Gate, zone: str) -> None:
+    try:
+        done = await rewrap(keyring, gate, zone, slowly=True)
+    except CloisterError as stopped:
+        log("rewrapping.stopped", level="warning", zone=zone, reason=stopped.reason)
+    else:
+        log("rewrapping.done", zone=zone, keys=done)
