@@ -1,5 +1,5 @@
 """Break-glass in a session: ask with a reason, collect the colleagues' parts, open the zone in this memory for its time.
-Spec: docs/spec/zones.md 16.
+Spec: docs/spec/zones.md 21.
 
 `Glass` belongs to one unlocked session and forgets everything with it. What is open ends on time, at sign-out, and within
 seconds when an officer ends it: while something is open the session asks the gate every two seconds whether it still is.

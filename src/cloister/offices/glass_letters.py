@@ -1,5 +1,5 @@
 """What is said in a break-glass request, and signed: the asking, a colleague's approval, an officer's review.
-Spec: docs/spec/zones.md 16.
+Spec: docs/spec/zones.md 21.
 
 The reason is sealed to the colleagues and officers who may read it, so the database never holds it in clear. A released
 part is sealed to the one key that the asking session made for this request: in any other session it opens nothing.

@@ -1,5 +1,5 @@
 """Sealed into a zone by those who cannot read it: what a machine measured, and a dossier's keys that another zone shares.
-Spec: docs/spec/zones.md 17, 18.
+Spec: docs/spec/zones.md 22, 23.
 
 The content is sealed to the epoch's ingest public key, under a hash of all else that is signed, so that nothing can be
 moved to another zone, epoch, device or number. Whoever opens it checks the signer against the zone's signed policy.
@@ -72,7 +72,8 @@ def verified_content(blob: bytes, known: certificates.Certificates, policy: Mapp
         info=info,
     )
     body.done()
-    if policy.get("ingest", {}).get(device.person) != device.hash.hex():
+    named = policy.get("ingest")
+    if not isinstance(named, dict) or named.get(device.person) != device.hash.hex():
         raise Denied("The zone's policy does not name this machine.", hint="Ask the access officer.", reason=Refusal.DEVICE_NOT_NAMED)
     return found
 

@@ -1,4 +1,4 @@
-"""Sharing a dossier with another ward or hospital, and its end. Spec: docs/spec/zones.md 18.
+"""Sharing a dossier with another ward or hospital, and its end. Spec: docs/spec/zones.md 23.
 
 Which zones a record is shared with follows from what is written in it: a stay (Encounter), a referral (ServiceRequest), a
 consent (Consent). The writer seals the dossier's keys to the receiving zone, which need not be the writer's own; the first

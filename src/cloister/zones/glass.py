@@ -1,5 +1,5 @@
 """Break-glass seals: an epoch's key for those who may open the zone in need, and for the colleagues who must agree.
-Spec: docs/spec/zones.md 16.
+Spec: docs/spec/zones.md 21.
 
 The zone key Z is split, Z = A xor P. A is sealed to each asker; P to each approver where one must agree, and as
 shares of two of n where two must; where none must, A is Z. Neither side learns anything of Z alone. Who they are
