@@ -19,6 +19,7 @@ from cloister.cli.importing.command import import_records
 from cloister.cli.ingest import ingest_files
 from cloister.cli.look import app as look
 from cloister.cli.session import app as session
+from cloister.cli.team import app as team
 from cloister.cli.up import up
 from cloister.cli.verify import verify
 from cloister.cli.zone import app as zone
@@ -58,6 +59,7 @@ app.add_typer(session, name="session")
 app.add_typer(card, name="card")
 app.add_typer(zone, name="zone")
 app.add_typer(ceremony, name="ceremony")
+app.add_typer(team, name="team")
 
 
 def say(refused: CloisterError) -> None:

@@ -6,12 +6,12 @@ Each page answers with the same facts in JSON to whoever asks for that: the comm
 
 from __future__ import annotations
 
+import json
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import asdict
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 
-from starlette.datastructures import FormData
 from starlette.requests import Request
 from starlette.responses import JSONResponse, RedirectResponse, Response
 
@@ -20,7 +20,7 @@ from cloister.base.errors import HTTP_STATUS, CloisterError, Conflict, Denied, I
 from cloister.epr import Link, Visit
 from cloister.offices import proposals, rewrapping, rotation, teams
 from cloister.web.desk import Desk
-from cloister.web.offices.acting import Typed, acting, desk_of, hospitals_of, names_of, raw, until
+from cloister.web.offices.acting import Typed, desk_of, hospitals_of, names_of, raw, until
 from cloister.web.offices.route import OfficeRoute
 
 TEAMS: Final = "/offices/teams"
@@ -148,36 +148,61 @@ async def _leave(request: Request, desk: Desk, values: Mapping[str, str]) -> str
 
 
 Shown = Callable[..., Awaitable[Response]]
+Act = Callable[[Request, Desk, Mapping[str, str]], Awaitable[str]]
 
 
-def _with_form(show: Shown, act: Callable[[Request, Desk, FormData], Awaitable[str]]) -> Callable[[Request], Awaitable[Response]]:
-    """As `acting`, for forms of many fields or one long one."""
+async def _values(request: Request) -> dict[str, str]:
+    """A form's fields, or a JSON object's from the command line; several of one name are joined by commas."""
+    if request.headers.get("content-type", "").split(";")[0].strip().lower() == "application/json":
+        raw = await request.body()
+        try:
+            told = json.loads(raw) if len(raw) <= 2 * proposals.CHARACTERS_MAX else None
+        except ValueError:
+            told = None
+        if not isinstance(told, dict):
+            raise Invalid("Send a JSON object.", reason="form")
+        return {str(name): str(value) for name, value in told.items()}
+    form = await request.form(max_files=0, max_fields=LINES_FIELDS_MAX, max_part_size=2 * proposals.CHARACTERS_MAX)
+    return {name: ",".join(str(one) for one in form.getlist(name)) for name in form}
+
+
+def _acting(show: Shown, act: Act, *, up: int = 0) -> Callable[[Request], Awaitable[Response]]:
+    """POST: does the act and goes where it says; a refusal comes back on the page, or in JSON to whoever sent JSON.
+
+    `up`: how many last parts of the address are the act's and not the page's.
+    """
 
     async def handler(request: Request) -> Response:
+        values: Mapping[str, str] = {}
+        spoken = "application/json" in request.headers.get("accept", "")
         try:
-            form = await request.form(max_files=0, max_fields=LINES_FIELDS_MAX, max_part_size=2 * proposals.CHARACTERS_MAX)
-            went = await act(request, desk_of(request), form)
+            values = await _values(request)
+            went = await act(request, desk_of(request), values)
         except (Invalid, Denied, Conflict, NotFound) as refused:
-            page = await show(request, refused=refused)
+            if spoken:
+                raise
+            if up:  # the page's own address, for what it links back to
+                request.scope["path"] = request.scope["path"].rsplit("/", up)[0]
+            page = await show(request, typed=values, refused=refused)
             page.status_code = HTTP_STATUS[refused.category]
             return page
-        return RedirectResponse(went, status_code=303)
+        return JSONResponse({"next": went}) if spoken else RedirectResponse(went, status_code=303)
 
     return handler
 
 
-async def _import(request: Request, desk: Desk, form: FormData) -> str:
-    text, now = str(form.get("table", "")), desk.clock()
-    if str(form.get("kind", "")) == "directory":
-        start, end = proposals.moment(str(form.get("from", ""))), proposals.moment(str(form.get("until", "")))
+async def _import(request: Request, desk: Desk, values: Mapping[str, str]) -> str:
+    text, now = values.get("table", ""), desk.clock()
+    if values.get("kind") == "directory":
+        start, end = proposals.moment(values.get("from", "")), proposals.moment(values.get("until", ""))
         lines = proposals.read_directory(text, start=start, end=end)
     else:
         lines = proposals.read_table(text)
-    number = await proposals.propose(desk.gate, lines, str(form.get("source", "")).strip() or now.date().isoformat())
+    number = await proposals.propose(desk.gate, lines, values.get("source", "").strip() or now.date().isoformat())
     return f"{ROTAS}/{number}"
 
 
-async def show_rota(request: Request, *, refused: CloisterError | None = None) -> Response:
+async def show_rota(request: Request, *, typed: Mapping[str, str] | None = None, refused: CloisterError | None = None) -> Response:
     desk = desk_of(request)
     proposal = await proposals.one(desk.gate, _path(request, "rota"))
     lines = [
@@ -189,12 +214,12 @@ async def show_rota(request: Request, *, refused: CloisterError | None = None) -
     return _answer(request, "offices-rota.html", facts, refused=refused)
 
 
-async def _sign(request: Request, desk: Desk, form: FormData) -> str:
+async def _sign(request: Request, desk: Desk, values: Mapping[str, str]) -> str:
     number = _path(request, "rota")
-    if form.get("act") == "refuse":
+    if values.get("act") == "refuse":
         await proposals.refuse(desk.gate, number)
         return f"{TEAMS}?done=refused"
-    chosen = [int(str(one)) for one in form.getlist("line") if str(one).isdecimal()]
+    chosen = [int(one) for one in values.get("line", "").split(",") if one.isdecimal()]
     await proposals.sign(desk.keyring, desk.gate, number, chosen, desk.clock())
     return f"{TEAMS}?done=signed"
 
@@ -244,17 +269,17 @@ def _route(path: str, handler: Any, method: str = "GET") -> OfficeRoute:
 
 ROUTES: Final = (
     _route(TEAMS, show_teams),
-    _route(TEAMS, acting(show_teams, _create), "POST"),
+    _route(TEAMS, _acting(show_teams, _create), "POST"),
     _route(f"{TEAMS}/{{team}}", show_team),
-    _route(f"{TEAMS}/{{team}}/turns", acting(show_team, _add, up=1), "POST"),
-    _route(f"{TEAMS}/{{team}}/end", acting(show_team, _end, up=1), "POST"),
-    _route(f"{TEAMS}/{{team}}/zones", acting(show_team, _open, up=1), "POST"),
-    _route(f"{TEAMS}/{{team}}/leave", acting(show_team, _leave, up=1), "POST"),
-    _route(ROTAS, _with_form(show_teams, _import), "POST"),
+    _route(f"{TEAMS}/{{team}}/turns", _acting(show_team, _add, up=1), "POST"),
+    _route(f"{TEAMS}/{{team}}/end", _acting(show_team, _end, up=1), "POST"),
+    _route(f"{TEAMS}/{{team}}/zones", _acting(show_team, _open, up=1), "POST"),
+    _route(f"{TEAMS}/{{team}}/leave", _acting(show_team, _leave, up=1), "POST"),
+    _route(ROTAS, _acting(show_teams, _import), "POST"),
     _route(f"{ROTAS}/{{rota}}", show_rota),
-    _route(f"{ROTAS}/{{rota}}", _with_form(show_rota, _sign), "POST"),
+    _route(f"{ROTAS}/{{rota}}", _acting(show_rota, _sign), "POST"),
     _route(f"{KEYS}/{{zone}}", show_keys),
-    _route(f"{KEYS}/{{zone}}/rotate", acting(show_keys, _rotate, up=1), "POST"),
-    _route(f"{KEYS}/{{zone}}/rewrap", acting(show_keys, _rewrap, up=1), "POST"),
+    _route(f"{KEYS}/{{zone}}/rotate", _acting(show_keys, _rotate, up=1), "POST"),
+    _route(f"{KEYS}/{{zone}}/rewrap", _acting(show_keys, _rewrap, up=1), "POST"),
 )
 LINKS: Final = (Link(path=TEAMS, label="web.offices.teams.link", roles=frozenset({"access-officer"})),)
