@@ -87,7 +87,7 @@ class House:
                 passkeys=[applying.NewPasskey(credential_id=attestation["id"], attestation=attestation, prf=b"\x07" * 32)],
             )  # fmt: skip
             brought = enrol.checked_body(made.body | (tamper or {}), flow, trust=self.rig.trust.trust_id, row=row)
-            rows = json.dumps([enrol.stored_row(one, flow, PARTY) for one in brought.unlockers])
+            rows = json.dumps([enrol.stored_row(one, flow, PARTY, now=datetime.now(UTC)) for one in brought.unlockers])
             await connection.execute("set role cloister_estate")
             values = (brought.kem_public, brought.sign_public, brought.sealed_private, rows, flow.value, brought.proof)
             assert await connection.fetchrow(enrol.ANSWER, applicant, *values) is not None
