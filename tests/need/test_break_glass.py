@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from datetime import timedelta
 
 import pytest
+from audit_rig import opened_log
 from need_cast import (
     ADELE,
     ARNAUD,
@@ -249,3 +250,22 @@ async def test_a_reason_is_required_and_is_never_in_clear_in_the_database(trust:
     await database.close()
     assert b"allergy" not in body
     assert len(body) < 64 * 1024
+
+
+async def test_every_entry_made_while_a_zone_is_open_in_need_carries_the_requests_number(trust: Rig, sign_in: SignIn) -> None:
+    karim, vasseur = await sign_in(KARIM), await sign_in(VASSEUR)
+    patient = await admitted(karim.session, "Nguyen")
+    request = await vasseur.glass.ask(EMERGENCY, "life-threat", REASON)
+    await vasseur.session.records.read("Patient", patient)
+    await vasseur.glass.end(request)
+    await asyncio.sleep(0.3)
+    await found(vasseur.session, "Patient", "family=Nguyen")
+    database = await trust.connect()
+    log = [entry for _, entry in await opened_log(database, trust.trust.trust_id) if entry.session == vasseur.session.actor.session]
+    await database.close()
+    marks = [(entry.action, f"need {request}" in entry.reason) for entry in log]
+    assert ("glass-open", True) in marks
+    assert ("read", True) in marks
+    assert ("glass-end", True) in marks
+    assert marks[-1] == ("search", False)  # afterwards no more
+    assert [entry.reason for entry in log if entry.action == "glass-ask"] == ["life-threat"]
