@@ -1,4 +1,4 @@
-"""The recovery ceremony: signed statements, and a table of what may follow what. Spec: docs/spec/zones.md 17.
+"""The recovery ceremony: signed statements, and a table of what may follow what. Spec: docs/spec/zones.md 24.
 
 One party opens it with a reason. Then an access officer takes the seat at which the key will appear, IT gives its half
 and management the card, each from a session of its own and each another person; the officer finishes. Any party stops it,

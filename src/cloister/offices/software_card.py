@@ -1,4 +1,4 @@
-"""A recovery card as a file: a P-256 key under a PIN (Argon2id). Spec: docs/spec/zones.md 17.
+"""A recovery card as a file: a P-256 key under a PIN (Argon2id). Spec: docs/spec/zones.md 24.
 
 For a trust without card readers, and for demos. Weaker than a card, honestly: a file can be copied, and its counter of wrong PINs
 with it, so that only the PIN's length and Argon2id stand in the way; such a PIN is therefore made here, and never chosen.

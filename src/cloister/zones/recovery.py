@@ -1,4 +1,4 @@
-"""Recovery of an epoch's key by three parties together. Spec: docs/spec/zones.md 17.
+"""Recovery of an epoch's key by three parties together. Spec: docs/spec/zones.md 24.
 
 Each epoch's zone key is sealed for two card sets, A and B. The key of such a seal is made from an ECDH secret, whose private
 half is in a card (management) behind its PIN (medical), and an ML-KEM secret, whose private half is in IT's recovery data;
@@ -226,7 +226,9 @@ def open_canary(blob: bytes, keys: EpochKeys, offices: Offices) -> bytes:
     wrapped, sealed = body.octets("wrapped"), body.octets("sealed")
     body.number("made")
     body.done()
-    if (trust, zone, epoch) != (offices.trust.trust_id, keys.zone, keys.epoch):
+    if trust != offices.trust.trust_id:
+        raise Forged(Refusal.TRUST)
+    if (zone, epoch) != (keys.zone, keys.epoch):
         raise Forged(Refusal.SWAPPED)
     key = Secret(keys.wrap.open(wrapped, _canary_wrap(trust, zone, epoch)))
     text = DossierKey(CANARY_DOSSIER, 1, key).open_version(trust, "Basic", "canary", 1, 0, sealed)
