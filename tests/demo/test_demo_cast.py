@@ -39,7 +39,7 @@ def test_the_first_program_opens_the_first_hospital_and_the_second_the_other() -
     plan = demo_plan("seed")
     first = plan.programs[0]
     assert first.client_id == "lab-gateway"
-    for hospital, program in zip(plan.hospitals, plan.programs, strict=True):
+    for hospital, program in zip(plan.hospitals, plan.programs[:2], strict=True):
         assert first_program_of(plan, hospital.id) is program
         assert program.zones == (hospital.id, *(ward.id for ward in hospital.wards))
 
@@ -56,3 +56,10 @@ def test_a_passphrase_does_not_print_itself() -> None:
     person = demo_plan("one").people[0]
     assert person.passphrase
     assert person.passphrase not in repr(person)
+
+
+def test_the_machine_holds_no_zone_and_seals_into_the_first_hospitals() -> None:
+    machine = demo_plan("seed").programs[-1]
+    assert machine.client_id == "blood-analyser"
+    assert machine.zones == ()
+    assert "saint-roch-cardiology" in machine.seals_into

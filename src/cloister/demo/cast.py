@@ -1,4 +1,4 @@
-"""The demo trust's plan: two hospitals, six wards, their people, two programs. Nobody here exists.
+"""The demo trust's plan: two hospitals, six wards, their people, two programs, a machine. Nobody here exists.
 
 Every ward has two doctors and two nurses. In the general hospital doctors open their ward and the whole hospital, nurses
 their ward; in the psychiatric hospital everybody opens their own ward only.
@@ -38,6 +38,13 @@ SAINTE_ANNE: Final = HospitalPlan(
     ),
 )
 HOSPITALS: Final = (SAINT_ROCH, SAINTE_ANNE)
+# A machine: it holds no zone and reads nothing, and seals what it measures into the wards' zones.
+ANALYSER: Final = ProgramPlan(
+    client_id="blood-analyser",
+    name="Automate de biologie",
+    hospital=SAINT_ROCH.id,
+    seals_into=(SAINT_ROCH.id, *(ward.id for ward in SAINT_ROCH.wards)),
+)
 
 # Two doctors, then two nurses, in the order of the wards above. (name, title, language)
 _WARD_STAFF: Final[dict[str, tuple[tuple[str, str, str], ...]]] = {
@@ -109,12 +116,15 @@ def demo_plan(seed: str | int) -> TrustPlan:
         name="Groupement hospitalier du Val d'Orme",
         hospitals=tuple(_with_glass(hospital) for hospital in HOSPITALS),
         people=tuple(people),
-        programs=tuple(
-            ProgramPlan(client_id=client, name=name, hospital=hospital.id, zones=(hospital.id, *(ward.id for ward in hospital.wards)))
-            for client, name, hospital in (
-                ("lab-gateway", "Passerelle du laboratoire", SAINT_ROCH),
-                ("sainte-anne-gateway", "Passerelle de Sainte-Anne-des-Bois", SAINTE_ANNE),
-            )
+        programs=(
+            *(
+                ProgramPlan(client_id=client, name=name, hospital=hospital.id, zones=(hospital.id, *(ward.id for ward in hospital.wards)))
+                for client, name, hospital in (
+                    ("lab-gateway", "Passerelle du laboratoire", SAINT_ROCH),
+                    ("sainte-anne-gateway", "Passerelle de Sainte-Anne-des-Bois", SAINTE_ANNE),
+                )
+            ),
+            ANALYSER,
         ),
     )
 
