@@ -124,10 +124,10 @@ class ServiceAudit(Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class ServicePut(Struct, frozen=True, forbid_unknown_fields=True):
-    """Mandates, which a root signs at the machine's own command line."""
+    """What a root signs at the machine's own command line: mandates, and certificates of certificate officers."""
 
     token: str
-    objects: Annotated[list[offices.Mandate], Meta(min_length=1, max_length=100)]
+    objects: Annotated[list[offices.Mandate | offices.Certificate], Meta(min_length=1, max_length=100)]
 
 
 class SessionAudit(Struct, frozen=True, forbid_unknown_fields=True):
