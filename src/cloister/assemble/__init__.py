@@ -10,8 +10,11 @@ from typing import TYPE_CHECKING, Any
 from cloister.base.settings import Settings
 
 if TYPE_CHECKING:
+    from datetime import datetime
+
     import asyncpg
 
+    from cloister.assemble.mandating import Candidate
     from cloister.audit import Checkpoint
     from cloister.zones import TrustRoots
 
@@ -37,6 +40,20 @@ def pinned_roots(settings: Settings) -> TrustRoots:
     return pinned(settings)
 
 
+async def mandate_candidate(settings: Settings, office: str, sign_in: str, *, now: datetime) -> Candidate:
+    """Who would be mandated, with the words of their keys; raises by name when this person cannot hold the office."""
+    from cloister.assemble.mandating import candidate
+
+    return await candidate(settings, office, sign_in, now=now)
+
+
+async def sign_mandate(settings: Settings, chosen: Candidate, **terms: Any) -> bytes:
+    """The root's signature over a mandate, put on record; its hash. `terms` are those of assemble/mandating.py."""
+    from cloister.assemble.mandating import mandate
+
+    return await mandate(settings, chosen, **terms)
+
+
 def verify_checkpoint(settings: Settings, note: str) -> Checkpoint:
     """What this trust's store gate signed of the audit log; raises Corrupt for anything else."""
     from cloister.assemble.checkpoints import verify_checkpoint as verify
@@ -44,4 +61,4 @@ def verify_checkpoint(settings: Settings, note: str) -> Checkpoint:
     return verify(settings, note)
 
 
-__all__ = ["owner_connection", "pinned_roots", "up", "verify_checkpoint"]
+__all__ = ["mandate_candidate", "owner_connection", "pinned_roots", "sign_mandate", "up", "verify_checkpoint"]
