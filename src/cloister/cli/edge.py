@@ -18,6 +18,7 @@ from cloister.cli.demo import app as demo
 from cloister.cli.importing.command import import_records
 from cloister.cli.ingest import ingest_files
 from cloister.cli.look import app as look
+from cloister.cli.office import app as office
 from cloister.cli.session import app as session
 from cloister.cli.team import app as team
 from cloister.cli.up import up
@@ -56,6 +57,7 @@ app.add_typer(demo, name="demo")
 app.add_typer(look, name="look")
 app.add_typer(audit, name="audit")
 app.add_typer(session, name="session")
+app.add_typer(office, name="office")
 app.add_typer(card, name="card")
 app.add_typer(zone, name="zone")
 app.add_typer(ceremony, name="ceremony")
