@@ -11,7 +11,7 @@ PIP := $(PY) -m pip install -qq
 DEFINITIONS := src/cloister/records/definitions/.ready
 FRONTEND := src/cloister/web/static/dist/manifest.json
 
-.PHONY: help up setup test test-packages check bench bench-large lock clean
+.PHONY: help up setup test test-packages check fuzz bench bench-large lock clean
 .DEFAULT_GOAL := help
 
 help: ## this list
@@ -31,6 +31,9 @@ check: .venv/.ready-dev $(DEFINITIONS) $(FRONTEND) ## style, types, import rules
 
 bench: setup .venv/.ready-dev test-packages ## all benchmarks, or one group: make bench ONLY=hospital
 	@$(PY) -m benchmarks $(if $(ONLY),--only $(ONLY))
+
+fuzz: setup .venv/.ready-dev ## every parser against made-up bytes, SECONDS=30 each
+	@$(PY) -m fuzz --seconds $(or $(SECONDS),30)
 
 # Chromium for the browser tests, where this machine lets us install it; else those tests skip and say so.
 test-packages:

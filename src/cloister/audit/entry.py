@@ -144,13 +144,16 @@ def sealed_entry(entry: Entry, source: str, number: int, key: DataKey) -> Sealed
 def opened_entry(sealed: Sealed, opening: Open) -> Entry:
     """The entry, for whoever has its hour's key; Corrupt for anything but what was sealed."""
     plain, texts, at = opening(sealed.body, sealed.clear()), list[str](), 0
-    for _ in TEXT_FIELDS:
-        end = at + 2 + int.from_bytes(plain[at : at + 2], "big")
-        texts.append(plain[at + 2 : end].decode())
-        at = end
-    if at > len(plain) or any(plain[at:]):
-        raise Corrupt("An audit entry is not in the written form.", reason="entry")
-    return Entry(sealed.at, *texts)
+    try:
+        for _ in TEXT_FIELDS:
+            end = at + 2 + int.from_bytes(plain[at : at + 2], "big")
+            texts.append(plain[at + 2 : end].decode())
+            at = end
+        if at > len(plain) or any(plain[at:]):
+            raise ValueError
+        return Entry(sealed.at, *texts)
+    except (ValueError, Invalid):  # whoever wrote it had the key: a session, perhaps a hostile one
+        raise Corrupt("An audit entry is not in the written form.", reason="entry") from None
 
 
 def _utf8(text: str) -> bytes:

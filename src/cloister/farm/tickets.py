@@ -10,7 +10,7 @@ import base64
 import binascii
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields
 from datetime import datetime
 from typing import Any, Final
 
@@ -85,7 +85,7 @@ class Tickets:
 def verified_ticket(ticket: str, jwks: Mapping[str, Any], *, now: datetime) -> TicketClaims:
     """The claims, if a published key signed them and they are of today; raises Corrupt or Denied otherwise."""
     parts = ticket.split(".")
-    if len(parts) != 3 or len(ticket) > TICKET_CHARACTERS_MAX:
+    if len(parts) != 3 or len(ticket) > TICKET_CHARACTERS_MAX or not ticket.isascii():
         raise Corrupt("This is not a ticket.", reason="ticket-form")
     try:
         header = json.loads(_raw(parts[0]))
@@ -98,6 +98,8 @@ def verified_ticket(ticket: str, jwks: Mapping[str, Any], *, now: datetime) -> T
     algorithms.verify(keys[header["kid"]], f"{parts[0]}.{parts[1]}".encode("ascii"), signature)
     try:
         claims = TicketClaims(**json.loads(_raw(parts[1])))
+        if not all(type(getattr(claims, field.name)).__name__ == field.type for field in fields(TicketClaims)):
+            raise TypeError
     except (ValueError, TypeError, binascii.Error):
         raise Corrupt("This ticket says too little or too much.", reason="ticket-form") from None
     if claims.iss != ISSUER or claims.aud != AUDIENCE:

@@ -67,7 +67,7 @@ def unpack_part(plain: bytes) -> dict[int, msgspec.Raw]:
         raise Forged(Refusal.MALFORMED, hint="This record's index was written by another version of the program.")
     try:
         return _types.decode(compression.decompress(plain[1], plain[2:]))
-    except msgspec.DecodeError:
+    except (msgspec.DecodeError, UnicodeDecodeError):
         raise Forged(Refusal.MALFORMED) from None
 
 
@@ -94,7 +94,7 @@ class Packed:
     def add(self, raw: msgspec.Raw) -> None:
         try:
             newer = _packed.decode(raw)
-        except msgspec.DecodeError:
+        except (msgspec.DecodeError, UnicodeDecodeError):
             raise Forged(Refusal.MALFORMED) from None
         pieces: list[bytes] = []
         end = len(self._blob)
@@ -147,5 +147,5 @@ class Packed:
 def read_line(packed: bytes) -> Line:
     try:
         return _line.decode(packed)
-    except msgspec.DecodeError:
+    except (msgspec.DecodeError, UnicodeDecodeError):
         raise Forged(Refusal.MALFORMED) from None

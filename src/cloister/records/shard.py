@@ -54,7 +54,7 @@ def open_people(keyring: Keyring, zone: str, number: int, sealed: bytes) -> list
         raise Forged(Refusal.MALFORMED)
     try:
         return _decoder.decode(compression.decompress(plain[1], plain[2:]))
-    except msgspec.DecodeError:
+    except (msgspec.DecodeError, UnicodeDecodeError):
         raise Forged(Refusal.MALFORMED) from None
 
 
