@@ -7,12 +7,14 @@ temporary files, which others must see at once and nobody keeps.
 
 from __future__ import annotations
 
+import contextlib
 import os
 import time
 from collections import OrderedDict
 from collections.abc import Sequence
 from typing import Final, Protocol
 
+from cloister.files.behind import Pending, behind
 from cloister.zones import Forged, Refusal, files
 
 BLOCK: Final = files.BLOCK_BYTES
@@ -20,6 +22,7 @@ SEALED: Final = files.SEALED_BLOCK_BYTES
 OVERHEAD: Final = files.OVERHEAD_BYTES
 HEADER: Final = files.HEADER_BYTES
 BATCH_BLOCKS: Final = 16  # a request of 1 MiB
+BEHIND_BLOCKS_MIN: Final = 4
 BLOCKS_HELD_MAX: Final = 128  # of a draft in memory: 8 MiB
 ZEROS: Final = bytes(BLOCK)
 
@@ -67,7 +70,7 @@ class Version:
 
     def __init__(self, keys: files.FileKeys, fd: int) -> None:
         self.fd = fd
-        self.head: Final = keys.head(os.pread(fd, HEADER, 0))
+        self.head = keys.head(os.pread(fd, HEADER, 0))
         if not self.head.flags & files.IN_PLACE and os.fstat(fd).st_size != files.sealed_size(self.head.size):
             raise Forged(Refusal.TAG)  # cut or lengthened
 
@@ -85,7 +88,7 @@ class Version:
 class Draft:
     """The next version of a document. Whole blocks are sealed as they come; parts wait in memory until they are whole, or saved."""
 
-    __slots__ = ("_held", "_sealed_to", "changed_ns", "dir_fd", "fd", "mode", "new", "size", "stored")
+    __slots__ = ("_held", "_pending", "_sealed_to", "changed_ns", "dir_fd", "fd", "mode", "new", "size", "stored")
 
     def __init__(self, new: files.NewDocument, dir_fd: int, stored: str, mode: int) -> None:
         self.new = new
@@ -97,6 +100,7 @@ class Draft:
         self.changed_ns = time.time_ns()
         self._sealed_to = 0  # blocks below this are on the storage, unless they are held
         self._held: OrderedDict[int, bytearray] = OrderedDict()
+        self._pending = Pending()
 
     def open(self) -> int:
         """The draft's file, made when it is needed first."""
@@ -172,6 +176,7 @@ class Draft:
         length = max(0, min(BLOCK, self.size - number * BLOCK))
         block = bytearray(length)
         if length:
+            self._settle()
             read_blocks(self.open(), self.new.blocks, self.size, number * BLOCK, memoryview(block))
         return block
 
@@ -188,24 +193,41 @@ class Draft:
                 self._seal(number, [memoryview(self._held[number])])
 
     def _seal(self, first: int, blocks: list[memoryview]) -> None:
-        out = self._sealed(first, blocks)
-        write_all(self.open(), [out], HEADER + first * SEALED)
+        """Many blocks are written behind, a few at once."""
+        offset = HEADER + first * SEALED
+        if len(blocks) >= BEHIND_BLOCKS_MIN:
+            writer = behind()
+            buffer = writer.buffer()
+            writer.write(self._pending, self.open(), buffer, self._sealed(first, blocks, buffer), offset)
+        else:
+            self._settle()
+            write_all(self.open(), [_scratch_view[: self._sealed(first, blocks, _scratch_view)]], offset)
         self._sealed_to = max(self._sealed_to, first + len(blocks))
 
-    def _sealed(self, first: int, blocks: list[memoryview]) -> memoryview:
+    def _settle(self) -> None:
+        """Everything that is on its way has arrived, or its error is heard here."""
+        if self._pending.some:
+            behind().wait()
+            self._pending.some = False
+        wrong, self._pending.wrong = self._pending.wrong, None
+        if wrong is not None:
+            raise wrong
+
+    def _sealed(self, first: int, blocks: list[memoryview], out: memoryview) -> int:
         at = 0
         for number, block in enumerate(blocks, first):
-            at += self.new.blocks.seal_into(number, block, _scratch_view[at : at + len(block) + OVERHEAD])
+            at += self.new.blocks.seal_into(number, block, out[at : at + len(block) + OVERHEAD])
             self._held.pop(number, None)
-        return _scratch_view[:at]
+        return at
 
     def finish(self, keys: files.FileKeys) -> None:
         """Everything onto the storage; a small document in one write."""
+        self._settle()
         held = sorted(self._held)
         header = keys.header(self.new, self.size)
         if held and held[0] == 0 and len(held) <= BATCH_BLOCKS and held[-1] == len(held) - 1:
-            out = self._sealed(0, [memoryview(self._held[number]) for number in held])
-            write_all(self.open(), [header, out], 0)
+            length = self._sealed(0, [memoryview(self._held[number]) for number in held], _scratch_view)
+            write_all(self.open(), [header, _scratch_view[:length]], 0)
         else:
             for number in held:
                 self._seal(number, [memoryview(self._held[number])])
@@ -214,7 +236,16 @@ class Draft:
         if self._sealed_to * SEALED + HEADER > stored:
             os.ftruncate(self.fd, stored)
 
+    def saved(self, keys: files.FileKeys) -> Version:
+        """The same as a version, once it has its name."""
+        version = Version.__new__(Version)
+        version.fd = self.fd
+        version.head = files.Head(self.new.file, self.new.version, self.new.flags, self.size, self.new.tag, keys.newest, self.new.blocks)
+        return version
+
     def discard(self) -> None:
+        with contextlib.suppress(OSError):
+            self._settle()
         if self.fd >= 0:
             os.close(self.fd)
             self.fd = -1

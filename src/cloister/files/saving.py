@@ -155,7 +155,7 @@ class Saver:
         change.prune()
         node.base = draft.new.tag
         node.draft, node.dirty, node.times = None, False, None
-        self._tree.keep_version(node, Version(self._tree.keys, draft.fd), stamp_of(os.fstat(draft.fd)))
+        self._tree.keep_version(node, draft.saved(self._tree.keys), stamp_of(os.fstat(draft.fd)))
 
     def keep_before(self, folder: Folder, siv: bytes, stored: str) -> None:
         """Keep what stands under a name that is about to be given up for a backup's name."""
