@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import json
 import secrets
 import time
 import uuid
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
 from typing import Any, Final
 
 import httpx
+from audit_rig import kem_of_office, opened_log
 from running_trust import RunningTrust, SignedIn
 
 from cloister.assemble import owner_connection, pinned_roots
@@ -27,6 +29,7 @@ PSYCHIATRIC_NURSE: Final = "elise.renaud"  # holds one ward of Sainte-Anne
 PSYCHIATRIST: Final = "marc.delorme"
 SURGERY_NURSE: Final = "nadia.haddad"
 OPERATOR: Final = "damien.colin"
+PRIVACY_OFFICER: Final = "agnes.maillard"
 
 
 @dataclass(frozen=True)
@@ -71,6 +74,24 @@ class Administrator:
                 await connection.close()
 
         asyncio.run(do())
+
+    def entries(self, after: int = -1, session: str = "") -> list[dict[str, Any]]:
+        """The audit log as a privacy officer opens it: number and texts of each entry, of one session or of all."""
+
+        async def ask() -> list[dict[str, Any]]:
+            connection = await owner_connection(self.settings)
+            try:
+                kem = await kem_of_office(connection, PRIVACY_OFFICER, self._passphrase_of(PRIVACY_OFFICER))
+                opened = await opened_log(connection, self.roots.trust_id, kem)
+            finally:
+                await connection.close()
+            return [{"seq": seq, **asdict(one)} for seq, one in opened if seq > after and session in ("", one.session)]
+
+        return asyncio.run(ask())
+
+    def _passphrase_of(self, sign_in: str) -> str:
+        people = json.loads((self.settings.state / "demo" / "sign-ins.json").read_text())["people"]
+        return str(next(one["passphrase"] for one in people if one["sign_in"] == sign_in))
 
     def dossier_of(self, resource: str) -> uuid.UUID:
         """The dossier that holds 'Type/uuid'."""

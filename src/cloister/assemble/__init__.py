@@ -61,4 +61,27 @@ def verify_checkpoint(settings: Settings, note: str) -> Checkpoint:
     return verify(settings, note)
 
 
-__all__ = ["mandate_candidate", "owner_connection", "pinned_roots", "sign_mandate", "up", "verify_checkpoint"]
+async def sign_restore(settings: Settings, officer: str, reason: str, passphrase: str) -> str:
+    """One of the two officers' words that a restored database is meant; what to say afterwards."""
+    from cloister.assemble.restoring import sign_restore as sign
+
+    return await sign(settings, officer, reason, passphrase)
+
+
+def witness_report(settings: Settings) -> dict[str, Any] | None:
+    """How it stands with the audit log's witnesses; None before the first round."""
+    from cloister.assemble.witnessing import read_report
+
+    return read_report(settings)
+
+
+__all__ = [
+    "mandate_candidate",
+    "owner_connection",
+    "pinned_roots",
+    "sign_mandate",
+    "sign_restore",
+    "up",
+    "verify_checkpoint",
+    "witness_report",
+]

@@ -18,9 +18,11 @@ from typing import Any, Final
 
 import asyncpg
 
-from cloister.assemble import first_start, postgres, probes
+from cloister.assemble import first_start, postgres, probes, restored
 from cloister.assemble.edge import local_authority
 from cloister.assemble.folders import check_port, claim_runtime, claim_state, log_tail, prepare_runtime
+from cloister.assemble.gate import service_token
+from cloister.assemble.roots import pinned_roots
 from cloister.assemble.status import Board, missing_line
 from cloister.assemble.supervisor import Part, Supervisor, ending
 from cloister.assemble.witnessing import read_report, witness_line
@@ -29,6 +31,7 @@ from cloister.base.database import LOST
 from cloister.base.errors import EXIT_CODE, CloisterError
 from cloister.base.process import adopt_orphans, is_root
 from cloister.base.settings import Settings
+from cloister.base.wire import Caller
 
 TICK_SECONDS: Final = 1.0
 REAP_EVERY: Final = 5
@@ -136,13 +139,42 @@ class Up:
         if applied:
             self._board.tell(f"database: {applied} migrations applied")
         await self._found()
+        restore = await self._not_restored()
         await start(Part("witness", lambda: probes.listens(settings.socket("witness"))))
         await start(Part("gate", lambda: probes.listens(settings.socket("gate"))))
+        await self._record(restore)
         await start(Part("controller", lambda: probes.controller_answers(settings)))
         await start(Part("agent", self._agent_answers))
         await start(Part("envoy", lambda: probes.edge_answers(settings)))
         await start(Part("witnessing", self._witnessed))
         self._board.tell(f"all parts run after {time.monotonic() - began:.1f} s")
+
+    async def _not_restored(self) -> list[dict[str, str]]:
+        """Waits, with only the database running, while it is older than what a witness holds and nobody has answered for it."""
+        told = ""
+        while True:
+            connection = await postgres.owner_connection(self._settings)
+            try:
+                found = await restored.broken(self._settings, connection)
+                if found is None:
+                    return []
+                words = await restored.words_for(connection, pinned_roots(self._settings), found)
+            finally:
+                await connection.close()
+            if words:
+                restored.tell_keepers(self._settings, found, words)
+                self._board.tell(f"a restored database was accepted by {' and '.join(one.person for one in words)}")
+                return restored.entries_of(found, words)
+            if told != found.text():
+                told = found.text()
+                self._board.tell(f"{told} {found.hint()}")
+            await asyncio.sleep(TICK_SECONDS)
+
+    async def _record(self, entries: list[dict[str, str]]) -> None:
+        if entries:
+            gate = Caller(self._settings.socket("gate"), part="store gate")
+            await gate.call("audit_append", token=service_token(self._settings, "controller"), entries=entries)
+            gate.close()
 
     async def _witnessed(self) -> bool:
         return read_report(self._settings) is not None

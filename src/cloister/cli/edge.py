@@ -23,6 +23,7 @@ from cloister.cli.session import app as session
 from cloister.cli.team import app as team
 from cloister.cli.up import up
 from cloister.cli.verify import verify
+from cloister.cli.witness import app as witness
 from cloister.cli.zone import app as zone
 
 INTERRUPTED = 130  # 128 + SIGINT, as shells say it
@@ -56,6 +57,7 @@ app.command("verify")(verify)
 app.add_typer(demo, name="demo")
 app.add_typer(look, name="look")
 app.add_typer(audit, name="audit")
+app.add_typer(witness, name="witness")
 app.add_typer(session, name="session")
 app.add_typer(office, name="office")
 app.add_typer(card, name="card")

@@ -69,6 +69,16 @@ class OwnSession:
     def get(self, path: str) -> Any:
         return self._sent("GET", path, None).json()
 
+    def document(self, path: str, parameters: dict[str, str], language: str) -> bytes:
+        """A file that a page hands out."""
+        asked = str(httpx.URL(path, params=parameters))
+        ticket = self._http.headers["cookie"]
+        self._http.headers["cookie"] = f"{ticket}; language={language}"
+        try:
+            return self._sent("GET", asked, None).content
+        finally:
+            self._http.headers["cookie"] = ticket
+
     def touch(self, path: str) -> None:
         """Whether the session still answers; raises what it says instead."""
         self._sent("GET", path, None)
