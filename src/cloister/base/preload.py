@@ -48,6 +48,7 @@ import anyio
 import anyio._backends._asyncio
 import anyio.to_thread
 import httptools
+import jinja2.debug
 import starlette.applications
 import starlette.background
 import starlette.concurrency

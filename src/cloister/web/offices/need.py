@@ -21,6 +21,7 @@ HOME: Final = "/need"
 OPENINGS: Final = "/need/openings"
 OFFICERS: Final = frozenset({"access-officer"})
 FIELDS_MAX: Final = 10
+NOTHING_TYPED: Final = {"zone": "", "code": "", "reason": ""}
 
 
 async def show_need(request: Request) -> Response:
@@ -33,7 +34,7 @@ async def _page(request: Request, *, typed: dict[str, str] | None = None, refuse
     choices = {"offers": offers, "codes": glass_letters.CODES, "longest": glass_letters.REASON_CHARACTERS_MAX}
     values = {**(await _lists(desk, offers)), **choices}
     status = 400 if refused is not None else 200
-    return Visit.of(request).page("offices-need.html", status=status, nav=HOME, typed=typed or {}, refused=refused, **values)
+    return Visit.of(request).page("offices-need.html", status=status, nav=HOME, typed=typed or NOTHING_TYPED, refused=refused, **values)
 
 
 async def _lists(desk: Desk, offers: list[glass.Offer]) -> dict[str, Any]:
