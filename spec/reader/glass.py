@@ -1,115 +1,120 @@
-"""Sections 21, 22 and 23: break-glass seals, what is sealed into a zone, shares."""
+"""Sections 21 to 23: break-glass parts and shares, what machines seal into a zone, and shared dossiers."""
 
 from __future__ import annotations
 
 from typing import Any
 
-from spec.reader.algorithms import Kem, hkdf, raw
-from spec.reader.certificates import known
-from spec.reader.encoding import body
-from spec.reader.offices import COUNT, MS, NUMBER, Offices, opened_epoch, sealed_key, trusted
+from spec.reader.algorithms import Kem, hkdf, raw, sha256
+from spec.reader.certificates import Certificate, known
+from spec.reader.encoding import body, encode
+from spec.reader.offices import COUNT, MS, NUMBER, Offices, opened_epoch, trusted
 from spec.reader.refused import need
 from spec.reader.trust import opened, split
 
-REASONS = {"admission", "transfer", "referral", "consent"}
+SEALED_KEY = 1_168
 
 
-def product(a: int, b: int) -> int:
-    """In GF(2^8) modulo x^8+x^4+x^3+x+1: as a product of polynomials, then the remainder."""
-    whole = 0
-    for bit in range(8):
-        if b >> bit & 1:
-            whole ^= a << bit
-    for degree in range(15, 7, -1):
-        if whole >> degree & 1:
-            whole ^= 0x11B << (degree - 8)
-    return whole
+def bound(label: str, signer: str, found: dict[str, Any]) -> bytes:
+    """The info of what is sealed inside a signed object of this label: all else that stands in it."""
+    return f"{label}|".encode() + sha256(encode([label, signer, {name: one for name, one in found.items() if name != "sealed"}]))
 
 
-def over(a: int, b: int) -> int:
-    return next(one for one in range(256) if product(one, b) == a)
+def unsealed(blob: bytes, found: dict[str, Any], kem: Kem) -> bytes:
+    label, _, signer, *_ = split(blob)
+    return kem.open(found["sealed"], bound(label, signer, found))
 
 
-def joined(parts: dict[str, str]) -> bytes:
-    found = {int(place): bytes.fromhex(share) for place, share in parts.items()}
-    need(len(found) == 2 and all(1 <= place <= 255 for place in found), "malformed")
-    (x, ys), (u, vs) = found.items()
-    need(len(ys) == len(vs), "malformed")
-    # The line through (x, y) and (u, v): its slope, then its value at 0.
-    return bytes(y ^ product(over(y ^ v, x ^ u), x) for y, v in zip(ys, vs, strict=True))
-
-
-def shares(given: dict[str, Any]) -> dict[str, Any]:
-    return {"secret": joined(given["shares"])}
-
-
-def part(given: dict[str, Any]) -> dict[str, Any]:
+def glass_part(given: dict[str, Any]) -> dict[str, Any]:
     blob, seed = raw(given, "blob", "kem_seed")
     offices = Offices(given)
     public, officer = offices.signer(blob)
     found = opened("cloister/glass/v1", blob, public)
     trusted(found, offices.trust)
     body(
-        found, trust=str, zone=str, epoch=NUMBER, set=16, approvers=range(3), made=MS, place=range(256), person=str, certificate=32,
-        sealed=1168,
+        found, trust=str, zone=str, epoch=NUMBER, set=16, approvers=range(3), made=MS, place=range(256), person=str,
+        certificate=32, sealed=SEALED_KEY,
     )  # fmt: skip
     offices.check(officer, found["zone"], found["made"])
-    key = sealed_key(blob, found, Kem(seed), "cloister/glass/v1", "cloister/glass/v1|")
-    return {**{name: value for name, value in found.items() if name not in ("trust", "sealed")}, "part": key}
+    return {"part": unsealed(blob, found, Kem(seed)), **{name: one for name, one in found.items() if name not in ("trust", "sealed")}}
 
 
-def zone_key(given: dict[str, Any]) -> dict[str, Any]:
-    epoch, asker, root = raw(given, "epoch", "asker", "access_root")
-    found = opened_epoch(epoch, root, given["trust"])
-    count, parts = given["approvers"], given["parts"]
-    need(len(parts) >= count, "approvals-missing")
-    other = bytes(32) if not count else bytes.fromhex(parts["1"]) if count == 1 else joined(parts)
+def times(a: int, b: int) -> int:
+    """In GF(2^8) modulo x^8+x^4+x^3+x+1."""
+    out = 0
+    while b:
+        out ^= a if b & 1 else 0
+        a = a << 1 ^ (0x11B if a & 0x80 else 0)
+        b >>= 1
+    return out
+
+
+def over(a: int, b: int) -> int:
+    return next(one for one in range(256) if times(one, b) == a)
+
+
+def joined(shares: dict[str, str]) -> bytes:
+    """The line through two points, at 0."""
+    need(len(shares) == 2, "malformed")
+    (x, one), (y, other) = ((int(place), bytes.fromhex(share)) for place, share in shares.items())
+    need(0 < x < 256 and 0 < y < 256 and x != y and len(one) == len(other), "malformed")
+    first, second = over(y, x ^ y), over(x, x ^ y)
+    return bytes(times(a, first) ^ times(b, second) for a, b in zip(one, other, strict=True))
+
+
+def glass_shares(given: dict[str, Any]) -> dict[str, Any]:
+    return {"secret": joined(given["shares"])}
+
+
+def glass_key(given: dict[str, Any]) -> dict[str, Any]:
+    asker, blob = raw(given, "asker", "epoch")
+    parts, approvers = given["parts"], given["approvers"]
+    need(len(parts) >= approvers, "approvals-missing")
+    other = bytes(32) if approvers == 0 else bytes.fromhex(parts["1"]) if approvers == 1 else joined(parts)
     key = bytes(a ^ b for a, b in zip(asker, other, strict=True))
-    need(hkdf(key, "cloister/epoch/v1/commitment") == found["commitment"], "commitment")
+    record = opened_epoch(blob, bytes.fromhex(given["access_root"]), given["trust"])
+    need(hkdf(key, "cloister/epoch/v1/commitment") == record["commitment"], "commitment")
     return {"zone_key": key}
 
 
-def signed(label: str, given: dict[str, Any], **fields: Any) -> tuple[Any, dict[str, Any]]:
-    """Who signed, by a certificate that holds now, and what."""
-    (blob,) = raw(given, "blob")
-    name = split(blob)[2]
+def signed_by_person(label: str, blob: bytes, given: dict[str, Any], now: int | None = None) -> tuple[dict[str, Any], Certificate]:
+    """What a certified person or machine signed; the certificate must be valid now, or at the body's `at`."""
+    certificates, name = known(given), split(blob)[2]
     need(len(name) == 64 and set(name) <= set("0123456789abcdef"), "malformed")
-    certificates = known(given)
-    certificates.valid(bytes.fromhex(name), given["now"])
-    author = certificates.chained(bytes.fromhex(name))
-    found = opened(label, blob, author.public)
+    found = opened(label, blob, certificates.chained(bytes.fromhex(name)).public)
     trusted(found, given["trust"])
-    return author, body(found, trust=str, zone=str, epoch=NUMBER, at=MS, sealed=bytes, **fields)
+    need(isinstance(found.get("at"), int) and found["at"] in MS, "malformed")
+    return found, certificates.valid(bytes.fromhex(name), found["at"] if now is None else now)
 
 
-def unsealed(label: str, given: dict[str, Any], found: dict[str, Any]) -> bytes:
-    blob, key = raw(given, "blob", "zone_key")
-    return sealed_key(blob, found, Kem(hkdf(key, "cloister/epoch/v1/ingest")), label, f"{label}|")
+def ingest_kem(given: dict[str, Any]) -> Kem:
+    return Kem(hkdf(*raw(given, "zone_key"), "cloister/epoch/v1/ingest"))
 
 
-def message(given: dict[str, Any]) -> dict[str, Any]:
-    label = "cloister/ingest/v1"
-    machine, found = signed(label, given, seq=COUNT)
+def sealed_message(given: dict[str, Any]) -> dict[str, Any]:
+    (blob,) = raw(given, "blob")
+    found, machine = signed_by_person("cloister/ingest/v1", blob, given, given["now"])
+    body(found, trust=str, zone=str, epoch=NUMBER, seq=COUNT, at=MS, sealed=bytes)
     need(given["machines"].get(machine.person) == machine.hash.hex(), "device-not-named")
     says = {name: found[name] for name in ("zone", "epoch", "seq", "at")}
-    return {**says, "machine": machine.person, "content": unsealed(label, given, found)}
+    return {**says, "machine": machine.person, "content": unsealed(blob, found, ingest_kem(given))}
 
 
 def share(given: dict[str, Any]) -> dict[str, Any]:
-    label = "cloister/share/v1"
-    giver, found = signed(label, given, dossier=16, reason=str, resource=str)
-    need(found["reason"] in REASONS, "malformed")
-    plain = unsealed(label, given, found)
-    need(bool(plain) and len(plain) % 34 == 0, "malformed")
+    (blob,) = raw(given, "blob")
+    found, giver = signed_by_person("cloister/share/v1", blob, given, given["now"])
+    body(found, trust=str, dossier=16, zone=str, epoch=NUMBER, reason=str, resource=str, at=MS, sealed=bytes)
+    need(found["reason"] in ("admission", "transfer", "referral", "consent"), "malformed")
+    plain = unsealed(blob, found, ingest_kem(given))
+    need(len(plain) > 0 and len(plain) % 34 == 0, "malformed")
     keys = {str(int.from_bytes(plain[at : at + 2], "big")): plain[at + 2 : at + 34] for at in range(0, len(plain), 34)}
-    says = {name: found[name] for name in ("dossier", "zone", "epoch", "reason", "resource", "at")}
+    says = {name: one for name, one in found.items() if name not in ("trust", "sealed")}
     return {**says, "giver": giver.person, "keys": keys}
 
 
 FORMATS = {
-    "glass-shares": shares,
-    "glass-part": part,
-    "glass-key": zone_key,
-    "sealed-message": message,
+    "glass-part": glass_part,
+    "glass-shares": glass_shares,
+    "glass-key": glass_key,
+    "sealed-message": sealed_message,
     "share": share,
 }
