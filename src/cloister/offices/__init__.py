@@ -20,6 +20,7 @@ from cloister.offices import (
     recovery_founding,
     rotation,
     software_card,
+    zone_rules,
 )
 
 __all__ = [
@@ -37,4 +38,5 @@ __all__ = [
     "recovery_founding",
     "rotation",
     "software_card",
+    "zone_rules",
 ]

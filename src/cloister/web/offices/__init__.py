@@ -8,13 +8,14 @@ from __future__ import annotations
 from typing import Final
 
 from cloister.epr import Link
-from cloister.web.offices import asking, need, people, privacy, recovery, teams, zones
+from cloister.web.offices import asking, need, people, privacy, recovery, teams, zone_rules, zones
 from cloister.web.offices.route import OfficeRoute
 
 ROUTES: Final[tuple[OfficeRoute, ...]] = (
     *asking.ROUTES,
     *people.ROUTES,
     *zones.ROUTES,
+    *zone_rules.ROUTES,
     *need.ROUTES,
     *privacy.ROUTES,
     *recovery.ROUTES,
