@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from hypothesis import settings
 from hypothesis import strategies as st
-from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
+from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule, run_state_machine_as_test
 
 from cloister.base.errors import CloisterError, Denied, Invalid
 from cloister.offices.ceremony import (
@@ -207,5 +207,5 @@ class Table(RuleBasedStateMachine):
             assert walked(OPENING, self.counted, self.now).state is self.found.state
 
 
-TestTable = Table.TestCase
-TestTable.settings = settings(max_examples=120, stateful_step_count=25, deadline=None)
+def test_nobody_finds_a_way_to_the_end_without_three_parties() -> None:
+    run_state_machine_as_test(Table, settings=settings(max_examples=120, stateful_step_count=25, deadline=None))  # type: ignore[no-untyped-call]
