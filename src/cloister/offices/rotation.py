@@ -1,4 +1,4 @@
-"""A zone's next epoch: a new key for everybody who stays, in one transaction. Spec: docs/spec/zones.md 9.
+"""A zone's next epoch: a new key for everybody who stays, in one transaction. Spec: docs/spec/zones.md 26.
 
 Every standing grant is verified and signed again at the new epoch, with its terms unchanged and its chain continued; what
 does not verify any more is left out and named. The index key is carried along, the recovery and break-glass seals are made

@@ -1,5 +1,5 @@
 """Teams and rotas: an access officer makes a team, names its members for stretches of time, and opens zones to it.
-Spec: docs/spec/zones.md 19.
+Spec: docs/spec/zones.md 25.
 
 A rota is signed and sealed beforehand and needs nobody when a shift begins. Every access officer keeps every team, so that
 any of them can change tomorrow's rota; keeping opens nothing.

@@ -1,4 +1,4 @@
-"""Teams and memberships: a ward's rota changes one team, not every zone. Spec: docs/spec/zones.md 17.
+"""Teams and memberships: a ward's rota changes one team, not every zone. Spec: docs/spec/zones.md 25.
 
 A team is an HPKE key pair, one for each generation; a grant to a team is sealed to it, and names the hash of its
 record. A membership is an officer's signed word that one person belongs to the team for one stretch of time,
