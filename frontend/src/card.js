@@ -19,13 +19,19 @@ export async function agent(path, body) {
   try {
     response = await fetch(AGENT + path, { ...options, mode: "cors", credentials: "omit", cache: "no-store" });
   } catch {
-    throw new Failure("agent-missing");
+    throw new Failure((await forbidden()) ? "agent-permission" : "agent-missing");
   }
   const said = await response.json().catch(() => ({}));
   if (response.ok) return said;
   const reason = String(said.error);
   const known = SAID.includes(reason) || reason.startsWith("wrong-pin") || reason === "pin-cancelled";
   throw new Failure(known ? reason : (RENAMED[reason] ?? "agent-fault"), { detail: reason });
+}
+
+/** Whether this browser was told not to let this page speak to this computer (Local Network Access, Chromium 142). */
+async function forbidden() {
+  const state = (name) => navigator.permissions.query({ name }).then((found) => found.state, () => ""); // a browser without that question
+  return (await Promise.all([state("loopback-network"), state("local-network-access")])).includes("denied");
 }
 
 /** The names of the keys on the inserted cards. */

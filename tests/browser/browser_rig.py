@@ -7,7 +7,7 @@ import hashlib
 import os
 import shutil
 import ssl
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -100,12 +100,12 @@ class Desk:
 
 
 @contextmanager
-def browser_at(trust: RunningTrust, profile: Path, *, language: str = "en-GB") -> Iterator[Desk]:
+def browser_at(trust: RunningTrust, profile: Path, *, language: str = "en-GB", more: Sequence[str] = ()) -> Iterator[Desk]:
     with sync_playwright() as playwright:
         context = playwright.chromium.launch_persistent_context(
             str(profile),
             executable_path=chromium(),
-            args=[*QUIET, f"--ignore-certificate-errors-spki-list={pin_of(trust)}"],
+            args=[*QUIET, *more, f"--ignore-certificate-errors-spki-list={pin_of(trust)}"],
             locale=language,
             viewport={"width": 1440, "height": 900},
         )

@@ -7,9 +7,10 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from browser_rig import Desk
+from browser_rig import Desk, browser_at, chromium
 from card_rig import MISSING, Card, CardDrawer, RunningAgent, available
 from playwright.sync_api import Page, expect
+from running_trust import RunningTrust
 
 from cloister.workstation.serving import PORT
 
@@ -143,6 +144,21 @@ def test_a_card_that_only_signs_asks_for_the_passphrase_too(desk: Desk, drawer: 
         page.locator("#passphrase").fill(philippe["passphrase"])
         page.locator("#use-card").click()
         inside(page)
+
+
+@pytest.mark.parametrize(("allowed", "reason"), [(True, "other-card"), (False, "agent-permission")])
+def test_a_page_from_the_network_reaches_the_agent_when_the_browser_was_allowed_to(
+    trust: RunningTrust, card: Card, drawer: CardDrawer, tmp_path: Path, allowed: bool, reason: str
+) -> None:
+    """As at a real workstation: the trust is not this computer (W3C Local Network Access)."""
+    if chromium() is None:
+        pytest.skip("No Chromium on this machine; set CLOISTER_CHROMIUM to one.")
+    port = trust.base.rsplit(":", 1)[1]
+    elsewhere = [f"--ip-address-space-overrides=127.0.0.1:{port}=public,[::1]:{port}=public"]
+    with drawer.agent(trust.base, port=PORT), browser_at(trust, tmp_path / "profile", more=elsewhere) as desk:
+        if allowed:
+            desk.context.grant_permissions(["local-network-access"], origin=trust.base)
+        said(use_card(desk, "claire.vasseur"), reason)
 
 
 def test_a_session_opened_by_passphrase_does_not_ask_for_a_card(desk: Desk) -> None:
