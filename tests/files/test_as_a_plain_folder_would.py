@@ -138,6 +138,7 @@ def seen(root: Path) -> dict[str, object]:
     return found
 
 
+@pytest.mark.timeout(400)
 def test_a_mounted_zone_behaves_like_a_plain_folder(tmp_path: Path) -> None:
     machine = type("TwoFolders", (TwoFolders,), {"base": tmp_path})
     health = [HealthCheck.too_slow, HealthCheck.data_too_large]

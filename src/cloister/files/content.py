@@ -98,7 +98,7 @@ class Draft:
         self.fd = -1
         self.size = 0
         self.changed_ns = time.time_ns()
-        self._sealed_to = 0  # blocks below this are on the storage, unless they are held
+        self._sealed_to = 0  # blocks that the file on the storage has room for
         self._held: OrderedDict[int, bytearray] = OrderedDict()
         self._pending = Pending()
 
@@ -159,7 +159,6 @@ class Draft:
             self._hold(last, block)
         for number in [one for one in self._held if one * BLOCK >= size]:
             del self._held[number]
-        self._sealed_to = min(self._sealed_to, last)
         self.size = size
 
     def _fill(self, size: int) -> None:
