@@ -14,12 +14,12 @@ from typing import Final
 
 from benchmarks.measure import Result, missing, told
 from benchmarks.trust import BenchTrust
-from benchmarks.zones import adding, opening, revoking
+from benchmarks.zones import adding, auditing, opening, revoking
 from benchmarks.zones.place import Place, zones_plan
 
 Step = Callable[[Place], Awaitable[list[Result]]]
 Apart = Callable[[], Awaitable[list[Result]]]
-PLACES: Final[dict[str, Step]] = {"open": opening.run, "add": adding.run, "revoke": revoking.run}
+PLACES: Final[dict[str, Step]] = {"open": opening.run, "add": adding.run, "revoke": revoking.run, "audit": auditing.run}
 APART: Final[dict[str, Apart]] = {}
 
 
