@@ -7,11 +7,41 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from spec.reader import algorithms, cards, certificates, encoding, glass, keyring, offices, records, recovery, revocations, tree, trust, unlocking
+from spec.reader import (
+    algorithms,
+    cards,
+    certificates,
+    encoding,
+    files,
+    glass,
+    keyring,
+    offices,
+    records,
+    recovery,
+    revocations,
+    tree,
+    trust,
+    unlocking,
+)
 from spec.reader.refused import Refused
 
 VECTORS = Path(__file__).resolve().parents[2] / "docs" / "spec" / "vectors"
-MODULES = (algorithms, cards, certificates, encoding, glass, keyring, offices, records, recovery, revocations, tree, trust, unlocking)
+MODULES = (
+    algorithms,
+    cards,
+    certificates,
+    encoding,
+    files,
+    glass,
+    keyring,
+    offices,
+    records,
+    recovery,
+    revocations,
+    tree,
+    trust,
+    unlocking,
+)
 FORMATS = {name: read for module in MODULES for name, read in module.FORMATS.items()}
 
 

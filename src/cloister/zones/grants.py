@@ -157,8 +157,11 @@ class Offices:
                 self._certifying_people.add(found.person)
                 self._certifying_hashes.add(found.certificate)
 
-    def access_key(self, signer: str, *, zone: str | None, now: datetime, right: Right | None = None) -> tuple[bytes, Certified | None]:
-        """The public key of an access signer and, unless it is the root, the officer; or a Refused by name. `zone` None: of any."""
+    def access_key(
+        self, signer: str, *, zone: str | None, now: datetime | None, right: Right | None = None
+    ) -> tuple[bytes, Certified | None]:
+        """The public key of an access signer and, unless it is the root, the officer; or a Refused by name. `zone` None: of any;
+        `now` None: at any time, also before the office ended."""
         if signer == envelope.ROOT_ACCESS:
             if self.certificates.certifies(self.trust.access_root_public):
                 raise Refused(Refusal.BOTH_OFFICES)
@@ -167,9 +170,9 @@ class Offices:
         mandates = self._access.get(hashed)
         if not mandates:
             raise Refused(Refusal.MANDATE_MISSING)
-        officer = self.certificates.valid(hashed, now)
+        officer = self.certificates.chained(hashed) if now is None else self.certificates.valid(hashed, now)
         self._apart(officer)
-        standing = [one for one in mandates if one.person == officer.person and now <= one.not_after]
+        standing = [one for one in mandates if one.person == officer.person and (now is None or now <= one.not_after)]
         if not standing:
             raise Refused(Refusal.MANDATE_EXPIRED)
         for one in standing:
@@ -241,8 +244,8 @@ def verified_grant(
     return grant
 
 
-def authorised_grant(blob: bytes, offices: Offices, now: datetime) -> Grant:
-    """The grant, if its officer may give it; it may have ended, or been replaced by a newer one."""
+def authorised_grant(blob: bytes, offices: Offices, now: datetime | None) -> Grant:
+    """The grant, if its officer may give it (`now` None: might ever); it may have ended, or been replaced by a newer one."""
     signer = envelope.peek_signer(blob)
     public = _claimed_key(offices, signer)
     grant = _opened_grant(blob, public, offices.trust.trust_id)  # the signature first: nothing of the body is believed before

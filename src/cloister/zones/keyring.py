@@ -7,7 +7,6 @@ zone and epoch records. What does not verify is not used and stands in `refused`
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Final, NoReturn
 
@@ -21,30 +20,11 @@ from cloister.zones.files import FileKeys
 from cloister.zones.glass import GlassPart, policy_of
 from cloister.zones.grants import RANK, Grant, Offices, Right, authorised_grant, check_moment
 from cloister.zones.inclusion import on_record
-from cloister.zones.material import HeldZone, TrustMaterial, by_zone, own_certificates
+from cloister.zones.material import RIGHTS, HeldZone, Opened, TrustMaterial, by_zone, own_certificates, preference
 from cloister.zones.packing import packed
 from cloister.zones.refusals import Forged, Refusal, Refused
 from cloister.zones.revocations import TWO_OFFICERS, check_countersigned, ended_by_access_officers, revoked_certificates
 from cloister.zones.teams import SUBJECT, Teams, Way
-
-
-@dataclass(slots=True)
-class _Opened:
-    """One zone, opened."""
-
-    held: HeldZone
-    grant: Grant
-    index_key: Secret
-    keys: dict[int, EpochKeys]
-    records: dict[int, bytes]
-    current: bool  # the grant's epoch is the zone's newest
-
-
-RIGHTS: Final = {
-    Right.HOLD: frozenset[str](),
-    Right.READ: frozenset({"read"}),
-    Right.WRITE: frozenset({"read", "write"}),
-}
 
 
 class Keyring:
@@ -55,9 +35,10 @@ class Keyring:
         self._trust = trust
         self._certificates = certificates
         self._offices = offices
-        self._opened: dict[str, _Opened] = {}
-        self._others: dict[str, list[_Opened]] = {}  # further ways into a zone, should the best one end
-        self._in_need: dict[str, _Opened] = {}  # by break-glass: no grant, no renewal, only a time
+        self._opened: dict[str, Opened] = {}
+        self._others: dict[str, list[Opened]] = {}  # further ways into a zone, should the best one end
+        self._in_need: dict[str, Opened] = {}  # by break-glass: no grant, no renewal, only a time
+        self._older: dict[str, list[Grant]] = {}  # by zone: the person's own grants that newer ones followed
         self._teams: Teams | None = None
         self._heads: dict[str, tuple[int, bytes]] = {}
         self._signer: envelope.Signer | None = envelope.person_signer(certificate.hash, bundle.signing)
@@ -288,7 +269,7 @@ class Keyring:
             empty,
         )
         held = HeldZone(zone.zone, zone.name, zone.hospital, zone.ward, RIGHTS[policy.right], zone.policy, part.epoch, until, need=request)
-        self._in_need[part.zone] = _Opened(held, grant, keys.open_index_key(record.index), {part.epoch: keys}, records, current)
+        self._in_need[part.zone] = Opened(held, grant, keys.open_index_key(record.index), {part.epoch: keys}, records, current)
 
     def end_need(self, zone: str) -> bool:
         """Forget a zone opened in need; says whether it was open."""
@@ -320,7 +301,7 @@ class Keyring:
         self._bundle = None
         self._signer = None
 
-    def _zone(self, zone: str) -> _Opened:
+    def _zone(self, zone: str) -> Opened:
         if self._bundle is None:
             raise Refused(Refusal.CLOSED)
         opened = self._opened.get(zone) or self._in_need.get(zone)
@@ -347,9 +328,10 @@ class Keyring:
         self.refused.extend(teams.refused)
         revoked = ended.union(material.revoked_grants)
         zones, epochs = by_zone(material.zones, "seq"), by_zone(material.epochs, "epoch")
-        found: dict[str, list[_Opened]] = {}
-        for grant in self._newest(material.grants, teams.subjects, now):
+        found: dict[str, list[Opened]] = {}
+        for grant in self._newest(material.grants, teams.subjects, revoked):
             try:
+                self._offices.access_key(grant.signer, zone=grant.zone, now=now, right=grant.right)
                 way = teams.way(grant) if grant.person != self.person else None
                 if way is None and grant.certificate not in hashes:
                     raise Refused(Refusal.GRANT_CERTIFICATE_MISMATCH)
@@ -363,18 +345,18 @@ class Keyring:
             except (Forged, Refused) as refused:
                 self.refused.append((grant.hash.hex(), refused.refusal))
         for ways in found.values():
-            ways.sort(key=_preference, reverse=True)
+            ways.sort(key=preference, reverse=True)
         self._teams = teams
         self._opened = {zone: ways[0] for zone, ways in found.items()}
         self._others = {zone: ways[1:] for zone, ways in found.items() if len(ways) > 1}
 
-    def _newest(self, blobs: Iterable[bytes], subjects: set[str], now: datetime) -> list[Grant]:
+    def _newest(self, blobs: Iterable[bytes], subjects: set[str], ended: set[bytes]) -> list[Grant]:
         """The newest grant in each zone to this person, and to each team. Older ones are never fallen back to: the newest may
         have been a revocation's trace."""
         given: dict[tuple[str, str], dict[bytes, Grant]] = {}
         for blob in blobs:
             try:
-                grant = authorised_grant(blob, self._offices, now)
+                grant = authorised_grant(blob, self._offices, None)  # an office that has ended brings no older grant back
                 if grant.person != self.person and grant.person not in subjects:
                     team = grant.person.startswith(SUBJECT)
                     raise Refused(Refusal.MEMBERSHIP_MISSING if team else Refusal.GRANT_OTHER_PERSON)
@@ -382,8 +364,8 @@ class Keyring:
                 self.refused.append((envelope.digest(blob).hex(), refused.refusal))
                 continue
             given.setdefault((grant.zone, grant.person), {})[grant.hash] = grant
-        opening = []
-        for grants in given.values():
+        opening, self._older = [], {}
+        for (zone, person), grants in given.items():
             newest = max(grants.values(), key=lambda one: one.seq)
             twins = [one for one in grants.values() if one.seq == newest.seq]
             if len(twins) == 1:
@@ -394,9 +376,11 @@ class Keyring:
                 if older.seq < newest.seq:
                     torn = older.seq + 1 == newest.seq and newest.previous != older.hash
                     self.refused.append((older.hash.hex(), Refusal.CHAIN_BROKEN if torn else Refusal.GRANT_REPLAYED))
+                    if person == self.person and older.hash not in ended:
+                        self._older.setdefault(zone, []).append(older)
         return opening
 
-    def _open_zone(self, grant: Grant, way: Way | None, zones: list[bytes], epochs: list[bytes]) -> _Opened:
+    def _open_zone(self, grant: Grant, way: Way | None, zones: list[bytes], epochs: list[bytes]) -> Opened:
         assert self._bundle is not None
         zone = self.zone_record(grant.zone, zones)
         records = {int(envelope.peek_body(blob)["epoch"]): blob for blob in epochs}
@@ -419,7 +403,7 @@ class Keyring:
         )
         index_key = keys.open_index_key(record.index)
         current = not any(number > grant.epoch and self._stands(grant.zone, number, records) for number in records)
-        return _Opened(held, grant, index_key, {grant.epoch: keys}, records, current)
+        return Opened(held, grant, index_key, {grant.epoch: keys}, records, current)
 
     def _stands(self, zone: str, number: int, records: dict[int, bytes]) -> bool:
         """A forged record of a later epoch must not stop the zone from being written."""
@@ -463,7 +447,7 @@ class Keyring:
             return self._trust.access_root_public
         return self._certificates.chained(envelope.certificate_hash(signer)).sign_public
 
-    def _epoch_keys(self, opened: _Opened, epoch: int) -> EpochKeys:
+    def _epoch_keys(self, opened: Opened, epoch: int) -> EpochKeys:
         """The keys of an epoch, walking back from the grant's; never below its floor."""
         keys = opened.keys.get(epoch)
         if keys is not None:
@@ -476,22 +460,23 @@ class Keyring:
         number = min(one for one in opened.keys if one > epoch)
         while number > epoch:
             link = self.epoch_record(zone, number, opened.records).previous
-            if link is None:
-                raise Refused(Refusal.EPOCH_FLOOR)
-            older = EpochKeys(zone, number - 1, opened.keys[number].open_previous(link))
+            key = opened.keys[number].open_previous(link) if link is not None else self._key_of_then(zone, number - 1)
+            older = EpochKeys(zone, number - 1, key)
             if older.commitment != self.epoch_record(zone, number - 1, opened.records).commitment:
                 raise Forged(Refusal.COMMITMENT)
             number -= 1
             opened.keys[number] = older
         return opened.keys[epoch]
 
+    def _key_of_then(self, zone: str, epoch: int) -> Secret:
+        """Where the past was closed: by a grant of that time, which this person had and newcomers had not."""
+        for grant in self._older.get(zone, ()):
+            if grant.epoch == epoch and self._bundle is not None:
+                return grant.open_key(self._bundle.kem)
+        raise Refused(Refusal.EPOCH_FLOOR)
+
     def __repr__(self) -> str:
         return f"Keyring({self.person!r}, {len(self._opened)} zones)"
 
     def __reduce__(self) -> NoReturn:
         raise TypeError("A keyring cannot be pickled.")
-
-
-def _preference(one: _Opened) -> tuple[bool, int, int, int, datetime]:
-    """Of several ways into a zone: the newest keys, then most rights, most of the past, longest."""
-    return (one.current, one.grant.epoch, RANK[one.grant.right], -one.grant.floor, one.held.live_until)

@@ -121,6 +121,9 @@ def grants() -> list[dict[str, Any]]:
     revoked = given(revoked_grants=[SHA(first)])
     replaced = given(grants=[first, second], revoked_grants=[SHA(second)])
     junk = resigned(CAST.mandates[1], key(99))
+    by_root = CAST.granted(signer=CAST.root_signer)
+    limited = CAST.granted(seq=2, previous=SHA(by_root), right="read")
+    ended_office = CAST.mandate(CAST.access_seed, "access", CAST.access_der, "access-officer", not_after=NOW - DAY)
     return [
         *(case(name, "keyring", given(grants=blobs), gives(held, *wrong)) for name, (blobs, wrong, held) in expect.items()),
         case("a revoked grant", "keyring", revoked, gives([], (first, Refusal.GRANT_REVOKED))),
@@ -135,6 +138,12 @@ def grants() -> list[dict[str, Any]]:
             "keyring",
             given(mandates=[*CAST.mandates, junk]),
             gives(one(), (junk, Refusal.SIGNATURE)),
+        ),
+        case(
+            "a newer grant whose officer's office has ended brings no older one back",
+            "keyring",
+            given(grants=[by_root, limited], mandates=[CAST.mandates[0], ended_office]),
+            gives([], (by_root, Refusal.GRANT_REPLAYED), (limited, Refusal.MANDATE_EXPIRED)),
         ),
         case("without mandates", "keyring", given(mandates=[]), gives([], (first, Refusal.MANDATE_MISSING))),
     ]
