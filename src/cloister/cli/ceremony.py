@@ -46,6 +46,8 @@ def status(who: As) -> None:
     for name in recovery.SETS:
         one = found["sets"].get(name)
         print(f"card set {name}: " + (f"card {one['number']}, {one['curve']}, since {one['made'][:10]}" if one else "none"))
+    for reason in found["refused"]:
+        print(f"a card set's record does not count ({reason}): make the set anew with `cloister ceremony replace`")
     print(f"last drill: {(found['last_drill'] or 'never')[:16]}{'  DUE: cloister ceremony drill' if found['drill_due'] else ''}")
     missing = found["missing"]
     print(

@@ -69,6 +69,7 @@ class Standing:
     last_drill: datetime | None
     drill_due: bool
     drills: list[tuple[str, str, datetime]]  # request, name, when
+    refused: list[str]  # why records of card sets do not count
     zones: list[tuple[str, str]]
 
 
@@ -103,7 +104,16 @@ async def standing(office: Office) -> Standing:
         drill_due=last is None or office.now - last > DRILL_EVERY,
         drills=drills,
         zones=[(str(zone), str(name)) for zone, name in rows["zones"]],
+        refused=[reason for body in bodies if (reason := _refusal(body, office))],
     )
+
+
+def _refusal(body: bytes, office: Office) -> str:
+    try:
+        recovery.verified_set(body, office.keyring.offices)
+    except (Forged, Denied) as refused:
+        return refused.reason
+    return ""
 
 
 async def unsealed(office: Office) -> list[tuple[str, int, str]]:

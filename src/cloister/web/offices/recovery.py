@@ -121,6 +121,7 @@ async def show_recovery(request: Request) -> Response:
                 "last_drill": found.last_drill.isoformat() if found.last_drill else None,
                 "drill_due": found.drill_due,
                 "missing": missing,
+                "refused": found.refused,
                 "zones": found.zones,
                 "ceremonies": [_shown(number, one, desk) for number, one in every],
             }
