@@ -375,13 +375,14 @@ async def all_grants(keyring: Keyring, gate: Caller, zone: str, now: datetime) -
 
 def shown(keyring: Keyring, row: Mapping[str, Any], now: datetime) -> dict[str, Any]:
     """A grant's row with what its verified body says: who signed it, why, and for which certificate; or why it is refused."""
-    told = {**row, "refused": "", "reason": "", "signer": "", "root": False, "terms": None, "certificate": b"", "floor": 1}
+    told = {**row, "refused": "", "reason": "", "signer": "", "signer_id": "", "root": False, "terms": None, "certificate": b"", "floor": 1}
     try:
         found = grants.authorised_grant(bytes(row["body"]), keyring.offices, now)
         told |= {"reason": found.reason, "terms": revocations.terms_of(found), "certificate": found.certificate, "floor": found.floor}
         told["root"] = found.signer == envelope.ROOT_ACCESS
         if not told["root"]:
-            told["signer"] = keyring.author(envelope.certificate_hash(found.signer)).name
+            officer = keyring.author(envelope.certificate_hash(found.signer))
+            told |= {"signer": officer.name, "signer_id": officer.person}
         if found.person != (row["person"] or f"team:{row['team']}") or found.zone != row["zone"]:
             raise Forged(Refusal.SWAPPED)
         grants.check_moment(found, now)
