@@ -1,4 +1,4 @@
-"""Encrypted folders: a zone's files on any storage, mounted through /dev/fuse for whoever holds the zone. Spec: docs/spec/zones.md 17.
+"""Encrypted folders: a zone's files on any storage, mounted through /dev/fuse for whoever holds the zone. Spec: docs/spec/zones.md 27.
 
 Keys come from the session's keyring (`Keyring.files`); the format is `zones.files`; here are the file system and the storage.
 """

@@ -1,4 +1,4 @@
-"""What is inside a document: a version that is read, a draft of the next one, a file rewritten in place. Spec: docs/spec/zones.md 17.2.
+"""What is inside a document: a version that is read, a draft of the next one, a file rewritten in place. Spec: docs/spec/zones.md 27.2.
 
 A version never changes. A draft has a key of its own and no name that anybody knows, until it replaces the version in one
 rename(2); so whoever is killed leaves the old or the new one. In place, each block is replaced where it stands: for lock files and

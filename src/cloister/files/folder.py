@@ -1,4 +1,4 @@
-"""One folder on the storage: its journal, and the rule that a file must be what the journal says. Spec: docs/spec/zones.md 17.3.
+"""One folder on the storage: its journal, and the rule that a file must be what the journal says. Spec: docs/spec/zones.md 27.3.
 
 Everything goes through the descriptor of the folder (openat(2) and its kin), so that a folder that is moved meanwhile
 is still the same one. Symbolic links on the storage are never followed.

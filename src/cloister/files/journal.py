@@ -1,4 +1,4 @@
-"""A folder's journal: which version stands under which name, as a chain under the zone's keys. Spec: docs/spec/zones.md 17.3.
+"""A folder's journal: which version stands under which name, as a chain under the zone's keys. Spec: docs/spec/zones.md 27.3.
 
 Each change is written here first and carried out on the storage second, both under one lock of the journal, which also
 other mounts of the same storage take. So the journal is never behind: a file that is older than its line was put back by

@@ -1,4 +1,4 @@
-"""The keys of a zone's files on their way from the session to the process that mounts, sealed to it. Spec: docs/spec/zones.md 17.5."""
+"""The keys of a zone's files on their way from the session to the process that mounts, sealed to it. Spec: docs/spec/zones.md 27.5."""
 
 from __future__ import annotations
 

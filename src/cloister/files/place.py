@@ -1,4 +1,4 @@
-"""An encrypted folder as such: which zone it belongs to, and its first journal. Spec: docs/spec/zones.md 17.1."""
+"""An encrypted folder as such: which zone it belongs to, and its first journal. Spec: docs/spec/zones.md 27.1."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How a draft becomes the version that everybody sees, and what is kept of the one before. Spec: docs/spec/zones.md 17.4."""
+"""How a draft becomes the version that everybody sees, and what is kept of the one before. Spec: docs/spec/zones.md 27.4."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`cloister zone verify FOLDER`: every journal and every document down to its last block. Spec: docs/spec/zones.md 17.6.
+"""`cloister zone verify FOLDER`: every journal and every document down to its last block. Spec: docs/spec/zones.md 27.6.
 
 Live, a mount notices what it opens; this looks at everything, and can take over what a power failure left between journal and storage.
 """

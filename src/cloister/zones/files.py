@@ -1,4 +1,4 @@
-"""Files of a zone on any storage: documents, folders, names, journals. Spec: docs/spec/zones.md 17.
+"""Files of a zone on any storage: documents, folders, names, journals. Spec: docs/spec/zones.md 27.
 
 Bytes only: which file is read or written, and when, is decided in the room `files`. A document's version
 has a key of its own, wrapped under the zone's epoch; a folder has a key for its names (AES-SIV) and for the
