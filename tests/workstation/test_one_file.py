@@ -9,6 +9,7 @@ import zipfile
 from pathlib import Path
 
 import pytest
+from card_rig import SOFTHSM, CardDrawer
 
 from cloister.workstation import VERSION, lattice
 
@@ -35,6 +36,14 @@ def test_the_package_unpacks_and_its_one_file_runs(package: Path, tmp_path: Path
     assert all(name in ("__main__.py", "cloister/__init__.py") or name.startswith("cloister/workstation/") for name in names)
     unit = (tmp_path / "usr/lib/systemd/user/cloister-card.service").read_text()
     assert "ExecStart=/usr/bin/cloister-card run" in unit
+
+
+def test_the_one_file_sees_a_card_with_nothing_but_debians_python(package: Path, drawer: CardDrawer) -> None:
+    drawer.card("Claire Vasseur")
+    subprocess.run(["dpkg-deb", "-x", str(package), str(drawer.folder / "x")], check=True)
+    command = ["/usr/bin/python3", "-I", str(drawer.folder / "x/usr/bin/cloister-card"), "list", "--module", SOFTHSM]
+    done = subprocess.run(command, env=drawer.environment, capture_output=True, text=True)
+    assert "Claire Vasseur" in done.stdout, done.stderr
 
 
 def test_the_package_says_what_it_is(package: Path) -> None:
