@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
 import signal
 from dataclasses import asdict, dataclass, field
 from datetime import datetime
@@ -26,7 +27,7 @@ from cloister.base.clock import iso, system_clock
 from cloister.base.database import LOST
 from cloister.base.errors import CloisterError, Corrupt
 from cloister.base.preload import forbid_late_imports
-from cloister.base.process import die_with_parent, drop_to, system_account
+from cloister.base.process import die_with_parent, drop_to, is_root, system_account
 from cloister.base.settings import Settings
 from cloister.base.telemetry import log
 from cloister.witness import Folder, FolderWitness, Refused, Submission, Witness, serve
@@ -66,6 +67,8 @@ def run_witness(settings: Settings) -> None:
     account = system_account(WITNESS_ACCOUNT)
     witness = Witness(log_key(settings), local_signer(settings), Folder(local_state(settings), owner=(account.uid, account.gid)))
     server = serve(witness, settings.socket("witness"))
+    if is_root():  # only the process that shows checkpoints may knock
+        os.chown(settings.socket("witness"), account.uid, system_account(ACCOUNT).gid)
     drop_to(account)
     forbid_late_imports()
     die_with_parent(signal.SIGTERM)

@@ -82,7 +82,7 @@ class _Unix(ThreadingHTTPServer):
     def server_bind(self) -> None:
         Path(str(self.server_address)).unlink(missing_ok=True)
         socket.socket.bind(self.socket, self.server_address)
-        os.chmod(str(self.server_address), 0o666)
+        os.chmod(str(self.server_address), 0o660)
         self.server_name, self.server_port = "local", 0
 
 
