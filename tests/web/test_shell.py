@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -93,8 +94,9 @@ async def test_nobody_else_looks_at_the_database(record: MemoryRecord, actor: Ac
     assert (await Browser(served(record, actor)).get("/console/ciphertext")).status_code == 403
 
 
-async def test_an_access_officer_is_told_that_the_role_opens_no_record(record: MemoryRecord) -> None:
-    page = await Browser(served(record, BENEDICTE)).get("/")
+async def test_an_access_officer_starts_at_the_zones_and_management_is_told_that_the_role_opens_no_record(record: MemoryRecord) -> None:
+    assert (await Browser(served(record, BENEDICTE)).get("/")).headers["location"] == "/offices/zones"
+    page = await Browser(served(record, replace(BENEDICTE, role="management"))).get("/")
     assert page.status_code == 200
     assert "opens no patient" in page.text
 
