@@ -119,9 +119,12 @@ def replace(who: As, name: SetName, card: CardPlace, module: ModulePath = "") ->
 
 
 def _made(session: OwnSession, name: str, card: RecoveryCard) -> None:
+    present = session.get(HOME)
+    if not present["escrow"]:  # before a key is made that nothing could be sealed to
+        raise NotFound("IT has not made its recovery data.", hint="IT first: cloister ceremony escrow.", reason="no-escrow")
     asked = f"PIN of card {name} (medical types it)"
     pin = software_card.new_pin() if card.software is not None else typer.prompt(asked, hide_input=True, err=True)
-    public = card.make(session.get(HOME)["trust"], pin)
+    public = card.make(present["trust"], pin)
     answer = session.post(f"{HOME}/cards", {"set": name, "curve": algorithms.P256, "card": to_base64(public)})
     print(f"card set {name}: {card.place}; {answer['seals']:,} keys sealed for it. Management takes the card to its safe.")
     if card.software is not None:
