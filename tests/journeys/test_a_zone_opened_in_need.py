@@ -95,3 +95,18 @@ def test_a_machine_seals_a_result_from_the_command_line_and_the_ward_reads_it(co
     refused = subprocess.run(other, env=trust.environment, capture_output=True, text=True, timeout=120)
     assert refused.returncode != 0
     assert "may not seal into zone" in refused.stderr
+
+
+def test_an_officer_sees_and_changes_a_zones_rules_and_a_doctor_what_waits_from_machines(company: Company) -> None:
+    officer, doctor = company.person(ACCESS_OFFICER), company.person(CARDIOLOGIST)
+    page = officer.get("/need/rules/saint-roch-internal-medicine")
+    assert page.status_code == 200
+    assert "helene.caron" in page.text
+    wrong = officer.post("/need/rules/saint-roch-internal-medicine", data={"approvers": "2", "minutes": "x", "share_days": "1"})
+    assert wrong.status_code == 400
+    rules = {"askers": "julie.fontaine", "approvers": "1", "pool": "helene.caron", "minutes": "15", "right": "read", "share_days": "3"}
+    assert officer.post("/need/rules/saint-roch-internal-medicine", data=rules).status_code == 303
+    assert "julie.fontaine" in officer.get("/need/rules/saint-roch-internal-medicine").text
+    assert doctor.get("/machines").status_code == 200
+    assert doctor.get("/need/rules/saint-roch-internal-medicine").status_code == 403
+    assert officer.get("/machines").status_code == 403

@@ -107,11 +107,12 @@ async def test_the_same_message_twice_is_one_and_another_under_its_number_is_ref
     with refused("sequence-taken"):
         await analyser.gate.call("ingest_put", body=one.message(CARDIOLOGY, seq, content), **asked)
     assert (await taken(vasseur.records)).done == 1
-    # The administrator makes the same message wait once more: it is not taken up twice, whatever happened to its resource since.
+    # The administrator, who kept it, makes the same message wait once more: it is not taken up twice.
     database = await trust.connect()
-    await database.execute(
-        "update care.ingest set state = 'waiting', leased_until = null where device = $1 and seq = $2", ANALYSER.client_id, seq
-    )
+    kept = await database.fetchval("select body from care.ingest where device = $1 and seq = $2", ANALYSER.client_id, seq)
+    assert kept == b""  # what is in the record is not kept twice
+    again = "update care.ingest set state = 'waiting', leased_until = null, body = $3 where device = $1 and seq = $2"
+    await database.execute(again, ANALYSER.client_id, seq, blob)
     await database.close()
     assert (await taken(vasseur.records)).done == 1
     page = await search(vasseur, "Observation", f"patient={patient}")

@@ -32,7 +32,7 @@ PUT: Final = """
 THERE: Final = "select hash, state from care.ingest where device = $1 and seq = $2"
 NAMED: Final = """
     select (select max(e.epoch) from trust.epoch e where e.zone = z.id) from trust.zone z where z.id = $1 and z.policy -> 'ingest' ? $2"""
-# Whoever may write: a grant to read takes nothing up.
+# What is in the record need not be kept twice: its hash stays.
 LEASE: Final = """
     update care.ingest i set leased_by = $2, leased_until = now() + interval '2 minutes'
       from (select w.device, w.seq from care.ingest w
@@ -41,7 +41,8 @@ LEASE: Final = """
      where i.device = n.device and i.seq = n.seq
     returning i.device, i.seq, i.zone, i.epoch, i.body"""
 CLOSE: Final = """
-    update care.ingest set state = $5, reason = $6, leased_until = null, closed = case when $5 = 'waiting' then null else now() end
+    update care.ingest set state = $5, reason = $6, leased_until = null, closed = case when $5 = 'waiting' then null else now() end,
+           body = case when $5 = 'done' then ''::bytea else body end
      where device = $2 and seq = $3 and zone = any ($1) and leased_by = $4 and state = 'waiting' returning seq"""
 AGAIN: Final = """
     update care.ingest set state = 'waiting', reason = '', closed = null, leased_until = null
