@@ -44,3 +44,10 @@ def test_somebody_who_types_is_not_locked_out(hasty: RunningTrust, tmp_path: Pat
 def still(desk: Desk) -> None:
     desk.page.reload()
     assert "/login" not in desk.page.url
+
+
+def test_a_page_that_fetches_its_lists_by_itself_keeps_nobody_signed_in(hasty: RunningTrust, tmp_path: Path) -> None:
+    with browser_at(hasty, tmp_path / "profile") as desk:
+        page = desk.sign_in(hasty.person(sign_in="antoine.leclerc"))
+        page.goto(f"{hasty.base}/need")  # asks every four seconds, the session locks after eight
+        page.wait_for_url(lambda url: "/login?locked=1" in url, timeout=20_000)
