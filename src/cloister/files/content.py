@@ -11,7 +11,7 @@ import contextlib
 import os
 import time
 from collections import OrderedDict
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Final, Protocol
 
 from cloister.files.behind import Pending, behind
@@ -310,6 +310,18 @@ class InPlace:
 
     def close(self) -> None:
         os.close(self.fd)
+
+
+@contextlib.contextmanager
+def unless_done(undo: Callable[[], None]) -> Iterator[None]:
+    """Undo when what is done inside does not come to its end, for whatever reason."""
+    done = False
+    try:
+        yield
+        done = True
+    finally:
+        if not done:
+            undo()
 
 
 def write_all(fd: int, parts: Sequence[bytes | memoryview], offset: int) -> None:

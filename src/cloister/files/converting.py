@@ -16,8 +16,8 @@ from pathlib import Path
 from typing import Final
 
 from cloister.base.errors import Conflict, NotFound
-from cloister.files.content import BATCH_BLOCKS, BLOCK, Draft
-from cloister.files.folder import FOLDER_FLAGS, Folder, link_tag
+from cloister.files.content import BATCH_BLOCKS, BLOCK, Draft, unless_done
+from cloister.files.folder import FOLDER_FLAGS, Descriptor, Folder, link_tag
 from cloister.files.journal import JOURNAL, NEXT_JOURNAL
 from cloister.files.place import MARK, make
 from cloister.files.saving import draft_name
@@ -109,7 +109,14 @@ def _seal_document(folder: Folder, plain: int, name: str, found: os.stat_result)
     draft = Draft(folder.keys.new_document(algorithms.random(16), 1), folder.fd, draft_name(), 0o600)
     source = os.open(name, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=plain)
     buffer = memoryview(bytearray(READ_BYTES))
-    try:
+    siv, stored = folder.name(os.fsencode(name))
+
+    def act() -> None:
+        os.fdatasync(folder.journal.fd)
+        os.rename(draft.stored, stored, src_dir_fd=folder.fd, dst_dir_fd=folder.fd)
+        os.fsync(folder.fd)
+
+    with contextlib.closing(Descriptor(source)), unless_done(draft.discard):
         while got := os.preadv(source, [buffer], draft.size):
             draft.write(draft.size, buffer[:got])
         draft.finish(folder.keys)
@@ -118,21 +125,9 @@ def _seal_document(folder: Folder, plain: int, name: str, found: os.stat_result)
         os.fchmod(draft.fd, stat.S_IMODE(found.st_mode))
         os.utime(draft.fd, ns=(found.st_atime_ns, found.st_mtime_ns))
         os.fdatasync(draft.fd)  # the plain one is removed next
-        siv, stored = folder.name(os.fsencode(name))
         folder.note_long(os.fsencode(name), stored)
-
-        def act() -> None:
-            os.fdatasync(folder.journal.fd)
-            os.rename(draft.stored, stored, src_dir_fd=folder.fd, dst_dir_fd=folder.fd)
-            os.fsync(folder.fd)
-
         folder.change(lambda journal: [(files.SET, siv, journal.live.get(siv, files.ABSENT), draft.new.tag)], act)
-        os.close(draft.fd)
-    except BaseException:
-        draft.discard()
-        raise
-    finally:
-        os.close(source)
+    os.close(draft.fd)
     return draft.size
 
 

@@ -61,7 +61,7 @@ class Folder:
     def plain(self, stored: str) -> tuple[bytes, bytes]:
         """(the name in the journal, the name as people know it); Forged when it is nobody's."""
         if stored.startswith(files.LONG_NAME):
-            with contextlib.closing(_File(os.open(stored + LONG_SUFFIX, FILE_FLAGS, dir_fd=self.fd))) as file:
+            with contextlib.closing(Descriptor(os.open(stored + LONG_SUFFIX, FILE_FLAGS, dir_fd=self.fd))) as file:
                 sealed = os.pread(file.fd, 4096, 0)
             if files.stored_name(sealed) != stored:
                 raise Forged(Refusal.SWAPPED)
@@ -139,7 +139,7 @@ class Folder:
             return files.ABSENT
 
     def _read(self, path: str, begin: int, end: int) -> bytes:
-        with contextlib.closing(_File(os.open(path, FILE_FLAGS, dir_fd=self.fd))) as file:
+        with contextlib.closing(Descriptor(os.open(path, FILE_FLAGS, dir_fd=self.fd))) as file:
             raw = os.pread(file.fd, end, 0)
         if len(raw) < end:
             raise Forged(Refusal.TAG)
@@ -204,7 +204,7 @@ class Folder:
                 journal.loose = False
 
 
-class _File:
+class Descriptor:
     """A descriptor that closes itself."""
 
     __slots__ = ("fd",)

@@ -10,7 +10,8 @@ import stat
 from collections.abc import Sequence
 from typing import Final
 
-from cloister.files.content import Draft, InPlace, Version
+from cloister.base.errors import CloisterError
+from cloister.files.content import Draft, InPlace, Version, unless_done
 from cloister.files.folder import DRAFT, FILE_FLAGS, VERSIONS, Folder
 from cloister.files.journal import Journal, Line
 from cloister.files.tree import Node, Tree, parent_of, stamp_of
@@ -68,7 +69,7 @@ class Saver:
                     version = InPlace(self._tree.keys, fd)
                 stamp = stamp_of(os.fstat(fd))
                 folder.check(node.siv, version.head.tag)
-            except BaseException:
+            except (CloisterError, OSError):
                 os.close(fd)
                 again = os.stat(node.stored, dir_fd=folder.fd, follow_symlinks=False)
                 if again.st_ino != found.st_ino:
@@ -96,11 +97,8 @@ class Saver:
         node.mode, node.owner = stat.S_IMODE(found.st_mode), (found.st_uid, found.st_gid)
         draft = self.draft(folder, node.mode, version.head.file, version.head.version + 1)
         if not empty:
-            try:
+            with unless_done(draft.discard):
                 draft.copy(version)
-            except BaseException:
-                draft.discard()
-                raise
         node.draft, node.dirty = draft, True
         return draft
 
@@ -117,7 +115,7 @@ class Saver:
         folder = self._tree.folder(parent_of(node))
         new = self._tree.keys.new_document(algorithms.random(16), 1, flags=files.IN_PLACE)
         draft = Draft(new, folder.fd, draft_name(), mode)
-        try:
+        with unless_done(draft.discard):
             draft.finish(self._tree.keys)
             self.own(draft.fd, mode, owner)
 
@@ -128,9 +126,6 @@ class Saver:
 
             folder.note_long(node.name, node.stored)
             folder.change(lines, lambda: os.rename(draft.stored, node.stored, src_dir_fd=folder.fd, dst_dir_fd=folder.fd))
-        except BaseException:
-            draft.discard()
-            raise
         found = os.fstat(draft.fd)
         self._tree.keep_version(node, InPlace(self._tree.keys, draft.fd), stamp_of(found))
 

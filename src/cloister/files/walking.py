@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from cloister.base.errors import Conflict, NotFound
-from cloister.files.content import InPlace, Version
+from cloister.files.content import InPlace, Version, unless_done
 from cloister.files.folder import FILE_FLAGS, FOLDER_FLAGS, Folder, link_tag
 from cloister.files.names import stored_names
 from cloister.files.place import read_mark
@@ -66,14 +66,11 @@ def walk(folder: Folder, path: bytes = b"") -> Iterator[Found | tuple[bytes, str
 
 def open_version(found: Found) -> Version | InPlace:
     fd = os.open(found.stored, FILE_FLAGS, dir_fd=found.folder.fd)
-    try:
+    with unless_done(lambda: os.close(fd)):
         version: Version | InPlace = Version(found.folder.keys, fd)
         if version.head.flags & files.IN_PLACE:
             version = InPlace(found.folder.keys, fd)
         found.folder.check(found.siv, version.head.tag)
-    except BaseException:
-        os.close(fd)
-        raise
     return version
 
 
