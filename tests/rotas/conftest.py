@@ -1,19 +1,17 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
 import pytest
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "records" / "store"))
 
-from rotas_cast import PLAN  # noqa: E402
+from rotas_cast import PLAN, Enter  # noqa: E402
 from store_rig import Rig, Session, rig  # noqa: E402
 
 from cloister.identity import PersonPlan  # noqa: E402
-
-Enter = Callable[[PersonPlan], Awaitable[Session]]
 
 
 @pytest.fixture(scope="session")

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Awaitable, Callable
+
 from store_rig import PASSPHRASE, Session
 
 from cloister.base.clock import system_clock
 from cloister.identity import HospitalPlan, PersonPlan, Role, TrustPlan, WardPlan
 from cloister.server.opening import trust_material
 
+Enter = Callable[[PersonPlan], Awaitable[Session]]
 HOSPITAL, CARDIOLOGY, SURGERY, STAFF = "saint-roch", "saint-roch-cardiology", "saint-roch-surgery", "saint-roch-staff"
 
 

@@ -6,10 +6,9 @@ import contextlib
 from datetime import UTC, datetime, timedelta
 
 import pytest
-from conftest import Enter
 from hypothesis import given
 from hypothesis import strategies as st
-from rotas_cast import ARNAUD, CELINE, HOSPITAL, LEMOINE, renewed
+from rotas_cast import ARNAUD, CELINE, HOSPITAL, LEMOINE, Enter, renewed
 from store_rig import Rig
 
 from cloister.base.clock import system_clock

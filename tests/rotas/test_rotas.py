@@ -7,9 +7,8 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
-from conftest import Enter
 from people import admitted, found
-from rotas_cast import ADELE, ARNAUD, CARDIOLOGY, CELINE, HOSPITAL, LEMOINE, ROCHE, VASSEUR, holds, renewed
+from rotas_cast import ADELE, ARNAUD, CARDIOLOGY, CELINE, HOSPITAL, LEMOINE, ROCHE, VASSEUR, Enter, holds, renewed
 from store_rig import Rig
 
 from cloister.base.clock import system_clock

@@ -15,6 +15,7 @@ from typing import Any, Final
 from cloister.base.errors import CloisterError, Conflict
 from cloister.base.telemetry import log
 from cloister.offices.objects import Gate
+from cloister.offices.rotation import CLOSED, PAST
 from cloister.zones import Keyring
 
 AT_ONCE: Final = 10_000
@@ -45,6 +46,8 @@ async def rewrap(keyring: Keyring, gate: Gate, zone: str, *, progress: Progress 
 
     A gate that has a newer epoch than this session renews the session's keys with its refusal, and it begins again.
     """
+    if any(held.zone == zone and held.policy.get(PAST) == CLOSED for held in keyring.zones):
+        raise Conflict("The past of this zone is closed.", hint="Its older keys stay with those who had them.", reason="past-closed")
     done = 0
     total = (await left(gate, zone)).stale
     for last in (*[False] * (RENEWED_TIMES_MAX - 1), True):

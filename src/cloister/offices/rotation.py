@@ -18,8 +18,8 @@ from cloister.base.secret import Secret
 from cloister.offices.objects import Gate, Row, grant_row
 from cloister.zones import Forged, Keyring, Refusal, algorithms, envelope, epochs, glass, grants, recovery, teams
 
-PAST: Final = "past"  # in a zone's policy
-CLOSED: Final = "closed"
+PAST: Final = epochs.PAST
+CLOSED: Final = epochs.CLOSED
 PUT_AT_ONCE: Final = 4_000
 SIGNED_AT_ONCE: Final = 25  # then the session's other requests have their turn
 SECONDS_MAX: Final = 120.0

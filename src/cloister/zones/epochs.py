@@ -21,6 +21,8 @@ from cloister.zones.refusals import Forged, Refusal
 
 ZONE_LABEL: Final = "cloister/zone/v1"
 EPOCH_LABEL: Final = "cloister/epoch/v1"
+PAST: Final = "past"  # in a zone's policy; CLOSED: each new epoch is made without a link
+CLOSED: Final = "closed"
 SEALED_KEY_BYTES: Final = 12 + 32 + 16
 
 

@@ -15,7 +15,7 @@ from cloister.zones import envelope
 from cloister.zones.bundle import Bundle
 from cloister.zones.certificates import CERTIFICATE_OFFICE, Certificates, Certified, TrustRoots, certificate
 from cloister.zones.commits import Commit
-from cloister.zones.epochs import Epoch, EpochKeys, Zone, verified_epoch, verified_zone
+from cloister.zones.epochs import CLOSED, PAST, Epoch, EpochKeys, Zone, verified_epoch, verified_zone
 from cloister.zones.files import FileKeys
 from cloister.zones.glass import GlassPart, policy_of
 from cloister.zones.grants import RANK, Grant, Offices, Right, authorised_grant, check_moment
@@ -346,6 +346,13 @@ class Keyring:
                 self.refused.append((grant.hash.hex(), refused.refusal))
         for ways in found.values():
             ways.sort(key=preference, reverse=True)
+        followed = {
+            older.hash.hex()
+            for zone, ways in found.items()
+            if ways[0].held.policy.get(PAST) == CLOSED
+            for older in self._older.get(zone, ())
+        }  # they open what was before, and are not refused for having been followed
+        self.refused[:] = [one for one in self.refused if one[0] not in followed]
         self._teams = teams
         self._opened = {zone: ways[0] for zone, ways in found.items()}
         self._others = {zone: ways[1:] for zone, ways in found.items() if len(ways) > 1}

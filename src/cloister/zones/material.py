@@ -5,11 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Any
+from typing import Any, Final
 
+from cloister.base.secret import Secret
 from cloister.zones import envelope
 from cloister.zones.bundle import Bundle
 from cloister.zones.certificates import Certificates, Certified
+from cloister.zones.epochs import EpochKeys
+from cloister.zones.grants import RANK, Grant, Right
 from cloister.zones.refusals import Forged, Refusal, Refused
 
 
@@ -46,6 +49,30 @@ class HeldZone:
     live_until: datetime  # of the grant or the membership, whichever ends first
     team: str | None = None  # through which it is held
     need: str | None = None  # the request by which it was opened in need
+
+
+@dataclass(slots=True)
+class Opened:
+    """One zone, opened."""
+
+    held: HeldZone
+    grant: Grant
+    index_key: Secret
+    keys: dict[int, EpochKeys]
+    records: dict[int, bytes]
+    current: bool  # the grant's epoch is the zone's newest
+
+
+RIGHTS: Final = {
+    Right.HOLD: frozenset[str](),
+    Right.READ: frozenset({"read"}),
+    Right.WRITE: frozenset({"read", "write"}),
+}
+
+
+def preference(one: Opened) -> tuple[bool, int, int, int, datetime]:
+    """Of several ways into a zone: the newest keys, then most rights, most of the past, longest."""
+    return (one.current, one.grant.epoch, RANK[one.grant.right], -one.grant.floor, one.held.live_until)
 
 
 def own_certificates(bundle: Bundle, certificates: Certificates, now: datetime) -> list[Certified]:

@@ -23,12 +23,15 @@ WARDS: Final = "select id, hospital, name, specialty, zone, ordinal from trust.w
 ZONES: Final = "select id, hospital, ward, name, policy, body from trust.zone where id = any ($1) order by id limit 5000"
 EPOCHS: Final = "select zone, epoch, body from trust.epoch where zone = any ($1) order by zone, epoch limit 50000"
 # Of each zone the newest, to the person and to each team in which the person is now; a revoked one is the newest too.
+# Where the past was closed by an epoch without link, also the last of each epoch before: what one had, one may still open.
 TEAMS_NOW: Final = """
     select team from trust.membership
      where person = $1 and not keeps and revoked is null and now() between not_before and live_until"""
 GRANTS: Final = f"""
-    (select distinct on (zone) hash, zone, seq, body, revoked is not null as revoked
-       from trust."grant" where person = $1 order by zone, seq desc limit 50000)
+    (select distinct on (g.zone, case when z.policy ->> 'past' = 'closed' then g.epoch end)
+            g.hash, g.zone, g.seq, g.body, g.revoked is not null as revoked
+       from trust."grant" g join trust.zone z on z.id = g.zone where g.person = $1
+      order by g.zone, case when z.policy ->> 'past' = 'closed' then g.epoch end, g.seq desc limit 50000)
     union all
     (select distinct on (team, zone) hash, zone, seq, body, revoked is not null as revoked
        from trust."grant" where team in ({TEAMS_NOW}) order by team, zone, seq desc limit 50000)"""
