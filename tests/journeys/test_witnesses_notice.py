@@ -9,11 +9,13 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 
 import pytest
 from journeys_cast import Administrator, Company, created, patient, word
 from running_trust import RunningTrust
+from test_audit_comes_first import cloister
 
 from cloister.audit import signed_checkpoint, store, tree
 from cloister.zones import audit_keys
@@ -67,6 +69,21 @@ def test_both_witnesses_sign_each_checkpoint(besieged: RunningTrust, garrison: C
     assert [one["name"] for one in found["witnesses"]] == ["cloister.local/witness", "folder"]
     assert intruder.one("select count(*) from audit.cosignature") > 0
     assert (besieged.state / "checkpoints" / "latest.checkpoint").exists()
+
+
+def test_a_checkpoint_on_paper_is_checked_one_day(besieged: RunningTrust, written: None, intruder: Administrator, tmp_path: Path) -> None:
+    picture, kept = tmp_path / "checkpoint.svg", tmp_path / "checkpoint.txt"
+    printed = cloister(besieged, "audit", "paper", "--picture", str(picture))
+    assert printed.returncode == 0, printed.stderr
+    assert picture.read_text().startswith("<?xml")
+    kept.write_text(printed.stdout)
+    log = f"{intruder.roots.trust_id}:{json.loads((besieged.state / 'public' / 'trust.json').read_text())['audit']}"
+    checked = cloister(besieged, "witness", "check", str(kept), "--log", log)
+    assert (checked.returncode, "1 signed checkpoints contradict nothing" in checked.stdout) == (0, True), checked.stderr
+    assert cloister(besieged, "witness", "check", str(besieged.state / "checkpoints"), "--log", log).returncode == 0
+    kept.write_text(printed.stdout.replace("\ntime 1", "\ntime 2"))
+    assert cloister(besieged, "witness", "check", str(kept), "--log", log).returncode == 65
+    assert cloister(besieged, "audit", "witnesses").returncode == 0
 
 
 def test_an_edited_entry_is_named(besieged: RunningTrust, written: None, intruder: Administrator) -> None:

@@ -12,6 +12,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated, Any, Final
 
+import segno
 import typer
 from rich.console import Console
 
@@ -26,6 +27,7 @@ from cloister.cli.own_session import signed_in
 app = typer.Typer(help="The append-only log of who did what.", no_args_is_help=True, rich_markup_mode=None)
 
 POLL_SECONDS: Final = 0.5
+SIGNATURE_LINE_MAX: Final = 300
 SEALED: Final = "who, what and whose record are sealed for the privacy office"
 _EARLIEST: Final = datetime(1970, 1, 1, tzinfo=UTC)
 NODES: Final = "select level, place, hash from audit.node where level = $1 and place >= $2 order by place limit 10000"
@@ -98,9 +100,22 @@ def accept_restore(
 
 
 @app.command()
-def paper() -> None:
-    """The newest checkpoint as text to print and to put into a safe: `cloister witness check` compares it one day."""
-    print(asyncio.run(_newest(read_settings())), end="")
+def paper(
+    picture: Annotated[Path | None, typer.Option(help="Also as a QR code: a name that ends in .svg or .png.")] = None,
+) -> None:
+    """The newest checkpoint to print and to put into a safe: `cloister witness check` looks at it one day."""
+    checkpoint = asyncio.run(_newest(read_settings()))
+    print(checkpoint, end="")
+    if picture is not None:
+        if picture.suffix not in (".svg", ".png"):
+            raise Invalid("A QR code is written as .svg or .png.", hint="For example: --picture checkpoint.svg")
+        segno.make_qr(short(checkpoint)).save(str(picture), scale=6, border=4)
+
+
+def short(checkpoint: str) -> str:
+    """With the Ed25519 signature alone: the one of ML-DSA-65 is longer than a picture holds."""
+    text, _, lines = checkpoint.rpartition("\n\n")
+    return text + "\n\n" + "".join(line + "\n" for line in lines.splitlines() if len(line) < SIGNATURE_LINE_MAX)
 
 
 async def _newest(settings: Settings) -> str:
