@@ -139,3 +139,24 @@ def test_three_wrong_pins_stop_the_ceremony(table: Table) -> None:
     table.run("card", number, "--file", table.papers["cards"]["A"], who=MANAGEMENT)
     assert "wrong three times" in table.finished(seat, "1", "2", "3")
     assert "stopped" in table.run("show", number, who=IT)
+
+
+def test_a_trust_without_recovery_gets_it_and_a_drill_proves_it(table: Table) -> None:
+    """Last of this file: the recovery of the demo is taken away."""
+    tables = [f"delete from trust.{name}" for name in ("recovery_canary", "recovery_set", "recovery_escrow")]
+    Administrator.of(table.trust).change(*tables, "delete from trust.epoch_seal where kind = 'recovery'")
+    assert "card set A: none" in table.run("status", who=IT)
+    assert "not founded" in table.run("drill", who=IT, fails=True)
+    cards = {name: table.folder / f"card-{name}.json" for name in ("A", "B")}
+    found = ("found", "--card-a", f"software:{cards['A']}", "--card-b", f"software:{cards['B']}")
+    assert "IT first" in table.run(*found, who=OTHER_MEDICAL, fails=True)
+    assert "another party" in table.run("escrow", who=MEDICAL, fails=True)
+    passphrase = table.run("escrow", who=IT).split()[-1]
+    pins = [line.split()[-1] for line in table.run(*found, who=OTHER_MEDICAL).splitlines() if "PIN of card" in line]
+    assert "every key is sealed" in table.run("status", who=MANAGEMENT)
+
+    number = table.opened("drill", "--set", "B", who=MANAGEMENT)
+    seat = table.seated(number, "--card", f"software:{cards['B']}")  # the file at the officer's own desk, with its counter
+    table.run("give", number, who=OTHER_IT, typed=passphrase)
+    table.run("card", number, who=MANAGEMENT)
+    assert "canary was opened" in table.finished(seat, "1", pins[1])
