@@ -16,7 +16,7 @@ from starlette.responses import Response
 from cloister.access import Page
 from cloister.base.errors import CloisterError, Denied, Invalid, NotFound
 from cloister.epr import Link, Visit
-from cloister.offices import asking, granting, rotation
+from cloister.offices import asking, granting, rewrapping, rotation
 from cloister.web.desk import Desk
 from cloister.web.offices.acting import Typed, acting, days, desk_of, hospitals_of, names_of, raw, until
 from cloister.web.offices.route import OfficeRoute
@@ -131,6 +131,7 @@ async def _end(request: Request, desk: Desk, values: Mapping[str, str]) -> str:
     whom = person or f"team:{values.get('team', '')}"
     if values.get("keys"):
         await rotation.rotate(desk.keyring, desk.gate, zone=zone, now=now, without=(whom,), also=(ended,))
+        rewrapping.later(desk.keyring, desk.gate, zone)
     else:
         await desk.gate.call("trust_put", objects=[ended])
     return f"{ZONES}/{zone}?done=ended"
