@@ -12,6 +12,7 @@ import traceback
 from collections.abc import Awaitable, Callable
 from typing import Final
 
+from benchmarks import file_zones
 from benchmarks.measure import Result, missing, told
 from benchmarks.trust import BenchTrust
 from benchmarks.zones import adding, auditing, opening, revoking
@@ -20,7 +21,7 @@ from benchmarks.zones.place import Place, zones_plan
 Step = Callable[[Place], Awaitable[list[Result]]]
 Apart = Callable[[], Awaitable[list[Result]]]
 PLACES: Final[dict[str, Step]] = {"open": opening.run, "add": adding.run, "revoke": revoking.run, "audit": auditing.run}
-APART: Final[dict[str, Apart]] = {}
+APART: Final[dict[str, Apart]] = {"files": lambda: file_zones.run([])}
 
 
 async def run(only: list[str]) -> list[Result]:
