@@ -11,6 +11,7 @@ import os
 import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from typing import Final
 
 from cloister.base.errors import CloisterError
@@ -81,15 +82,16 @@ class Connection:
             elif not request.pid and opcode in guarded:
                 self.answer(unique, errno.EACCES)
             else:
-                answer = self._handled(handler, request, opcode)
+                answer = self.handled(partial(handler, request), opcode)
                 if answer is not None:
                     self.answer(unique, answer)
         self.ended.set()
         self._later.shutdown(wait=False)
 
-    def _handled(self, handler: Handler, request: Request, opcode: int) -> Answer:
+    def handled(self, work: Callable[[], Answer], opcode: int) -> Answer:
+        """What was answered, or the error number of what went wrong."""
         try:
-            return handler(request)
+            return work()
         except OSError as refused:
             return refused.errno or errno.EIO
         except Forged as forged:
@@ -107,7 +109,7 @@ class Connection:
         unique = request.unique
 
         def run() -> None:
-            answer = self._handled(lambda _: work(), request, opcode)
+            answer = self.handled(work, opcode)
             if answer is not None:
                 self.answer(unique, answer)
 

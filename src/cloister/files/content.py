@@ -26,9 +26,20 @@ BEHIND_BLOCKS_MIN: Final = 4
 BLOCKS_HELD_MAX: Final = 128  # of a draft in memory: 8 MiB
 ZEROS: Final = bytes(BLOCK)
 
-_scratch: Final = bytearray(SEALED * (BATCH_BLOCKS + 2))  # one loop, one request at a time
-_scratch_view: Final = memoryview(_scratch)
-_block: Final = memoryview(bytearray(BLOCK))
+
+
+class Buffers:
+    """Room for one request at a time: each thread that reads or seals has its own."""
+
+    __slots__ = ("block", "sealed")
+
+    def __init__(self) -> None:
+        self.sealed = memoryview(bytearray(SEALED * (BATCH_BLOCKS + 2)))
+        self.block = memoryview(bytearray(BLOCK))
+
+
+_own: Final = Buffers()  # of the loop
+_scratch_view: Final = _own.sealed
 
 
 class Content(Protocol):
@@ -37,7 +48,7 @@ class Content(Protocol):
     def read_into(self, offset: int, out: memoryview) -> int: ...
 
 
-def read_blocks(fd: int, blocks: files.Blocks, size: int, offset: int, out: memoryview) -> int:
+def read_blocks(fd: int, blocks: files.Blocks, size: int, offset: int, out: memoryview, buffers: Buffers = _own) -> int:
     """Plaintext from `offset` into `out`; the number of bytes. Forged when the storage has less than `size` says."""
     end = min(offset + len(out), size)
     if end <= offset:
@@ -46,7 +57,7 @@ def read_blocks(fd: int, blocks: files.Blocks, size: int, offset: int, out: memo
     while done < end:
         first, last = done // BLOCK, min((end - 1) // BLOCK, done // BLOCK + BATCH_BLOCKS)
         want = min((last + 1) * BLOCK, size) - first * BLOCK
-        view = _scratch_view[: want + (last - first + 1) * OVERHEAD]
+        view = buffers.sealed[: want + (last - first + 1) * OVERHEAD]
         if os.preadv(fd, [view], HEADER + first * SEALED) != len(view):
             raise Forged(Refusal.TAG)
         for number in range(first, last + 1):
@@ -56,9 +67,9 @@ def read_blocks(fd: int, blocks: files.Blocks, size: int, offset: int, out: memo
             if start >= done and start + length <= end:
                 blocks.open_into(number, sealed, out[start - offset : start - offset + length])
             else:
-                blocks.open_into(number, sealed, _block[:length])
+                blocks.open_into(number, sealed, buffers.block[:length])
                 begin, stop = max(done, start), min(end, start + length)
-                out[begin - offset : stop - offset] = _block[begin - start : stop - start]
+                out[begin - offset : stop - offset] = buffers.block[begin - start : stop - start]
         done = min(end, (last + 1) * BLOCK)
     return end - offset
 

@@ -92,10 +92,10 @@ def attach(fuse_fd: int, point: Path, name: str) -> None:
 
 
 def read_further_ahead(point: Path) -> None:
-    """Let the kernel ask for as much at once as it takes in one request. Needs root; without, reading is a little slower."""
+    """Let the kernel ask for two of the largest requests at once. Needs root; without, reading is a little slower."""
     device = os.stat(point).st_dev
     with contextlib.suppress(OSError):
-        Path(f"/sys/class/bdi/{os.major(device)}:{os.minor(device)}/read_ahead_kb").write_text(str(protocol.REQUEST_BYTES_MAX // 1024))
+        Path(f"/sys/class/bdi/{os.major(device)}:{os.minor(device)}/read_ahead_kb").write_text(str(2 * protocol.REQUEST_BYTES_MAX // 1024))
 
 
 def mount(source: str, target: str, kind: str, flags: int, data: str) -> None:

@@ -15,9 +15,10 @@ from typing import Final
 
 from cloister.files import protocol
 from cloister.files.connection import Answer, Handler, Request
-from cloister.files.content import InPlace
+from cloister.files.content import InPlace, Version
 from cloister.files.locks import Locks, Wanted
 from cloister.files.names import Names, valid_seconds
+from cloister.files.reading import LONG_BYTES, Readers
 from cloister.files.saving import Saver, is_in_place
 from cloister.files.tree import Node, Tree, parent_of
 from cloister.zones import Forged, files
@@ -48,6 +49,7 @@ class Opened:
         self._locks = locks
         self._handles: dict[int, Handle] = {}
         self._next = 1
+        self._readers: Readers | None = None
         self._out = memoryview(bytearray(protocol.REQUEST_BYTES_MAX))
 
     def handlers(self) -> dict[int, Handler]:
@@ -125,6 +127,11 @@ class Opened:
         content = node.draft or node.version
         if content is None:
             content, _ = self._saver.current(node)
+        if size >= LONG_BYTES and isinstance(content, Version):
+            if self._readers is None:
+                self._readers = Readers(request.connection)
+            self._readers.read(request.unique, content, offset, size)
+            return None
         return self._out[: content.read_into(offset, self._out[:size])]
 
     def write(self, request: Request) -> Answer:
