@@ -68,7 +68,7 @@ def _place(text: str) -> Place:
 def witness_key(text: str) -> NoteKey:
     """The verifier key that `cloister witness key` prints; Invalid for anything else."""
     try:
-        name, id, body = text.rsplit("+", 2) if text.count("+") == 2 else (text.split("+", 2))
+        name, id, body = text.split("+", 2)  # Base64 has plus signs, a name has none
         raw = base64.b64decode(body, validate=True)
     except (ValueError, binascii.Error):
         raise _unreadable(text) from None
