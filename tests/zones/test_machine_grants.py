@@ -72,9 +72,7 @@ class Grants(RuleBasedStateMachine):
             "marc": self.officer(marc, self.trust.marc_der, NOW + 365 * DAY),
             "nadia": self.officer(nadia, NADIA_DER.setdefault("der", self.trust.certify(nadia, "access")), NOW + 3 * DAY),
         }
-        self.certificates = {
-            person: [Certificate(getattr(self.trust, f"{person}_der"), NOW - DAY, NOW + 364 * DAY)] for person in PEOPLE
-        }
+        self.certificates = {person: [Certificate(getattr(self.trust, f"{person}_der"), NOW - DAY, NOW + 364 * DAY)] for person in PEOPLE}
 
     def officer(self, who: bundle.Bundle, der: bytes, mandate_ends: datetime) -> Officer:
         mandate = self.trust.access_mandate(who, der, not_after=mandate_ends)
