@@ -156,10 +156,9 @@ def test_every_claim_has_a_test_that_exists() -> None:
 
 
 def test_the_foundation_can_be_read_in_a_week() -> None:
-    total = sum(
-        path.read_text().count("\n") for path in files() if room_of(name_of(path)) in {"base", "audit", "zones", "identity", "access"}
-    )
-    assert total <= 7000
+    foundation = [path for path in files() if room_of(name_of(path)) in {"base", "audit", "zones", "identity", "access"}]
+    written = sum(1 for path in foundation for line in path.read_text().splitlines() if line.strip())  # blank lines read themselves
+    assert written <= 7000
 
 
 def test_architecture_is_a_map_not_a_book() -> None:

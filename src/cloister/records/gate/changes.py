@@ -83,10 +83,10 @@ class Changes:
             people |= dict.fromkeys([row[0] for row in await self._database.fetch(MEMBERS, sorted(of["team"]))], LOSE)
         people |= dict.fromkeys(of["gone"], LOSE)
         for admitted in self._sessions.all():
-            what = people.get(admitted.person)
-            zones = self._forget(admitted) if what or of["zone"] else ()
-            if what or of["zone"] & set(zones):
-                self._tell(admitted.session, what or RENEW)
+            change = people.get(admitted.person)
+            zones = self._forget(admitted) if change or of["zone"] else ()
+            if change or of["zone"] & set(zones):
+                self._tell(admitted.session, change or RENEW)
         await self._find_ended(of["gone"])
 
     async def look_at_all(self) -> None:
