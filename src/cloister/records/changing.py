@@ -18,10 +18,8 @@ from cloister.records.lines import Line
 from cloister.records.placing import Change, Planner
 from cloister.records.room import Room
 from cloister.records.rowids import check_id, text_of
-from cloister.records.search import Query
 from cloister.records.sharing import share
 from cloister.records.stored import Stored, Written
-from cloister.records.transaction import one_match
 from cloister.records.validation import check
 from cloister.zones import Forged, Refusal, algorithms
 
@@ -35,32 +33,38 @@ async def write_one(
     action: Action | None = None,
     zone: str | None = None,
     if_match: int | None = None,
-    if_none_exist: Query | None = None,
 ) -> Written:
     """Create (without an id, or with Action.CREATE) or update."""
     check(resource)
     type = resource["resourceType"]
     id = None if action is Action.CREATE else resource.get("id")
     await room.permit(Action.CREATE if id is None else Action.UPDATE, type)
-    if if_none_exist is not None:
-        matched = await one_match(room, if_none_exist)
-        if matched is not None:
-            return Written(stored=matched, unchanged=True)
     if id is None:
         id = new_id()
         change = Change(type=type, id=id, resource=resource, draft=Draft(resource, id), fresh=True)
     else:
         change = Change(type=type, id=check_id(id), resource=resource, draft=Draft(resource, id), if_match=if_match)
-    built = await _write(room, change, zone, Action.CREATE if change.fresh else Action.UPDATE)
-    return Written(stored=built[0].stored()[type, id], created=change.created)
+    return await write_change(room, change, zone)
 
 
 async def delete_one(room: Room, type: str, id: str, *, if_match: int | None = None) -> None:
     await room.permit(Action.DELETE, type)
-    await _write(room, Change(type=type, id=check_id(id), if_match=if_match), None, Action.DELETE)
+    await delete_change(room, Change(type=type, id=check_id(id), if_match=if_match))
 
 
-async def _write(room: Room, change: Change, zone: str | None, action: Action) -> list[Built]:
+async def write_change(room: Room, change: Change, zone: str | None) -> Written:
+    """Stores a permitted and checked change that creates or updates."""
+    built = await _write(room, change, zone)
+    return Written(stored=built[0].stored()[change.type, change.id], created=change.created)
+
+
+async def delete_change(room: Room, change: Change) -> None:
+    """Stores a permitted change that deletes."""
+    await _write(room, change, None)
+
+
+async def _write(room: Room, change: Change, zone: str | None) -> list[Built]:
+    action = Action.DELETE if change.draft is None else Action.CREATE if change.fresh else Action.UPDATE
     built = await room.writer.write(Planner(room, [change], zone).plans, action.value, change.type)
     await share(room, [change])
     return built

@@ -17,6 +17,7 @@ from cloister.base.errors import CloisterError, Invalid, Unsupported
 from cloister.base.wire import Caller
 from cloister.records.changing import delete_one, versions_of, write_one
 from cloister.records.chart import Chart
+from cloister.records.conditional import create_unless, delete_where, update_where
 from cloister.records.finding import not_found
 from cloister.records.intake import Taken, take_up
 from cloister.records.room import Room
@@ -61,7 +62,9 @@ class Records:
 
     async def create(self, resource: dict[str, Any], *, zone: str | None = None, if_none_exist: Query | None = None) -> Written:
         """http.html#create, conditional with `if_none_exist`. The server makes the id."""
-        return await write_one(self._room, resource, action=Action.CREATE, zone=zone, if_none_exist=if_none_exist)
+        if if_none_exist is not None:
+            return await create_unless(self._room, resource, if_none_exist, zone)
+        return await write_one(self._room, resource, action=Action.CREATE, zone=zone)
 
     async def update(self, resource: dict[str, Any], *, if_match: int | None = None, zone: str | None = None) -> Written:
         """http.html#update; creates under the given id when there is none (update as create)."""
@@ -72,6 +75,16 @@ class Records:
     async def delete(self, type: str, id: str, *, if_match: int | None = None) -> None:
         """http.html#delete. Deleting what is deleted is no error; what never existed is NotFound."""
         await delete_one(self._room, type, id, if_match=if_match)
+
+    async def update_where(
+        self, resource: dict[str, Any], query: Query, *, if_match: int | None = None, zone: str | None = None
+    ) -> Written:
+        """http.html#cond-update: the one that matches is updated, none creates, several are a Conflict."""
+        return await update_where(self._room, resource, query, if_match=if_match, zone=zone)
+
+    async def delete_where(self, query: Query, *, if_match: int | None = None) -> Stored | None:
+        """http.html#cdelete: the one that matches is deleted and given back; several are a Conflict, and nothing is deleted."""
+        return await delete_where(self._room, query, if_match=if_match)
 
     async def search(self, query: Query) -> Page:
         """search.html, first page. Invalid with reason 'too-costly' when it would open too many dossiers."""

@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator
+from weakref import WeakValueDictionary
+
 from cloister.access import Action, Actor, Facts, Policy
 from cloister.base.clock import Clock
 from cloister.base.errors import Denied, NotFound
@@ -11,6 +16,7 @@ from cloister.records.definitions import is_type
 from cloister.records.dossiers import Dossiers
 from cloister.records.finding import Finder
 from cloister.records.placement import Places
+from cloister.records.search import Query
 from cloister.records.searching import Searcher
 from cloister.records.shard import Shard
 from cloister.records.tokens import Tokens
@@ -27,6 +33,7 @@ class Room:
         self.clock = clock
         self._policy = policy
         self._shards: dict[str, Shard] = {}
+        self._conditions: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
         self.places = Places(actor, keyring)
         self.tokens = Tokens(keyring)
         self.dossiers = Dossiers(gate, keyring)
@@ -40,6 +47,16 @@ class Room:
             if zone not in self._shards:
                 self._shards[zone] = Shard(self.gate, self.keyring, zone)
         return list(self._shards.values())
+
+    @contextlib.asynccontextmanager
+    async def alone(self, condition: Query) -> AsyncIterator[None]:
+        """One conditional write of this session at a time under the same condition."""
+        name = repr((condition.type, sorted(condition.applied)))
+        lock = self._conditions.get(name)
+        if lock is None:
+            lock = self._conditions[name] = asyncio.Lock()
+        async with lock:
+            yield
 
     async def permit(self, action: Action, kind: str) -> None:
         """Returns when the policy permits; otherwise the refusal is audited and raised."""

@@ -12,15 +12,16 @@ from typing import Any, Final
 from urllib.parse import unquote
 
 from cloister.access import Action
-from cloister.base.errors import CloisterError, Conflict, Invalid, Unsupported
+from cloister.base.errors import CloisterError, Invalid, Unsupported
 from cloister.base.ids import new_id
 from cloister.records.commit import Built
+from cloister.records.conditional import one_match
 from cloister.records.draft import Draft
 from cloister.records.fhir.references import rewrite
 from cloister.records.placing import Change, Planner
 from cloister.records.room import Room
 from cloister.records.rowids import check_id, uuid_row
-from cloister.records.search import Query, parse, parse_url
+from cloister.records.search import parse, parse_url
 from cloister.records.search.parse import pairs_of
 from cloister.records.sharing import share
 from cloister.records.stored import Outcome, Stored
@@ -194,15 +195,6 @@ class Transaction:
             if matched is None:
                 raise Invalid("A conditional reference matches nothing that you can open.", hint="Create it first.", reason="dangling")
             self._places[reference] = matched.reference
-
-
-async def one_match(room: Room, query: Query) -> Stored | None:
-    """What a conditional interaction means: the one match, or None; more than one is a Conflict (412)."""
-    await room.permit(Action.SEARCH, query.type)
-    page = await room.searcher.search(query)
-    if (page.total or len(page.hits)) > 1:
-        raise Conflict("More than one resource matches the condition.", hint="Make the condition narrower.", reason="multiple-matches")
-    return page.hits[0].stored if page.hits else None
 
 
 def stored_of(built: Sequence[Built]) -> dict[tuple[str, str], Stored]:

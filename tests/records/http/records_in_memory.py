@@ -84,6 +84,26 @@ class RecordsInMemory:
             raise Conflict("It has changed since you read it.")
         versions.append(Stored(type, id, len(versions) + 1, START + timedelta(seconds=next(self._number)), b""))
 
+    def _matched(self, query: Query) -> Stored | None:
+        found = self._found(query)
+        if len(found) > 1:
+            raise Conflict("Several resources match.", reason="multiple-matches")
+        return found[0] if found else None
+
+    async def update_where(
+        self, resource: dict[str, Any], query: Query, *, if_match: int | None = None, zone: str | None = None
+    ) -> Written:
+        matched = self._matched(query)
+        if matched is None:
+            return await self.create(resource, zone=zone)
+        return await self.update(resource | {"id": matched.id}, if_match=if_match, zone=zone)
+
+    async def delete_where(self, query: Query, *, if_match: int | None = None) -> Stored | None:
+        matched = self._matched(query)
+        if matched is not None:
+            await self.delete(matched.type, matched.id, if_match=if_match)
+        return matched
+
     def _current(self) -> Iterable[Stored]:
         return (versions[-1] for (_, id), versions in self.versions.items() if not versions[-1].deleted and not id.startswith("sealed"))
 

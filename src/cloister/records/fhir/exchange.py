@@ -28,6 +28,7 @@ BODY_BYTES_MAX: Final = 64 * 1024 * 1024
 FHIR_JSON: Final = "application/fhir+json"
 JSON: Final = frozenset({FHIR_JSON, "application/json", "text/json", "json"})
 ACCEPTED: Final = JSON | {"*/*", "application/*", "text/*"}
+FORMAT: Final = frozenset({"_format", "_pretty"})  # parameters of every interaction
 FORM: Final = "application/x-www-form-urlencoded"
 ETAG: Final = re.compile(r'(?:W/)?"(\d{1,9})"')
 RETURNS: Final = frozenset({"minimal", "representation", "OperationOutcome"})

@@ -19,14 +19,14 @@ from cloister.records.fhir.exchange import BASE, Exchange, check_format, error_r
 from cloister.records.fhir.outcomes import WrongMethod
 from cloister.records.interactions.batch import batch
 from cloister.records.interactions.create import create
-from cloister.records.interactions.delete import delete
+from cloister.records.interactions.delete import delete, delete_where
 from cloister.records.interactions.history import history
 from cloister.records.interactions.ingest import describe, put
 from cloister.records.interactions.metadata import metadata
 from cloister.records.interactions.read import read
 from cloister.records.interactions.search import search, search_by_post
 from cloister.records.interactions.transaction import transaction
-from cloister.records.interactions.update import update
+from cloister.records.interactions.update import update, update_where
 from cloister.records.interactions.vread import vread
 
 Interaction = Callable[[Exchange], Awaitable[Response]]
@@ -51,6 +51,8 @@ def routes(origin: str = "") -> list[Route]:
         route("/{type}/_search", search_by_post, "POST"),
         route("/{type}", search, "GET"),
         route("/{type}", create, "POST"),
+        route("/{type}", update_where, "PUT"),
+        route("/{type}", delete_where, "DELETE"),
         route("/{type}/{id}", read, "GET"),
         route("/{type}/{id}", update, "PUT"),
         route("/{type}/{id}", delete, "DELETE"),
@@ -110,8 +112,6 @@ async def _elsewhere(exchange: Exchange) -> Response:
         raise NotFound("There is no such resource type in FHIR R4.", hint="Mind upper and lower case: Patient, Observation.")
     if method == "PATCH":
         raise Unsupported("Patch is not offered.", hint="Read the resource, change it, and send it whole with PUT and If-Match.")
-    if method in ("PUT", "DELETE") and len(parts) == 1:
-        raise Unsupported("Conditional update and delete are not offered.", hint="Search first, then name the resource by its id.")
     if not parts or parts[-1] in ("_history", "_search"):
         raise Unsupported("History and search are offered by type.", hint="Name a resource type, and for a history the id.")
     if len(parts) == 3 and is_type(parts[-1]):

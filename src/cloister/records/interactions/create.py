@@ -2,17 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Final
-
 from starlette.responses import Response
 
 from cloister.base.errors import Invalid
-from cloister.records.fhir.exchange import Exchange, written_response
+from cloister.records.fhir.exchange import FORMAT, Exchange, written_response
 from cloister.records.interactions.target import check_type
 from cloister.records.search import Query, parse
 from cloister.records.search.parse import pairs_of
-
-FORMAT: Final = frozenset({"_format", "_pretty"})
 
 
 async def create(exchange: Exchange) -> Response:

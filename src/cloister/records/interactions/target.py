@@ -5,6 +5,8 @@ from __future__ import annotations
 from typing import Any, ClassVar
 
 from cloister.base.errors import Conflict, Invalid
+from cloister.records.fhir.exchange import FORMAT, Exchange
+from cloister.records.search import Query, parse
 
 
 class Stale(Conflict):
@@ -24,3 +26,12 @@ def check_type(resource: dict[str, Any], type: str) -> None:
         raise Invalid("The body has no resourceType.", hint=f'Send "resourceType": "{type}".', expression="resourceType")
     if found != type:
         raise Invalid(f"The body is no {type}.", hint="Send it to the address of its own type.", expression="resourceType")
+
+
+def condition_of(exchange: Exchange, type: str) -> Query:
+    """The search in the address that a conditional write is about; what is not understood in it is always refused."""
+    pairs = [pair for pair in exchange.pairs() if pair[0] not in FORMAT]
+    if not pairs:
+        hint = f"Name the id ({type}/id), or a condition ({type}?identifier=system|value)."
+        raise Invalid("This address names no resource.", hint=hint, reason="empty-condition")
+    return parse(type, pairs, strict=True, base=exchange.base)
