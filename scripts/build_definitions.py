@@ -338,7 +338,7 @@ def compartment_table(folder: Path, types: list[str]) -> dict[str, list[str]]:
 
 
 UNSEARCHED: Final = ("phonetic",)  # understood, and not offered: an honest server does not call a prefix match phonetic
-SERVED: Final = ("read", "vread", "update", "delete", "history-instance", "create", "search-type")
+SERVED: Final = ("read", "vread", "update", "patch", "delete", "history-instance", "create", "search-type")
 
 
 def capability(search: dict[str, Any], version: str) -> dict[str, Any]:
@@ -373,6 +373,7 @@ def capability(search: dict[str, Any], version: str) -> dict[str, Any]:
         "implementation": {"description": "A session of a Cloister trust"},
         "fhirVersion": "4.0.1",
         "format": ["application/fhir+json", "json"],
+        "patchFormat": ["application/json-patch+json"],
         "rest": [
             {
                 "mode": "server",

@@ -17,7 +17,7 @@ from cloister.base.errors import CloisterError, Invalid, Unsupported
 from cloister.base.wire import Caller
 from cloister.records.changing import delete_one, versions_of, write_one
 from cloister.records.chart import Chart
-from cloister.records.conditional import create_unless, delete_where, update_where
+from cloister.records.conditional import create_unless, delete_where, one_match, update_where
 from cloister.records.finding import not_found
 from cloister.records.intake import Taken, take_up
 from cloister.records.room import Room
@@ -85,6 +85,10 @@ class Records:
     async def delete_where(self, query: Query, *, if_match: int | None = None) -> Stored | None:
         """http.html#cdelete: the one that matches is deleted and given back; several are a Conflict, and nothing is deleted."""
         return await delete_where(self._room, query, if_match=if_match)
+
+    async def matching(self, query: Query) -> Stored | None:
+        """The one resource that a condition means, or None; several are a Conflict."""
+        return await one_match(self._room, query)
 
     async def search(self, query: Query) -> Page:
         """search.html, first page. Invalid with reason 'too-costly' when it would open too many dossiers."""

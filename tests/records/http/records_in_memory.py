@@ -104,6 +104,9 @@ class RecordsInMemory:
             await self.delete(matched.type, matched.id, if_match=if_match)
         return matched
 
+    async def matching(self, query: Query) -> Stored | None:
+        return self._matched(query)
+
     def _current(self) -> Iterable[Stored]:
         return (versions[-1] for (_, id), versions in self.versions.items() if not versions[-1].deleted and not id.startswith("sealed"))
 

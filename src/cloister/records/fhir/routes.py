@@ -23,6 +23,7 @@ from cloister.records.interactions.delete import delete, delete_where
 from cloister.records.interactions.history import history
 from cloister.records.interactions.ingest import describe, put
 from cloister.records.interactions.metadata import metadata
+from cloister.records.interactions.patch import patch, patch_where
 from cloister.records.interactions.read import read
 from cloister.records.interactions.search import search, search_by_post
 from cloister.records.interactions.transaction import transaction
@@ -53,9 +54,11 @@ def routes(origin: str = "") -> list[Route]:
         route("/{type}", create, "POST"),
         route("/{type}", update_where, "PUT"),
         route("/{type}", delete_where, "DELETE"),
+        route("/{type}", patch_where, "PATCH"),
         route("/{type}/{id}", read, "GET"),
         route("/{type}/{id}", update, "PUT"),
         route("/{type}/{id}", delete, "DELETE"),
+        route("/{type}/{id}", patch, "PATCH"),
         route("/{type}/{id}/_history", history, "GET"),
         route("/{type}/{id}/_history/{version}", vread, "GET"),
         route("", _elsewhere, *METHODS),
@@ -110,8 +113,6 @@ async def _elsewhere(exchange: Exchange) -> Response:
         raise Unsupported("This operation is not offered.", hint="See the CapabilityStatement at /fhir/R4/metadata.")
     if parts and not is_type(parts[0]) and parts[0] not in ("_history", "_search", "metadata"):
         raise NotFound("There is no such resource type in FHIR R4.", hint="Mind upper and lower case: Patient, Observation.")
-    if method == "PATCH":
-        raise Unsupported("Patch is not offered.", hint="Read the resource, change it, and send it whole with PUT and If-Match.")
     if not parts or parts[-1] in ("_history", "_search"):
         raise Unsupported("History and search are offered by type.", hint="Name a resource type, and for a history the id.")
     if len(parts) == 3 and is_type(parts[-1]):
