@@ -51,6 +51,7 @@ from cloister.records.gate.sessions import Admitted, Sessions
 from cloister.records.gate.statement import Call, Note, Notes, Statement
 
 CONNECTIONS_MAX: Final = 8
+RENEWAL: Final = "trust_renewal"
 ZONES_KEPT_SECONDS: Final = 2.0  # a revoked grant is noticed within this time
 STATEMENTS: Final[dict[str, Statement]] = {
     statement.name: statement
@@ -195,6 +196,8 @@ class Gate:
         if statement is None:
             raise Denied("The store gate knows no such statement.", reason="unknown-statement")
         form = _read(arguments, statement.arguments, method)
+        if method == RENEWAL:  # something begins or has ended: what was remembered of this session's zones may be of before
+            self._forget(admitted)
         call = Call(
             person=admitted.person,
             session=admitted.session,
