@@ -72,7 +72,7 @@ class Epochs(RuleBasedStateMachine):
         if closes:
             self.closed.add(number)
 
-    @rule(person=st.sampled_from(PEOPLE), back=st.integers(0, 3), floor=st.integers(1, EPOCHS_MAX))
+    @rule(person=st.sampled_from(PEOPLE), back=st.sampled_from((0, 0, 0, 1, 2)), floor=st.sampled_from((1, 1, 1, 2, 3)))
     def a_grant_is_given(self, person: str, back: int, floor: int) -> None:
         """For the newest epoch, or for an older one by an officer who has no newer key."""
         epoch = max(1, self.newest - back)
@@ -151,9 +151,9 @@ class Epochs(RuleBasedStateMachine):
         """A wrap of one epoch under another epoch's number opens for nobody."""
         for one in self.wraps[:1]:
             for number in {*range(1, EPOCHS_MAX + 1)} - {one.epoch}:
-                assert self.refusal(lambda number=number: keyring.unwrap(WARD, number, one.dossier, 1, one.sealed)) is not None
+                assert self.refusal(lambda one=one, number=number: keyring.unwrap(WARD, number, one.dossier, 1, one.sealed)) is not None
 
 
 SHARED: Final[dict[str, Trust]] = {}
-Epochs.TestCase.settings = settings(max_examples=30, stateful_step_count=14, deadline=None)
+Epochs.TestCase.settings = settings(max_examples=40, stateful_step_count=20, deadline=None)
 TestEpochs = Epochs.TestCase
