@@ -338,6 +338,7 @@ def compartment_table(folder: Path, types: list[str]) -> dict[str, list[str]]:
 
 
 UNSEARCHED: Final = ("phonetic",)  # understood, and not offered: an honest server does not call a prefix match phonetic
+LINKS: Final = ("_has", "_list")  # no search parameters by the definitions, and searched by
 SERVED: Final = ("read", "vread", "update", "patch", "delete", "history-instance", "create", "search-type")
 
 
@@ -361,7 +362,7 @@ def capability(search: dict[str, Any], version: str) -> dict[str, Any]:
                 "conditionalDelete": "single",
                 "referencePolicy": ["literal", "logical", "local"],
                 **({"searchInclude": links} if links else {}),
-                "searchParam": [{"name": row[0], "type": row[1]} for row in offered],
+                "searchParam": [{"name": row[0], "type": row[1]} for row in offered] + [{"name": one, "type": "special"} for one in LINKS],
             }
         )
     return {

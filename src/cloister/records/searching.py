@@ -11,7 +11,7 @@ import secrets
 import time
 from collections import OrderedDict
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 from cloister.base.errors import Busy, Invalid, NotFound
@@ -23,7 +23,8 @@ from cloister.records.dossiers import Dossiers, Notes
 from cloister.records.finding import Finder
 from cloister.records.including import include
 from cloister.records.lines import Line
-from cloister.records.search import Chain, Query, matches, sorted_entries
+from cloister.records.linking import Found, linked, too_costly
+from cloister.records.search import Query, Targets, matches, sorted_entries
 from cloister.records.search.query import Kind
 from cloister.records.shard import Shard
 from cloister.records.stored import Hit, Page, Stored
@@ -34,10 +35,8 @@ SCAN_SECONDS_MAX: Final = 15.0
 SCAN_BATCH: Final = 200
 CURSORS_MAX: Final = 32
 ATTEMPTS: Final = 4
-CHAINED_MAX: Final = 2000
 IN_EVERY_LINE: Final = frozenset({"patient", "subject"})  # of a chart: not worth looking for
 
-Found = tuple[bytes, Line]  # dossier, line
 Place = tuple[bytes, str, str]  # dossier, type, id
 Seen = tuple[bytes, str, str, int]  # and version
 
@@ -59,14 +58,6 @@ class Scope:
     rows: frozenset[tuple[bytes, bytes]] | None = None
 
 
-def too_costly(query: Query) -> Invalid:
-    return Invalid(
-        f"This search for {query.type} would open too many records.",
-        hint="Add a patient (patient=...), an identifier, or for open work a status and a place.",
-        reason="too-costly",
-    )
-
-
 class Searcher:
     def __init__(
         self, gate: Caller, opened: Dossiers, finder: Finder, shards: Callable[[], Sequence[Shard]], may_read: Callable[[str], bool]
@@ -75,7 +66,7 @@ class Searcher:
         self._dossiers = opened
         self._finder = finder
         self._shards = shards
-        self._may_read = may_read
+        self.may_read = may_read
         self._cursors: OrderedDict[str, Cursor] = OrderedDict()
 
     def close(self) -> None:
@@ -133,43 +124,68 @@ class Searcher:
                 line = found[place][1] if found and not attempt else opened[dossier].line(type, id) if dossier in opened else None
                 if line is not None and not line.deleted and dossier in opened:
                     pairs.append((opened[dossier], line))
-            others = await include(query, pairs, self._dossiers, self._finder, self._may_read) if query.includes else []
+            others = await include(query, pairs, self._dossiers, self._finder, self.may_read) if query.includes else []
             wanted = {_seen(pair): pair for pair in (*pairs, *others)}
             missing = {key: pair for key, pair in wanted.items() if key not in seen}
             if missing or not seen:
                 stored, newly = await self._dossiers.rows([*missing.values()], _notes(query, pairs, within))
                 moved |= newly
                 seen.update((key, one) for key, one in zip(missing, stored, strict=True) if one is not None)
-            hits = [
-                Hit(stored=seen[key], mode="match" if n < len(pairs) else "include") for n, key in enumerate(wanted) if key in seen
-            ]
+            hits = [Hit(stored=seen[key], mode="match" if n < len(pairs) else "include") for n, key in enumerate(wanted) if key in seen]
             if len(hits) == len(wanted):
                 return hits[: len(pairs)], hits[len(pairs) :], moved
         raise Busy("These records are being written too quickly to be read.", hint="Try again.")
 
     # --- candidates ---------------------------------------------------------------------------------------
 
-    async def found(self, query: Query, within: Dossier | None = None, *, fresh: bool = True) -> tuple[list[Found], bool]:
-        """All matches that this session can open, in the order asked for; and whether the heads were asked for just now."""
-        targets, confined = await self._chains(query)
-        if any(not one for one in targets.values()):
+    async def found(
+        self, query: Query, within: Dossier | None = None, *, fresh: bool = True, among: Sequence[bytes] | None = None
+    ) -> tuple[list[Found], bool]:
+        """All matches that this session can open, in the order asked for; and whether the heads were asked for just now.
+
+        `among`: the dossiers to look through, instead of all, where the query does not tell itself where to look.
+        """
+        scope = Scope([within.id]) if within is not None else await self._told(query)
+        links = await linked(query, self, self._finder, scope.dossiers if scope is not None else among)
+        if links.in_vain:
             return [], True
-        recent = True
-        scope = Scope([within.id]) if within is not None else await self._scope(query, confined)
+        if within is None and links.confined is not None:
+            scope = _narrower(scope, links.confined)
         if scope is None:
-            found = await self._scan(query, targets)
+            scope = Scope(list(among)) if among is not None else await self._everybody(query)
+        recent = True
+        if scope is None:
+            found = await self._scan(query, links.targets)
+        elif len(scope.dossiers) > SCAN_BATCH:
+            found = await self._one_after_another(query, links.targets, scope)
         else:
             recent = fresh or len(scope.dossiers) != 1 or self._dossiers.get(scope.dossiers[0]) is None
             opened = await self._dossiers.open(scope.dossiers, fresh=recent)
-            found = self._matching(query, opened.values(), targets, scope.rows)
+            found = self._matching(query, opened.values(), links.targets, scope.rows)
         by_entry = {id(line.entry): (dossier, line) for dossier, line in found}
         return [by_entry[id(entry)] for entry in sorted_entries(query, [line.entry for _, line in found])], recent
+
+    async def inner(self, query: Query, among: Sequence[bytes] | None) -> list[Found]:
+        """A search inside another (linking.py)."""
+        return (await self.found(query, among=among))[0]
+
+    async def _one_after_another(self, query: Query, targets: Targets, scope: Scope) -> list[Found]:
+        """Many dossiers that are known by name, opened in batches, so that not all need be kept."""
+        found: list[Found] = []
+        end = time.monotonic() + SCAN_SECONDS_MAX
+        for start in range(0, len(scope.dossiers), SCAN_BATCH):
+            opened = await self._dossiers.open(scope.dossiers[start : start + SCAN_BATCH], fresh=True)
+            found.extend(self._matching(query, opened.values(), targets, scope.rows))
+            if len(found) > HITS_MAX or time.monotonic() > end:
+                raise too_costly(query)
+            await asyncio.sleep(0)  # other requests of this session go on
+        return found
 
     def _matching(
         self,
         query: Query,
         dossiers: Iterable[Dossier],
-        targets: dict[Chain, frozenset[str]],
+        targets: Targets,
         rows: frozenset[tuple[bytes, bytes]] | None,
     ) -> list[Found]:
         found: list[Found] = []
@@ -185,10 +201,17 @@ class Searcher:
                 raise too_costly(query)
         return found
 
-    async def _scope(self, query: Query, confined: list[bytes] | None) -> Scope | None:
-        """The dossiers in which all matches must be; None when that is not known."""
-        if confined is not None:
-            return Scope(confined)
+    async def _told(self, query: Query) -> Scope | None:
+        """Where the query's own terms say to look. Where they say too many places, a chain may say fewer."""
+        try:
+            return await self._scope(query)
+        except Invalid as costly:
+            if costly.reason != "too-costly" or not (query.chains or query.pointed):
+                raise
+        return None
+
+    async def _scope(self, query: Query) -> Scope | None:
+        """The dossiers in which all matches must be; None when the query's own terms do not tell."""
         patients = query.patients()
         if patients is not None:
             located = await self._finder.patients([text.removeprefix("Patient/") for text in patients])
@@ -203,6 +226,12 @@ class Searcher:
             if len(rows) >= HITS_MAX // 4:
                 raise too_costly(query)
             return Scope(list(dict.fromkeys(dossier for dossier, _ in rows)), frozenset(rows))
+        if query.type == "Patient" and any(term.parameter is not None for term in query.terms):
+            return await self._in_shards(query)
+        return None
+
+    async def _everybody(self, query: Query) -> Scope | None:
+        """Everybody, or every register; None when all dossiers must be looked through."""
         if query.type == "Patient":
             return await self._in_shards(query)
         if query.type not in load().compartment:
@@ -211,16 +240,17 @@ class Searcher:
 
     async def _in_shards(self, query: Query) -> Scope:
         """People by name, birth date, gender: from the zones' sealed lists of people, in memory."""
+        plain = replace(query, chains=(), pointed=())  # what stands at their other end is decided on opened values
         dossiers: dict[bytes, None] = {}
         for shard in self._shards():
             for person in await shard.people():
-                if not person.deleted and matches(query, person.entry):
+                if not person.deleted and matches(plain, person.entry):
                     dossiers[person.dossier] = None
             if len(dossiers) > HITS_MAX:
                 raise too_costly(query)
         return Scope(list(dossiers))
 
-    async def _scan(self, query: Query, targets: dict[Chain, frozenset[str]]) -> list[Found]:
+    async def _scan(self, query: Query, targets: Targets) -> list[Found]:
         """Every dossier that this session can open, one batch after another, within bounds of number and time."""
         found: list[Found] = []
         after, seen, end = bytes(16), 0, time.monotonic() + SCAN_SECONDS_MAX
@@ -237,25 +267,12 @@ class Searcher:
                 raise too_costly(query)
             await asyncio.sleep(0)  # other requests of this session go on
 
-    async def _chains(self, query: Query) -> tuple[dict[Chain, frozenset[str]], list[bytes] | None]:
-        """For each chain the references that it accepts; and the dossiers, where a chain is about the patient."""
-        targets: dict[Chain, frozenset[str]] = {}
-        confined: list[bytes] | None = None
-        for chain in query.chains:
-            references: list[str] = []
-            dossiers: list[bytes] = []
-            for inner in chain.queries:
-                if not self._may_read(inner.type):
-                    continue
-                for dossier, line in (await self.found(inner))[0]:
-                    references.append(f"{inner.type}/{line.entry.id}")
-                    dossiers.append(dossier)
-            if len(references) > CHAINED_MAX:
-                raise too_costly(query)
-            targets[chain] = frozenset(references)
-            if chain.parameter.code in ("patient", "subject") and all(one.startswith("Patient/") for one in references):
-                confined = list(dict.fromkeys(dossiers))
-        return targets, confined
+
+def _narrower(scope: Scope | None, confined: list[bytes]) -> Scope:
+    if scope is None:
+        return Scope(confined)
+    also = set(confined)
+    return Scope([one for one in scope.dossiers if one in also], scope.rows)
 
 
 def _needles(query: Query) -> list[list[bytes]]:

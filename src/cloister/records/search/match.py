@@ -10,12 +10,15 @@ from operator import itemgetter
 from typing import Any
 
 from cloister.records.search.entry import IndexEntry
-from cloister.records.search.query import Chain, Include, Kind, Query, SortKey, unmarked
+from cloister.records.search.query import Chain, Include, Kind, Pointed, Query, SortKey, unmarked
+
+Targets = Mapping[Chain | Pointed, frozenset[str]]
 
 
-def matches(query: Query, entry: IndexEntry, *, targets: Mapping[Chain, frozenset[str]] | None = None) -> bool:
+def matches(query: Query, entry: IndexEntry, *, targets: Targets | None = None) -> bool:
     """True if the entry satisfies every term. `targets` holds, for each chain, the references ('Patient/1') whose own
-    resource matches; without it a query with chains matches nothing, so that a forgotten chain cannot widen a result."""
+    resource matches, and for each `_has` those that are pointed at; without it a query with any of these matches nothing,
+    so that a forgotten one cannot widen a result."""
     if entry.type != query.type or (query.ids is not None and entry.id not in query.ids):
         return False
     for term in query.terms:
@@ -25,7 +28,7 @@ def matches(query: Query, entry: IndexEntry, *, targets: Mapping[Chain, frozense
         found = targets.get(chain) if targets else None
         if not found or found.isdisjoint(chain.parameter.values(entry.values)):
             return False
-    return True
+    return all(targets and f"{entry.type}/{entry.id}" in targets.get(one, ()) for one in query.pointed)
 
 
 def sorted_entries(query: Query, entries: Iterable[IndexEntry]) -> list[IndexEntry]:

@@ -16,13 +16,14 @@ from cloister.base.errors import Invalid, NotFound, Unsupported
 from cloister.records.definitions import is_type
 from cloister.records.search.compile import parameter, parameters
 from cloister.records.search.entry import IndexEntry
-from cloister.records.search.query import COUNT_DEFAULT, COUNT_MAX, Chain, Include, Kind, Parameter, Query, SortKey, Term
+from cloister.records.search.query import COUNT_DEFAULT, COUNT_MAX, Chain, Include, Kind, Parameter, Pointed, Query, SortKey, Term
 from cloister.records.search.terms import PREFIX, Asked, date_within, split, term, unescape
 
 PARAMETERS_MAX: Final = 100
 VALUE_CHARACTERS_MAX: Final = 100_000
 CHAIN_TYPES_MAX: Final = 8
-REFUSED: Final = frozenset({"_has", "_text", "_content", "_filter", "_query", "_list", "_containedType", "_type"})
+STEPS_MAX: Final = 4  # of chains and `_has` inside each other
+REFUSED: Final = frozenset({"_text", "_content", "_filter", "_query", "_containedType", "_type"})
 FORMAT: Final = frozenset({"_format", "_pretty"})  # the HTTP face looks at these
 TOTALS: Final = frozenset({"none", "estimate", "accurate"})
 SUMMARIES: Final = frozenset({"true", "text", "data", "count", "false"})
@@ -37,6 +38,7 @@ class Draft:
     strict: bool
     terms: list[Term] = field(default_factory=list)
     chains: list[Chain] = field(default_factory=list)
+    pointed: list[Pointed] = field(default_factory=list)
     sort: list[SortKey] = field(default_factory=list)
     count: int = COUNT_DEFAULT
     includes: list[Include] = field(default_factory=list)
@@ -65,7 +67,10 @@ def parse(type: str, pairs: Iterable[tuple[str, str]], *, strict: bool = False, 
     """
     if not is_type(type):
         raise NotFound(f"There is no resource type '{type[:64]}' in FHIR R4.", hint="Mind upper and lower case: Patient, Observation.")
-    draft = Draft(type, Asked(base, now), strict)
+    return _parsed(Draft(type, Asked(base, now), strict), pairs)
+
+
+def _parsed(draft: Draft, pairs: Iterable[tuple[str, str]]) -> Query:
     for number, (name, text) in enumerate(pairs):
         if number >= PARAMETERS_MAX or len(text) > VALUE_CHARACTERS_MAX:
             raise Invalid("This search is too long.", hint=f"At most {PARAMETERS_MAX} parameters; split long lists of values.")
@@ -75,9 +80,10 @@ def parse(type: str, pairs: Iterable[tuple[str, str]], *, strict: bool = False, 
             if len(draft.ignored) == before:
                 draft.applied.append((name, text))
     return Query(
-        type=type,
+        type=draft.type,
         terms=tuple(draft.terms),
         chains=tuple(draft.chains),
+        pointed=tuple(draft.pointed),
         sort=tuple(draft.sort),
         count=draft.count,
         includes=tuple(draft.includes),
@@ -109,7 +115,9 @@ def _read(draft: Draft, name: str, text: str) -> None:
     code, _, modifier = name.partition(":")
     if code in RESULT:
         RESULT[code](draft, name, text)
-    elif code in REFUSED or code.startswith("_has"):
+    elif code == "_has":
+        _has(draft, name, text)
+    elif code in REFUSED:
         raise Unsupported(f"Searching by '{code}' is not offered.", hint="See the CapabilityStatement for what is.", expression=code)
     elif "." in name:
         _chain(draft, name, text)
@@ -121,28 +129,73 @@ def _read(draft: Draft, name: str, text: str) -> None:
             draft.terms.append(term(known, name, modifier, text, draft.asked))
 
 
-# --- chains -------------------------------------------------------------------------------------------------------
+# --- chains, and what points here ---------------------------------------------------------------------------------
+
+
+def _bounded(name: str) -> None:
+    if name.count(".") + name.count("_has:") > STEPS_MAX:
+        text = f"A chain of more than {STEPS_MAX} steps is not offered."
+        raise Unsupported(text, hint="Search in two parts.", expression=name[:64])
+
+
+def _inside(draft: Draft, type: str, name: str, inner: str, text: str) -> Query:
+    """The query of a step further along a chain; what is unknown there is always refused."""
+    return _parsed(Draft(type, draft.asked, strict=True), [(inner, text)])
 
 
 def _chain(draft: Draft, name: str, text: str) -> None:
+    """search.html#chaining. Of the types that a reference may point at, those that know what follows are asked."""
+    _bounded(name)
     link, _, rest = name.partition(".")
     code, _, type = link.partition(":")
     known = parameter(draft.type, code)
-    if known is None or known.kind is not Kind.REFERENCE:
+    if known is None or known.kind is not Kind.REFERENCE or not known.places:
         draft.unknown(name)
         return
-    if "." in rest:
-        raise Unsupported("A chain of more than one step is not offered.", hint="Search in two steps.", expression=name)
     types = (type,) if type else (known.only.rstrip("/"),) if known.only else known.targets
-    inner = rest.partition(":")[0]
-    able = [one for one in types if is_type(one) and (inner == "_id" or inner in parameters(one))]
+    able = [one for one in types if is_type(one) and _knows(one, rest)]
     if not able:
         draft.unknown(name)
         return
     if len(able) > CHAIN_TYPES_MAX:
         raise Invalid(f"'{name}' may mean too many types.", hint=f"Name the type: {code}:Patient.{rest}", expression=name)
-    queries = tuple(parse(one, [(rest, text)], strict=True, base=draft.asked.base, now=draft.asked.now) for one in able)
-    draft.chains.append(Chain(name, known, queries))
+    draft.chains.append(Chain(name, known, tuple(_inside(draft, one, name, rest, text) for one in able)))
+
+
+def _knows(type: str, name: str) -> bool:
+    """True if this type has the parameter, or the whole chain of parameters, of this name."""
+    step, dot, rest = name.partition(".")
+    code, _, modifier = step.partition(":")
+    if code in ("_id", "_lastUpdated", "_has"):
+        return True
+    known = parameter(type, code)
+    if known is None or not dot:
+        return known is not None
+    types = (modifier,) if modifier else (known.only.rstrip("/"),) if known.only else known.targets
+    return known.kind is Kind.REFERENCE and any(is_type(one) and _knows(one, rest) for one in types)
+
+
+def _has(draft: Draft, name: str, text: str) -> None:
+    """search.html#has: `_has:Observation:patient:code`, where `code` may be a chain, or `_has` once more."""
+    _bounded(name)
+    _, type, code, inner = (*name.split(":", 3), "", "", "")[:4]
+    known = parameter(type, code) if is_type(type) else None
+    able = known is not None and known.kind is Kind.REFERENCE and known.places and _may_point(known, draft.type)
+    if known is None or not able or not inner or not _knows(type, inner):
+        draft.unknown(name)
+        return
+    draft.pointed.append(Pointed(name, known, _inside(draft, type, name, inner, text)))
+
+
+def _list(draft: Draft, name: str, text: str) -> None:
+    """search.html#list: what a List that this session can open has as its items."""
+    if name != "_list" or "$" in text:
+        hint = "Name the id of a List: _list=42."
+        raise Unsupported("Only the ids of lists are offered in '_list'.", hint=hint, expression=name)
+    item = parameter("List", "item")
+    if item is not None:
+        ids = ",".join(piece.strip().removeprefix("List/") for piece in split(text, ","))
+        draft.pointed.append(Pointed(name, item, _inside(draft, "List", name, "_id", ids)))
 
 
 # --- parameters about the resource as a whole, and about the result -----------------------------------------------
@@ -254,4 +307,5 @@ RESULT: Final = {
     "_summary": _summary,
     "_elements": _elements,
     "_contained": _contained,
+    "_list": _list,
 }

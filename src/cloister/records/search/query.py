@@ -74,12 +74,22 @@ class Term:
 
 @dataclass(frozen=True, slots=True)
 class Chain:
-    """A condition on what a reference points at, one level deep: `patient.name=lopez`. A target matches if the query of
-    its own type does; resolve those first, then pass the references found to `matches`."""
+    """A condition on what a reference points at: `patient.name=lopez`. A target matches if the query of its own type
+    does, which may have chains itself; resolve those first, then pass the references found to `matches`."""
 
     name: str
     parameter: Parameter
     queries: tuple[Query, ...]  # one for each type that the reference may point at
+
+
+@dataclass(frozen=True, slots=True)
+class Pointed:
+    """A condition on what points at a resource (search.html#has): `_has:Observation:patient:code=x`, `_list=42`. Resolve
+    it first, as a chain: what `parameter` of each resource found refers to may match."""
+
+    name: str
+    parameter: Parameter  # of the type that points
+    query: Query
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,6 +116,7 @@ class Query:
     type: str
     terms: tuple[Term, ...] = ()
     chains: tuple[Chain, ...] = ()
+    pointed: tuple[Pointed, ...] = ()
     sort: tuple[SortKey, ...] = ()  # empty: most recently updated first
     count: int = COUNT_DEFAULT
     includes: tuple[Include, ...] = ()

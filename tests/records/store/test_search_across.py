@@ -1,0 +1,137 @@
+"""Chains and reverse chains: the same answers in a general and in a psychiatric zone, and nothing of what lies elsewhere."""
+
+from __future__ import annotations
+
+import secrets
+from dataclasses import dataclass
+from typing import Any
+
+import pytest
+from people import LOINC, admitted, found, patient, search, stay, weight
+from store_rig import CARDIOLOGY, TILLEULS, Session
+
+from cloister.records import searching
+
+
+@dataclass(frozen=True)
+class Ward:
+    """Two patients with the same family name; one has a stay, a heavy weight measured in it, and a report on that."""
+
+    session: Session
+    name: str
+    heavy: str
+    light: str
+    encounter: str
+    observation: str
+    report: str
+    other: str  # the light patient's observation
+
+
+async def furnished(session: Session, ward: str) -> Ward:
+    name = f"chain{secrets.token_hex(4)}"
+    create = session.records.create
+    heavy = (await create(patient(name, "Heavy"))).stored.id
+    light = (await create(patient(name, "Light"))).stored.id
+    encounter = (await create(stay(heavy, ward))).stored.id
+    measured: dict[str, Any] = {**weight(heavy, 140), "encounter": {"reference": f"Encounter/{encounter}"}}
+    observation = (await create(measured)).stored.id
+    other = (await create(weight(light, 50))).stored.id
+    report = (
+        await create(
+            {
+                "resourceType": "DiagnosticReport",
+                "status": "final",
+                "code": {"coding": [{"system": LOINC, "code": "8716-3"}]},
+                "subject": {"reference": f"Patient/{heavy}"},
+                "result": [{"reference": f"Observation/{observation}"}],
+            }
+        )
+    ).stored.id
+    return Ward(session, name, heavy, light, encounter, observation, report, other)
+
+
+@pytest.fixture(params=["general", "psychiatric"])
+async def ward(request: pytest.FixtureRequest, program: Session, delorme: Session) -> Ward:
+    return await (furnished(program, CARDIOLOGY) if request.param == "general" else furnished(delorme, TILLEULS))
+
+
+@pytest.fixture
+async def elsewhere(ward: Ward, program: Session, delorme: Session) -> Session:
+    """Whoever opens none of it."""
+    return delorme if ward.session is program else program
+
+
+CASES = [
+    ("Patient", "family={name}&_has:Observation:patient:code=http://loinc.org|29463-7", {"heavy", "light"}),
+    ("Patient", "family={name}&_has:Observation:patient:value-quantity=gt100", {"heavy"}),
+    ("Patient", "_id={heavy},{light}&_has:Observation:patient:value-quantity=lt100", {"light"}),
+    ("Patient", "family={name}&_has:Encounter:patient:_has:Observation:encounter:code=29463-7", {"heavy"}),
+    ("Patient", "family={name}&_has:Observation:patient:encounter.status=in-progress", {"heavy"}),
+    ("Patient", "family={name}&_has:Observation:patient:code=nothing", set()),
+    ("Patient", "_has:Observation:patient:_id={other}", {"light"}),
+    ("Encounter", "patient.family={name}&_has:Observation:encounter:value-quantity=gt100", {"encounter"}),
+    ("Observation", "_has:DiagnosticReport:result:code=8716-3&patient.family={name}", {"observation"}),
+    ("Observation", "patient.family={name}", {"observation", "other"}),
+    ("Observation", "encounter.patient.family={name}", {"observation"}),
+    ("Observation", "encounter:Encounter.subject:Patient.family={name}&code=29463-7", {"observation"}),
+    ("DiagnosticReport", "result.encounter.patient.family={name}", {"report"}),
+    ("DiagnosticReport", "result.encounter.patient.family={name}&result.code=nothing", set()),
+    ("Observation", "patient._has:Encounter:patient:_id={encounter}&patient.family={name}", {"observation"}),
+]
+
+
+@pytest.mark.parametrize(("type", "question", "answer"), CASES)
+async def test_what_lies_at_the_other_end_decides(ward: Ward, elsewhere: Session, type: str, question: str, answer: set[str]) -> None:
+    names = {field: getattr(ward, field) for field in ("name", "heavy", "light", "encounter", "observation", "report", "other")}
+    text = question.format(**names)
+    page = await search(ward.session, type, text)
+    assert {hit.stored.id for hit in page.hits} == {names[one] for one in answer}
+    assert page.total == len(answer)
+    assert (await search(ward.session, type, text + "&_summary=count")).total == len(answer)
+    hidden = await search(elsewhere, type, text)
+    assert (hidden.total, hidden.hits, hidden.next) == (0, (), None)
+    assert (await search(elsewhere, type, text + "&_summary=count")).total == 0
+
+
+async def test_what_points_here_from_a_closed_zone_is_not_told(program: Session, delorme: Session) -> None:
+    """The psychiatrist writes a note on a colleague's observation, whose id he was told, and puts it on a list."""
+    theirs, mine = await admitted(program), await admitted(delorme)
+    observation = (await program.records.create(weight(theirs))).stored.id
+    note = {**weight(mine), "derivedFrom": [{"reference": f"Observation/{observation}"}]}
+    noted = (await delorme.records.create(note)).stored.id
+    listed: dict[str, Any] = {
+        "resourceType": "List",
+        "status": "current",
+        "mode": "working",
+        "subject": {"reference": f"Patient/{mine}"},
+        "entry": [{"item": {"reference": f"Observation/{one}"}} for one in (observation, noted)],
+    }
+    named = (await delorme.records.create(listed)).stored.id
+    for question in ("_has:Observation:derived-from:status=final", f"_has:Observation:derived-from:_id={noted}", f"_list={named}"):
+        assert await found(program, "Observation", f"{question}&patient={theirs}") == []
+        assert (await search(program, "Observation", f"{question}&patient={theirs}&_summary=count")).total == 0
+    assert await found(program, "Observation", f"_list={named}") == []
+    assert await found(delorme, "Observation", f"_list={named}") == [noted]
+    assert await found(delorme, "Observation", "_has:Observation:derived-from:status=final") == []
+    assert await found(delorme, "Observation", f"derived-from.code=29463-7&patient={mine}") == []
+    assert (await search(delorme, "Observation", "derived-from.code=29463-7&_summary=count")).total == 0
+
+
+async def test_a_list_is_searched_by_its_items(ward: Ward, elsewhere: Session) -> None:
+    listed: dict[str, Any] = {
+        "resourceType": "List",
+        "status": "current",
+        "mode": "working",
+        "subject": {"reference": f"Patient/{ward.heavy}"},
+        "entry": [{"item": {"reference": one}} for one in (f"Patient/{ward.heavy}", f"Observation/{ward.other}")],
+    }
+    named = (await ward.session.records.create(listed)).stored.id
+    assert await found(ward.session, "Patient", f"_list={named}") == [ward.heavy]
+    assert await found(ward.session, "Observation", f"_list=List/{named}&code=29463-7") == [ward.other]
+    assert await found(ward.session, "Observation", f"_list={named}&code=nothing") == []
+    assert await found(elsewhere, "Patient", f"_list={named}") == []
+
+
+async def test_a_reverse_chain_looks_only_where_the_patients_are(ward: Ward, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(searching, "SCANNED_DOSSIERS_MAX", 0)
+    assert await found(ward.session, "Patient", f"family={ward.name}&_has:Observation:patient:value-quantity=gt100") == [ward.heavy]
