@@ -125,7 +125,9 @@ def keyrings() -> list[dict[str, Any]]:
     def closed(name: str, turn: bytes, reason: Refusal) -> dict[str, Any]:
         return opens(name, [], [(turn, reason), (GRANT, lone)], memberships=[turn])
 
+    nobody = {**facts, "certificates": CAST.certificates()[:3]}
     return [
+        refused("nobody certified who opens through a team", "team-keyring", Refusal.CERTIFICATE_MISSING, nobody),
         opens("through a team", held, []),
         opens("until the earlier end", [{**held[0], "live_until": ms(NOW + DAY / 2)}], [], grants=[brief]),
         opens("without membership", [], [(GRANT, lone)], memberships=[]),
