@@ -341,6 +341,15 @@ UNSEARCHED: Final = ("phonetic",)  # understood, and not offered: an honest serv
 LINKS: Final = ("_has", "_list")  # no search parameters by the definitions, and searched by
 SERVED: Final = ("read", "vread", "update", "patch", "delete", "history-instance", "create", "search-type")
 
+OPERATION: Final = "http://hl7.org/fhir/OperationDefinition/"
+OPERATIONS: Final = {
+    "Composition": [("document", "Composition-document")],
+    "Encounter": [("everything", "Encounter-everything")],
+    "Observation": [("lastn", "Observation-lastn")],
+    "Patient": [("everything", "Patient-everything")],
+}
+EVERYWHERE: Final = [("validate", "Resource-validate")]
+
 
 def capability(search: dict[str, Any], version: str) -> dict[str, Any]:
     """What this server really does: http://hl7.org/fhir/R4/capabilitystatement.html."""
@@ -362,6 +371,7 @@ def capability(search: dict[str, Any], version: str) -> dict[str, Any]:
                 "conditionalDelete": "single",
                 "referencePolicy": ["literal", "logical", "local"],
                 **({"searchInclude": links} if links else {}),
+                "operation": [{"name": code, "definition": OPERATION + at} for code, at in [*EVERYWHERE, *OPERATIONS.get(name, [])]],
                 "searchParam": [{"name": row[0], "type": row[1]} for row in offered] + [{"name": one, "type": "special"} for one in LINKS],
             }
         )
@@ -386,6 +396,7 @@ def capability(search: dict[str, Any], version: str) -> dict[str, Any]:
                 },
                 "resource": resources,
                 "interaction": [{"code": "transaction"}, {"code": "batch"}],
+                "compartment": ["http://hl7.org/fhir/CompartmentDefinition/patient"],
             }
         ],
     }

@@ -52,6 +52,19 @@ async def delete_one(room: Room, type: str, id: str, *, if_match: int | None = N
     await delete_change(room, Change(type=type, id=check_id(id), if_match=if_match))
 
 
+async def rehearse(room: Room, type: str, id: str | None, resource: dict[str, Any] | None, action: Action, **how: Any) -> None:
+    """Returns when this write would be accepted now; raises what would refuse it. Nothing is written.
+
+    `how`: if_match and zone, as for the write itself.
+    """
+    await room.permit(action, type)
+    fresh = action is Action.CREATE
+    name = new_id() if fresh or id is None else check_id(id)
+    draft = None if action is Action.DELETE or resource is None else Draft(resource, name)
+    change = Change(type=type, id=name, resource=resource, draft=draft, fresh=fresh, if_match=how.get("if_match"))
+    await Planner(room, [change], how.get("zone")).plans()
+
+
 async def write_change(room: Room, change: Change, zone: str | None) -> Written:
     """Stores a permitted and checked change that creates or updates."""
     built = await _write(room, change, zone)

@@ -73,7 +73,7 @@ class Chart:
         for _ in range(ATTEMPTS):
             chosen: list[Line] = []
             for type, newest in limits.items():
-                lines = sorted(dossier.current(type), key=lambda line: (_clinical_date(line.entry), line.entry.updated), reverse=True)
+                lines = sorted(dossier.current(type), key=lambda line: (clinical_date(line.entry), line.entry.updated), reverse=True)
                 chosen.extend(lines[:newest])
             self._room.dossiers.keep(dossier)
             missing = [line for line in chosen if _place(line) not in seen]
@@ -134,7 +134,7 @@ def _place(line: Line) -> tuple[str, str, int]:
     return line.entry.type, line.entry.id, line.entry.version
 
 
-def _clinical_date(entry: IndexEntry) -> int:
+def clinical_date(entry: IndexEntry) -> int:
     """The latest start among the entry's dates, microseconds since 1970; before everything when there is none."""
     for code in CLINICAL_DATE.get(entry.type, ()):
         known = parameter(entry.type, code)

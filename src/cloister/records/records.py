@@ -15,11 +15,13 @@ from cloister.access import Action, Actor, Policy
 from cloister.base.clock import Clock, system_clock
 from cloister.base.errors import CloisterError, Invalid, Unsupported
 from cloister.base.wire import Caller
-from cloister.records.changing import delete_one, versions_of, write_one
+from cloister.records.changing import delete_one, rehearse, versions_of, write_one
 from cloister.records.chart import Chart
 from cloister.records.conditional import create_unless, delete_where, one_match, update_where
+from cloister.records.everything import Asked, everything
 from cloister.records.finding import not_found
 from cloister.records.intake import Taken, take_up
+from cloister.records.lastn import lastn
 from cloister.records.room import Room
 from cloister.records.rowids import uuid_row
 from cloister.records.search import Query, parse, parse_url
@@ -98,6 +100,32 @@ class Records:
     async def page(self, token: str) -> Page:
         """A further page of an earlier search of this session; NotFound when it is no longer kept."""
         return await self._room.searcher.page(token)
+
+    async def rehearse(
+        self, type: str, id: str | None, resource: dict[str, Any] | None, mode: str, *, if_match: int | None = None, zone: str | None = None
+    ) -> None:
+        """Whether create, update or delete (`mode`) would be accepted now; raises what would refuse it."""
+        await rehearse(self._room, type, id, resource, Action(mode), if_match=if_match, zone=zone)
+
+    async def compartment(self, patient: str, query: Query) -> Page:
+        """search.html within one patient's record: http://hl7.org/fhir/R4/http.html#vsearch."""
+        await self._room.permit(Action.SEARCH, query.type)
+        dossier, line = await self._room.finder.line("Patient", patient)
+        if line.deleted:
+            raise not_found("Patient", patient, deleted=True)
+        return await self._room.searcher.search(query, dossier)
+
+    async def everything(self, type: str, id: str, asked: Asked) -> Page:
+        """Patient/$everything and Encounter/$everything; further pages by `listed`."""
+        return await self._room.listings.first(await everything(self._room, type, id, asked))
+
+    async def lastn(self, query: Query, most: int) -> Page:
+        """Observation/$lastn; further pages by `listed`."""
+        return await self._room.listings.first(await lastn(self._room, query, most))
+
+    async def listed(self, token: str) -> Page:
+        """A further page of an operation's list."""
+        return await self._room.listings.page(token)
 
     async def transaction(self, bundle: dict[str, Any], *, zone: str | None = None, idempotent: bool = False) -> list[Outcome]:
         """http.html#transaction: all or nothing. `idempotent` keeps urn:uuid ids and skips what is stored already."""

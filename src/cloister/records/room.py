@@ -15,6 +15,7 @@ from cloister.records.commit import Writer
 from cloister.records.definitions import is_type
 from cloister.records.dossiers import Dossiers
 from cloister.records.finding import Finder
+from cloister.records.listing import Listings
 from cloister.records.placement import Places
 from cloister.records.search import Query
 from cloister.records.searching import Searcher
@@ -38,6 +39,7 @@ class Room:
         self.tokens = Tokens(keyring)
         self.dossiers = Dossiers(gate, keyring)
         self.finder = Finder(gate, keyring, self.dossiers, self.tokens, self.places.preferred)
+        self.listings = Listings(self.dossiers)
         self.writer = Writer(gate, keyring, self.dossiers, self.tokens, clock)
         self.searcher = Searcher(gate, self.dossiers, self.finder, self.shards, self.may_read)
 
@@ -87,9 +89,11 @@ class Room:
         for zone in zones:
             self._shards.pop(zone, None)
         if zones:
+            self.listings.close()
             self.searcher.close()  # further pages of a search may lie in what was lost
 
     def close(self) -> None:
         self.dossiers.close()
+        self.listings.close()
         self.searcher.close()
         self._shards.clear()

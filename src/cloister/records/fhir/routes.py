@@ -18,16 +18,21 @@ from cloister.records.definitions import is_type
 from cloister.records.fhir.exchange import BASE, Exchange, check_format, error_response
 from cloister.records.fhir.outcomes import WrongMethod
 from cloister.records.interactions.batch import batch
+from cloister.records.interactions.compartment import compartment, compartment_by_post
 from cloister.records.interactions.create import create
 from cloister.records.interactions.delete import delete, delete_where
+from cloister.records.interactions.document import document
+from cloister.records.interactions.everything import everything
 from cloister.records.interactions.history import history
 from cloister.records.interactions.ingest import describe, put
+from cloister.records.interactions.lastn import lastn
 from cloister.records.interactions.metadata import metadata
 from cloister.records.interactions.patch import patch, patch_where
 from cloister.records.interactions.read import read
 from cloister.records.interactions.search import search, search_by_post
 from cloister.records.interactions.transaction import transaction
 from cloister.records.interactions.update import update, update_where
+from cloister.records.interactions.validate import validate
 from cloister.records.interactions.vread import vread
 
 Interaction = Callable[[Exchange], Awaitable[Response]]
@@ -50,6 +55,11 @@ def routes(origin: str = "") -> list[Route]:
         route("/_history", _elsewhere, *METHODS),
         route("/{type}/_history", _elsewhere, *METHODS),
         route("/{type}/_search", search_by_post, "POST"),
+        route("/{type}/$validate", validate, "POST"),
+        route("/{type}/$lastn", lastn, "GET", "POST"),
+        route("/{type}/{id}/$validate", validate, "GET", "POST"),
+        route("/{type}/{id}/$everything", everything, "GET", "POST"),
+        route("/{type}/{id}/$document", document, "GET", "POST"),
         route("/{type}", search, "GET"),
         route("/{type}", create, "POST"),
         route("/{type}", update_where, "PUT"),
@@ -61,6 +71,8 @@ def routes(origin: str = "") -> list[Route]:
         route("/{type}/{id}", patch, "PATCH"),
         route("/{type}/{id}/_history", history, "GET"),
         route("/{type}/{id}/_history/{version}", vread, "GET"),
+        route("/{type}/{id}/{member}", compartment, "GET"),
+        route("/{type}/{id}/{member}/_search", compartment_by_post, "POST"),
         route("", _elsewhere, *METHODS),
         route("/{rest:path}", _elsewhere, *METHODS),
     ]
@@ -115,8 +127,6 @@ async def _elsewhere(exchange: Exchange) -> Response:
         raise NotFound("There is no such resource type in FHIR R4.", hint="Mind upper and lower case: Patient, Observation.")
     if not parts or parts[-1] in ("_history", "_search"):
         raise Unsupported("History and search are offered by type.", hint="Name a resource type, and for a history the id.")
-    if len(parts) == 3 and is_type(parts[-1]):
-        raise Unsupported("Compartment searches are not offered.", hint=f"Search {parts[-1]}?patient= instead.")
     if len(parts) <= 4:
         raise WrongMethod(f"{method} is not offered at this address.", hint="See the CapabilityStatement at /fhir/R4/metadata.")
     raise NotFound("There is nothing at this address.", hint="See the CapabilityStatement at /fhir/R4/metadata.")

@@ -6,8 +6,10 @@ Every write checks the resource itself (`validation.check`), so that no caller c
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any, Protocol
 
+from cloister.records.everything import Asked
 from cloister.records.search.query import Query
 from cloister.records.stored import Outcome, Page, Stored, Written
 
@@ -38,6 +40,20 @@ class RecordsPort(Protocol):
     async def search(self, query: Query) -> Page: ...
 
     async def page(self, token: str) -> Page: ...
+
+    async def many(self, references: Sequence[str]) -> dict[str, Stored]: ...
+
+    async def rehearse(
+        self, type: str, id: str | None, resource: dict[str, Any] | None, mode: str, *, if_match: int | None = None, zone: str | None = None
+    ) -> None: ...
+
+    async def compartment(self, patient: str, query: Query) -> Page: ...
+
+    async def everything(self, type: str, id: str, asked: Asked) -> Page: ...
+
+    async def lastn(self, query: Query, most: int) -> Page: ...
+
+    async def listed(self, token: str) -> Page: ...
 
     async def transaction(self, bundle: dict[str, Any], *, zone: str | None = None, idempotent: bool = False) -> list[Outcome]: ...
 

@@ -1,0 +1,34 @@
+"""The CapabilityStatement says what is there: a valid resource whose claims are answered."""
+
+from __future__ import annotations
+
+import httpx
+
+from cloister.records.validation import issues_of
+
+
+async def test_it_is_valid_and_names_what_is_offered(client: httpx.AsyncClient) -> None:
+    body = (await client.get("/metadata")).json()
+    assert issues_of(body) == []
+    (rest,) = body["rest"]
+    patient = next(one for one in rest["resource"] if one["type"] == "Patient")
+    assert {"read", "vread", "update", "patch", "delete", "history-instance", "create", "search-type"} <= {
+        one["code"] for one in patient["interaction"]
+    }
+    assert (patient["conditionalCreate"], patient["conditionalUpdate"], patient["conditionalDelete"]) == (True, True, "single")
+    assert {one["name"] for one in patient["operation"]} == {"everything", "validate"}
+
+
+async def test_every_operation_that_it_names_is_answered_by_name(client: httpx.AsyncClient) -> None:
+    """Not with the 501 of an operation that is not offered: what is asked for is absent, or wrong, and that is said."""
+    (rest,) = (await client.get("/metadata")).json()["rest"]
+    for resource in rest["resource"]:
+        for operation in resource["operation"]:
+            name = operation["name"]
+            path = (
+                f"/{resource['type']}/${name}" if name in ("validate", "lastn") else f"/{resource['type']}/absent-1/${name}?persist=false"
+            )
+            if name == "everything":
+                continue  # asked of real records in tests/records/store/test_operations.py
+            answer = await client.request("POST" if name == "validate" else "GET", path)
+            assert answer.status_code in (400, 404, 415), (path, answer.text)
