@@ -40,7 +40,7 @@ def test_what_the_administrator_looks_at_is_ciphertext(machine: Machine) -> None
 
 def test_the_audit_log_tells_the_machine_s_administrator_that_something_was_done_and_is_whole(machine: Machine) -> None:
     tail = machine.types("audit", "tail", "-n", "200").stdout
-    assert len(re.findall(r" record +session@[0-9a-f]{8} no\. \d+$", tail, re.M)) > 50
+    assert len(re.findall(r" record +session@[0-9a-f]{8} no\. \d+$", tail, re.M)) >= 10
     assert "lab-gateway" not in tail, "who it was is for the privacy officer"
     assert machine.types("audit", "verify").returncode == 0
 

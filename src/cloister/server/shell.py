@@ -135,7 +135,7 @@ class Shell:
             "state": str(runtime.state),
             "epoch": runtime.epoch,
             "lock_after_seconds": runtime.assignment.idle_lock_seconds,
-            "zones": len(runtime.keyring.zones) if unlocked else 0,
+            "zones": sum(1 for zone in runtime.keyring.zones if zone.rights) if unlocked else 0,
             "refused": [[what, str(why)] for what, why in runtime.keyring.refused] if unlocked else [],
         }
 
