@@ -9,6 +9,7 @@ from typing import Any
 
 from spec.reader import (
     algorithms,
+    audit,
     cards,
     certificates,
     encoding,
@@ -29,6 +30,7 @@ from spec.reader.refused import Refused
 VECTORS = Path(__file__).resolve().parents[2] / "docs" / "spec" / "vectors"
 MODULES = (
     algorithms,
+    audit,
     cards,
     certificates,
     encoding,

@@ -6,12 +6,12 @@ database, with whatever signature, must also put it into a log that witnesses wa
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 
-from cloister.audit import entry, tree, verified_checkpoint
+from cloister.audit import Checkpoint, entry, tree, verified_checkpoint
 from cloister.base.errors import Corrupt
 from cloister.zones import algorithms
 from cloister.zones.audit_keys import AuditPin, log_key
@@ -26,10 +26,17 @@ _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 
 def included(proofs: Mapping[str, Any], trust: str, pin: AuditPin, now: datetime) -> frozenset[bytes]:
     """The hashes of the objects that are proved to be in the log; Forged or Refused by name when the checkpoint does not hold."""
-    head = verified_checkpoint(str(proofs["note"]), log_key(trust, pin.public))
-    if now - head.at > pin.stale_after:
-        raise Refused(Refusal.AUDIT_STALE, hint="Ask IT whether the store gate writes the audit log, and whether the clocks agree.")
-    nodes, found = proofs["nodes"], set[bytes]()
+    try:
+        head = verified_checkpoint(str(proofs["note"]), log_key(trust, pin.public))
+        if now - head.at > pin.stale_after:
+            raise Refused(Refusal.AUDIT_STALE, hint="Ask IT whether the store gate writes the audit log, and whether the clocks agree.")
+        return frozenset(_proved(head, proofs))
+    except (KeyError, TypeError, ValueError, AttributeError, OverflowError):  # not the form in which a gate answers
+        raise Forged(Refusal.MALFORMED) from None
+
+
+def _proved(head: Checkpoint, proofs: Mapping[str, Any]) -> Iterator[bytes]:
+    nodes = proofs["nodes"]
     for (hashed, seq, moment, source, number, category, private), path in zip(proofs["entries"], proofs["paths"], strict=True):
         if category != CATEGORY:
             raise Forged(Refusal.NOT_IN_AUDIT)
@@ -38,8 +45,7 @@ def included(proofs: Mapping[str, Any], trust: str, pin: AuditPin, now: datetime
             tree.verify_inclusion(tree.leaf_hash(clear + private), seq, head.size, [nodes[place] for place in path], head.root)
         except (Corrupt, IndexError):
             raise Forged(Refusal.NOT_IN_AUDIT) from None
-        found.add(hashed)
-    return frozenset(found)
+        yield hashed
 
 
 def on_record(material: TrustMaterial, trust: TrustRoots, now: datetime) -> tuple[TrustMaterial, list[tuple[str, Refusal]]]:
