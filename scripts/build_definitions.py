@@ -18,7 +18,7 @@ from typing import Any, Final
 
 PROFILE: Final = "http://hl7.org/fhir/StructureDefinition/"
 SYSTEM_TYPE: Final = "http://hl7.org/fhirpath/System."
-FORMAT: Final = 1  # raise when a table's layout changes; the loader refuses another number
+FORMAT: Final = 2  # raise when a table's layout changes; the loader refuses another number
 # White space of XML, which is what FHIR means by it. `\s` of the validator is Unicode's and would refuse the
 # no-break space of French text; control characters other than tab, LF and CR are not allowed in FHIR at all.
 TEXT: Final = r"^[^\x00-\x08\x0b\x0c\x0e-\x1f]*[^\x00-\x20][^\x00-\x08\x0b\x0c\x0e-\x1f]*$"
@@ -297,11 +297,14 @@ def belongs(branch: str, base: str, known: dict[str, dict[str, Any]]) -> bool:
 def search_table(folder: Path, shapes: dict[str, Shape], known: dict[str, dict[str, Any]], types: list[str]) -> dict[str, Any]:
     """By resource type, in alphabetical order of code: [code, kind, targets, branches]. The place is the number."""
     table: dict[str, list[Any]] = {name: [] for name in types}
-    for entry in read(folder, "search-parameters.json")["entry"]:
-        body = entry["resource"]
+    bodies = [entry["resource"] for entry in read(folder, "search-parameters.json")["entry"]]
+    kinds = {body["url"]: body["type"] for body in bodies}
+    for body in bodies:
         for base in body["base"]:
             for name in types if base in ("Resource", "DomainResource") else [base]:
-                table[name].append([body["code"], body["type"], targets(body, types), branches(body, name, shapes, known)])
+                composite = body["type"] == "composite"
+                found = elements_of(body, name, shapes, kinds) if composite else branches(body, name, shapes, known)
+                table[name].append([body["code"], body["type"], targets(body, types), found])
     return {name: sorted(rows, key=lambda row: str(row[0])) for name, rows in table.items()}
 
 
@@ -318,6 +321,38 @@ def branches(body: dict[str, Any], base: str, shapes: dict[str, Shape], known: d
     if not found and body["code"] not in ("composition", "message"):
         print(f"note: {base}.{body['code']} finds nothing: {expression[:80]}", file=sys.stderr)
     return found
+
+
+Component = tuple[str, list[Branch], bool]  # kind, branches, whether they start at the resource instead of the element
+
+
+def elements_of(
+    body: dict[str, Any], base: str, shapes: dict[str, Shape], kinds: dict[str, str]
+) -> list[tuple[list[Any], list[Component]]]:
+    """Of a composite parameter: the elements whose values belong together, and what each component looks at in one of them."""
+    found: list[tuple[list[Any], list[Component]]] = []
+    for branch in body["expression"].split(" | "):
+        head, _, rest = branch.strip().partition(".")
+        if head != base:
+            continue
+        for path, kind in resolved(branch, base, shapes) if rest else [([], base)]:
+            found.append((path, [component(one, base, kind, shapes, kinds) for one in body["component"]]))
+    if not found or not all(looks for _, parts_of in found for _, looks, _ in parts_of):
+        sys.exit(f"{base}.{body['code']} finds nothing.")
+    return found
+
+
+def component(one: dict[str, Any], base: str, kind: str, shapes: dict[str, Shape], kinds: dict[str, str]) -> Component:
+    text = one["expression"]
+    whole = text.startswith("%resource.")
+    looks: list[Branch] = []
+    for branch in text.removeprefix("%resource.").split(" | "):
+        looks += [end for end in resolved(branch, base if whole else kind, shapes) if end not in looks]
+    found = kinds[one["definition"]]
+    pointing = any(end == "Reference" for _, end in looks)
+    if pointing != (found == "reference"):  # R4 names DocumentReference's two parameters the wrong way round
+        found = "reference" if pointing else "token"
+    return found, looks, whole
 
 
 def targets(body: dict[str, Any], types: list[str]) -> list[str]:
@@ -355,7 +390,7 @@ def capability(search: dict[str, Any], version: str) -> dict[str, Any]:
     """What this server really does: http://hl7.org/fhir/R4/capabilitystatement.html."""
     resources = []
     for name, rows in search.items():
-        offered = [row for row in rows if row[1] not in ("composite", "special") and (row[3] or row[0] in ("_id", "_lastUpdated"))]
+        offered = [row for row in rows if row[1] != "special" and (row[3] or row[0] in ("_id", "_lastUpdated"))]
         links = sorted(f"{name}:{row[0]}" for row in offered if row[1] == "reference")
         resources.append(
             {

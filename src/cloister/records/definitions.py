@@ -15,7 +15,7 @@ import orjson
 from cloister.base.errors import Unavailable
 
 FOLDER: Final = Path(__file__).parent / "definitions"
-FORMAT: Final = 1
+FORMAT: Final = 2
 
 
 @dataclass(frozen=True, slots=True)

@@ -17,6 +17,7 @@ from typing import Final
 from cloister.base.errors import Busy, Invalid, NotFound
 from cloister.base.wire import Caller
 from cloister.records import tokens
+from cloister.records.deciding import decide
 from cloister.records.definitions import load
 from cloister.records.dossier import Dossier, row_of
 from cloister.records.dossiers import Dossiers, Notes
@@ -159,9 +160,11 @@ class Searcher:
         elif len(scope.dossiers) > SCAN_BATCH:
             found = await self._one_after_another(query, links.targets, scope)
         else:
-            recent = fresh or len(scope.dossiers) != 1 or self._dossiers.get(scope.dossiers[0]) is None
+            recent = fresh or query.undecided or len(scope.dossiers) != 1 or self._dossiers.get(scope.dossiers[0]) is None
             opened = await self._dossiers.open(scope.dossiers, fresh=recent)
             found = self._matching(query, opened.values(), links.targets, scope.rows)
+        if query.undecided:
+            found = await decide(query, found, links.targets, self._dossiers)
         by_entry = {id(line.entry): (dossier, line) for dossier, line in found}
         return [by_entry[id(entry)] for entry in sorted_entries(query, [line.entry for _, line in found])], recent
 
@@ -193,7 +196,7 @@ class Searcher:
         for dossier in dossiers:
             before = dossier.bytes_kept
             for line in dossier.candidates(query.type, needles):
-                if matches(query, line.entry, targets=targets) and (rows is None or (dossier.id, row_of(line)) in rows):
+                if matches(query, line.entry, targets=targets, undecided=True) and (rows is None or (dossier.id, row_of(line)) in rows):
                     found.append((dossier.id, line))
             if dossier.bytes_kept != before:
                 self._dossiers.keep(dossier)
@@ -244,7 +247,7 @@ class Searcher:
         dossiers: dict[bytes, None] = {}
         for shard in self._shards():
             for person in await shard.people():
-                if not person.deleted and matches(plain, person.entry):
+                if not person.deleted and matches(plain, person.entry, undecided=True):
                     dossiers[person.dossier] = None
             if len(dossiers) > HITS_MAX:
                 raise too_costly(query)

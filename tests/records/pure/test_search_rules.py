@@ -16,7 +16,9 @@ from cloister.base.errors import CloisterError, Invalid, NotFound, Unsupported
 from cloister.records.definitions import load
 from cloister.records.search import (
     IndexEntry,
+    Kind,
     Query,
+    decided,
     extract,
     included_by,
     matches,
@@ -220,7 +222,11 @@ REFUSALS: list[tuple[str, str, str, type[CloisterError]]] = [
     ("Patient", "_list", "$current-problems", Unsupported),
     ("Observation", "patient.nothing.name", "x", Invalid),
     ("Organization", "partof.partof.partof.partof.partof.name", "x", Unsupported),
-    ("Observation", "code-value-quantity", "a$b", Unsupported),
+    ("Observation", "code-value-quantity", "a$b", Invalid),
+    ("Observation", "code-value-quantity", "a", Invalid),
+    ("Observation", "code-value-quantity", "a$1$2", Invalid),
+    ("Observation", "code-value-quantity:missing", "true", Unsupported),
+    ("Observation", "_sort", "code-value-quantity", Invalid),
     ("Observation", "value-quantity", "many", Invalid),
     ("Observation", "value-quantity", "1e999", Invalid),
     ("Observation", "subject:Group", "Patient/1", Invalid),
@@ -243,7 +249,7 @@ def test_lenient_handling_leaves_out_only_what_is_unknown() -> None:
     assert query.applied == (("gender", "female"),)
     assert [(key.name, key.descending) for key in query.sort] == [("birthdate", True)]
     with pytest.raises(Unsupported):  # known and not offered: leaving it out would answer another question
-        parse("Observation", [("code-value-quantity", "x$y")])
+        parse("Observation", [("_filter", "code eq x")])
 
 
 def test_terms_add_up_and_values_are_alternatives() -> None:
@@ -301,6 +307,99 @@ def test_a_chain_asks_the_target_and_never_widens_a_result() -> None:
     assert not matches(query, entry, targets={chain: frozenset({"Patient/other"})})
     assert matches(query, entry, targets={chain: frozenset({"Patient/lopez"})})
     assert parse("Observation", [("subject:Patient.name", "x")]).chains[0].queries[0].type == "Patient"
+
+
+def all_of(resource: dict[str, Any], name: str, value: str) -> bool:
+    """As the store does it: the index prunes, the opened resource decides."""
+    query = parse(resource["resourceType"], [(name, value)], strict=True)
+    passes = matches(query, entry_of(resource), undecided=True)
+    assert passes or not decided(query, resource) or not query.undecided  # what matches is never pruned
+    return passes and decided(query, resource)
+
+
+CUFF: dict[str, Any] = {
+    "resourceType": "Observation",
+    "id": "cuff",
+    "status": "final",
+    "code": {"coding": [{"system": LOINC, "code": "85354-9"}]},
+    "component": [
+        {
+            "code": {"coding": [{"system": LOINC, "code": code}]},
+            "valueQuantity": {"value": value, "unit": "mmHg", "system": UCUM, "code": "mm[Hg]"},
+        }
+        for code, value in (("8480-6", 150), ("8462-4", 80))
+    ],
+}
+WEIGHT: dict[str, Any] = {
+    "resourceType": "Observation",
+    "id": "weight",
+    "code": {"coding": [{"system": LOINC, "code": "29463-7"}]},
+    "valueQuantity": {"value": 71.5, "unit": "kg", "system": UCUM, "code": "kg"},
+}
+CONTEXTS: dict[str, Any] = {
+    "resourceType": "Questionnaire",
+    "useContext": [
+        {"code": {"code": "age"}, "valueRange": {"low": {"value": 18, "code": "a"}, "high": {"value": 65, "code": "a"}}},
+        {"code": {"code": "focus"}, "valueCodeableConcept": {"coding": [{"system": LOINC, "code": "x"}]}},
+    ],
+}
+VARIANTS: dict[str, Any] = {
+    "resourceType": "MolecularSequence",
+    "referenceSeq": {"chromosome": {"coding": [{"code": "1"}]}, "windowStart": 5, "windowEnd": 9},
+    "variant": [{"start": 10, "end": 20}, {"start": 100, "end": 200}],
+}
+RELATED: dict[str, Any] = {
+    "resourceType": "DocumentReference",
+    "relatesTo": [
+        {"code": "replaces", "target": {"reference": "DocumentReference/1"}},
+        {"code": "appends", "target": {"reference": "DocumentReference/2"}},
+    ],
+}
+
+
+@pytest.mark.parametrize(
+    ("resource", "name", "value", "answer"),
+    [
+        (WEIGHT, "code-value-quantity", f"{LOINC}|29463-7$71.5", True),
+        (WEIGHT, "code-value-quantity", f"{LOINC}|29463-7$gt70|{UCUM}|kg", True),
+        (WEIGHT, "code-value-quantity", "29463-7$lt70", False),
+        (WEIGHT, "code-value-quantity", "1$71.5,29463-7$71.5", True),
+        (WEIGHT, "code-value-quantity", "1$71.5,29463-7$1", False),
+        (WEIGHT, "combo-code-value-quantity", "29463-7$71.5", True),
+        (CUFF, "component-code-value-quantity", "8480-6$gt140", True),
+        (CUFF, "component-code-value-quantity", "8462-4$gt140", False),
+        (CUFF, "component-code-value-quantity", f"{LOINC}|8462-4$lt90", True),
+        (CUFF, "combo-code-value-quantity", "8480-6$150", True),
+        (CUFF, "combo-code-value-quantity", "85354-9$150", False),
+        (CUFF, "code-value-quantity", "8480-6$150", False),
+        (CONTEXTS, "context-type-quantity", "age$gt20", True),
+        (CONTEXTS, "context-type-quantity", "focus$gt20", False),
+        (CONTEXTS, "context-type-value", "focus$x", True),
+        (CONTEXTS, "context-type-value", "age$x", False),
+        (VARIANTS, "chromosome-window-coordinate", "1$5$9", True),
+        (VARIANTS, "chromosome-variant-coordinate", "1$10$20", True),
+        (VARIANTS, "chromosome-variant-coordinate", "1$10$200", False),
+        (VARIANTS, "chromosome-variant-coordinate", "2$10$20", False),
+        (RELATED, "relationship", "replaces$DocumentReference/1", True),
+        (RELATED, "relationship", "replaces$DocumentReference/2", False),
+    ],
+)
+def test_what_is_asked_for_together_stands_in_one_element(resource: dict[str, Any], name: str, value: str, answer: bool) -> None:
+    assert all_of(resource, name, value) is answer
+
+
+def test_every_composite_parameter_of_r4_is_offered() -> None:
+    composites = [(type, one) for type in load().types for one in parameters(type).values() if one.kind is Kind.COMPOSITE]
+    assert len(composites) == 72
+    assert all(len(one.parts) in (2, 3) and all(part.places for part in one.parts) for _, one in composites)
+
+
+def test_what_must_be_opened_to_be_decided_matches_nothing_unopened() -> None:
+    query = parse("Observation", [("component-code-value-quantity", "8480-6$gt140")])
+    assert query.undecided
+    assert not matches(query, entry_of(CUFF))
+    assert matches(query, entry_of(CUFF), undecided=True)
+    assert not parse("Observation", [("code-value-quantity", "8480-6$gt140")]).undecided
 
 
 def test_results_come_in_the_order_asked_for_and_what_has_no_value_comes_last() -> None:

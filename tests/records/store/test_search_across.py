@@ -8,9 +8,10 @@ from typing import Any
 
 import pytest
 from people import LOINC, admitted, found, patient, search, stay, weight
-from store_rig import CARDIOLOGY, TILLEULS, Session
+from store_rig import CARDIOLOGY, TILLEULS, Rig, Session
 
-from cloister.records import searching
+from cloister.base.errors import Invalid
+from cloister.records import deciding, searching
 
 
 @dataclass(frozen=True)
@@ -48,6 +49,19 @@ async def furnished(session: Session, ward: str) -> Ward:
         )
     ).stored.id
     return Ward(session, name, heavy, light, encounter, observation, report, other)
+
+
+def cuff(patient_id: str, systolic: int, diastolic: int) -> dict[str, Any]:
+    return {
+        "resourceType": "Observation",
+        "status": "final",
+        "code": {"coding": [{"system": LOINC, "code": "85354-9"}]},
+        "subject": {"reference": f"Patient/{patient_id}"},
+        "component": [
+            {"code": {"coding": [{"system": LOINC, "code": code}]}, "valueQuantity": {"value": value, "unit": "mmHg"}}
+            for code, value in (("8480-6", systolic), ("8462-4", diastolic))
+        ],
+    }
 
 
 @pytest.fixture(params=["general", "psychiatric"])
@@ -91,6 +105,52 @@ async def test_what_lies_at_the_other_end_decides(ward: Ward, elsewhere: Session
     hidden = await search(elsewhere, type, text)
     assert (hidden.total, hidden.hits, hidden.next) == (0, (), None)
     assert (await search(elsewhere, type, text + "&_summary=count")).total == 0
+
+
+CUFFS = [
+    ("component-code-value-quantity=8480-6$gt140", {"high"}),
+    ("component-code-value-quantity=8462-4$gt140", {"odd"}),
+    ("combo-code-value-quantity=http://loinc.org|8480-6$lt100", {"odd"}),
+    ("code-value-quantity=29463-7$140|http://unitsofmeasure.org|kg", {"weight"}),
+    ("combo-code-value-quantity=29463-7$140,8480-6$150", {"weight", "high"}),
+    ("component-code-value-quantity=8480-6$gt140&_count=1&_sort=_id", {"high"}),
+]
+
+
+@pytest.mark.parametrize(("question", "answer"), CUFFS)
+async def test_code_and_value_must_stand_together(ward: Ward, elsewhere: Session, question: str, answer: set[str]) -> None:
+    made = {"weight": ward.observation}
+    for name, systolic, diastolic in (("high", 150, 80), ("odd", 90, 145)):
+        made[name] = (await ward.session.records.create(cuff(ward.heavy, systolic, diastolic))).stored.id
+    page = await search(ward.session, "Observation", f"patient={ward.heavy}&{question}")
+    assert ({hit.stored.id for hit in page.hits}, page.total) == ({made[one] for one in answer}, len(answer))
+    assert set(await found(ward.session, "Observation", f"patient.family={ward.name}&{question}")) == {made[one] for one in answer}
+    assert await found(ward.session, "Patient", f"family={ward.name}&_has:Observation:patient:{question.partition('&')[0]}") == [ward.heavy]
+    assert (await search(ward.session, "Observation", f"patient={ward.heavy}&{question}&_summary=count")).total == len(answer)
+    for asked in (f"patient={ward.heavy}&{question}", f"patient.family={ward.name}&{question}"):
+        hidden = await search(elsewhere, "Observation", asked)
+        assert (hidden.total, hidden.hits, hidden.next) == (0, (), None)
+
+
+async def test_opening_to_decide_is_bounded_and_on_record(trust: Rig, program: Session, monkeypatch: pytest.MonkeyPatch) -> None:
+    lopez = await admitted(program)
+    made = (await program.records.create(cuff(lopez, 150, 80))).stored.id
+    question = f"patient={lopez}&component-code-value-quantity=8480-6$gt140"
+    before = await entries(trust)
+    assert (await search(program, "Observation", question + "&_summary=count")).total == 1
+    assert await entries(trust) > before + 1  # what was opened to count, and the search
+    assert await found(program, "Observation", question) == [made]
+    monkeypatch.setattr(deciding, "OPENED_MAX", 0)
+    with pytest.raises(Invalid) as costly:
+        await search(program, "Observation", question)
+    assert costly.value.reason == "too-costly"
+
+
+async def entries(trust: Rig) -> int:
+    database = await trust.connect()
+    number = await database.fetchval("select count(*) from audit.event")
+    await database.close()
+    return int(number)
 
 
 async def test_what_points_here_from_a_closed_zone_is_not_told(program: Session, delorme: Session) -> None:

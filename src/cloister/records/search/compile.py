@@ -65,7 +65,10 @@ def compiled_type(type: str) -> Compiled:
     places: dict[str, int] = {}
     collectors: dict[str, list[tuple[int, Collector]]] = {}
     known: dict[str, Parameter] = {}
-    for code, kind, targets, branches in load().search[type]:
+    rows = load().search[type]
+    for code, kind, targets, branches in rows:
+        if kind == "composite":
+            continue
         only = _common_target(branches)
         mine: list[int] = []
         for steps, end in branches:
@@ -82,7 +85,56 @@ def compiled_type(type: str) -> Compiled:
         plain = kind == "token" and all(end in PLAIN for _, end in branches)
         known[code] = Parameter(type, code, Kind(kind), tuple(mine), tuple(targets), f"{only}/" if only else "", plain)
     whole = tuple(collectors.pop("", []))
+    # After all others, so that no place of a stored index moves.
+    known.update({code: _composite(type, code, groups, places) for code, kind, _, groups in rows if kind == "composite"})
     return Compiled(known, {name: tuple(pairs) for name, pairs in collectors.items()}, whole)
+
+
+def _composite(type: str, code: str, groups: list[Any], places: dict[str, int]) -> Parameter:
+    """What belongs together (search.html#composite): the components by their places in the index, and by element.
+
+    Where there is one element only, the index decides. A component that the index does not have gets a place of its own
+    that stands in no entry: negative, so that it is told from those.
+    """
+    kinds = [kind for kind, _, _ in groups[0][1]]
+    mine: list[dict[int, None]] = [{} for _ in kinds]
+    readers: list[tuple[Collector, list[tuple[int, Collector, bool]]]] = []
+    for path, components in groups:
+        inside = []
+        for number, (kind, branches, whole) in enumerate(components):
+            for steps, end in branches:
+                leaf = LEAVES.get((kind, end))
+                if leaf is not None:
+                    place = places.get(repr((kind, steps if whole else [*path, *steps], end)), -1 - number)
+                    mine[number][place] = None
+                    inside.append((place, _from_node(steps, leaf), whole))
+        readers.append((_from_node(path, lambda node: [node]), inside))
+    parts = tuple(
+        Parameter(type, code, Kind(kind), tuple(one), plain=kind == "token" and all(end in PLAIN for _, end in groups[0][1][number][1]))
+        for number, (kind, one) in enumerate(zip(kinds, mine, strict=True))
+    )
+    repeats = any(isinstance(step, str) and step.endswith("*") for path, _ in groups for step in path)
+    single = len(groups) == 1 and not repeats and all(place >= 0 for one in mine for place in one)
+
+    def elements(resource: dict[str, Any]) -> list[Values]:
+        found: list[Values] = []
+        for nodes, inside in readers:
+            for node in nodes(resource):
+                values: Values = {}
+                for place, collect, whole in inside:
+                    values.setdefault(place, []).extend(collect(resource if whole else node))
+                found.append(values)
+        return found
+
+    return Parameter(type, code, Kind.COMPOSITE, (), parts=parts, elements=None if single else elements)
+
+
+def _from_node(path: list[Any], leaf: Collector) -> Collector:
+    """`_along` from the node that has the first step's property."""
+    if not path:
+        return leaf
+    collect, name = _along(path, leaf), path[0].rstrip("*")
+    return lambda node: collect(node[name]) if node.get(name) is not None else []
 
 
 def _common_target(branches: list[Any]) -> str:

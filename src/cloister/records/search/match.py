@@ -15,20 +15,26 @@ from cloister.records.search.query import Chain, Include, Kind, Pointed, Query, 
 Targets = Mapping[Chain | Pointed, frozenset[str]]
 
 
-def matches(query: Query, entry: IndexEntry, *, targets: Targets | None = None) -> bool:
+def matches(query: Query, entry: IndexEntry, *, targets: Targets | None = None, undecided: bool = False) -> bool:
     """True if the entry satisfies every term. `targets` holds, for each chain, the references ('Patient/1') whose own
     resource matches, and for each `_has` those that are pointed at; without it a query with any of these matches nothing,
-    so that a forgotten one cannot widen a result."""
+    so that a forgotten one cannot widen a result. Nor does a query match that asks for opened values (`decided`), unless
+    the caller says by `undecided` that it will look at them."""
     if entry.type != query.type or (query.ids is not None and entry.id not in query.ids):
         return False
     for term in query.terms:
-        if not term.test(entry):
+        if not term.test(entry) or (term.whole is not None and not undecided):
             return False
     for chain in query.chains:
         found = targets.get(chain) if targets else None
         if not found or found.isdisjoint(chain.parameter.values(entry.values)):
             return False
     return all(targets and f"{entry.type}/{entry.id}" in targets.get(one, ()) for one in query.pointed)
+
+
+def decided(query: Query, resource: dict[str, Any]) -> bool:
+    """The rest of `matches`, on the opened resource."""
+    return all(term.whole is None or term.whole(resource) for term in query.terms)
 
 
 def sorted_entries(query: Query, entries: Iterable[IndexEntry]) -> list[IndexEntry]:

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import Final
+from typing import Any, Final
 
 from cloister.records.search.entry import RECORD, IndexEntry, Value, Values
 
@@ -17,6 +17,7 @@ COUNT_DEFAULT: Final = 50
 COUNT_MAX: Final = 1000
 
 Test = Callable[[IndexEntry], bool]
+Whole = Callable[[dict[str, Any]], bool]
 
 
 class Kind(StrEnum):
@@ -44,6 +45,9 @@ class Parameter:
     targets: tuple[str, ...] = ()  # types that a reference may point at; empty: any
     only: str = ""  # of the references at these places, this parameter sees those to this type (`patient`)
     plain: bool = False  # a token whose values have no system of their own (code, boolean, string)
+    parts: tuple[Parameter, ...] = ()  # of a composite: its components, by the places where the index has their values
+    # Of a composite whose elements repeat: the values of each element by itself, which only the opened resource tells.
+    elements: Callable[[dict[str, Any]], list[Values]] | None = None
 
     def values(self, values: Values) -> Iterator[Value]:
         """This parameter's values in an index entry; markers (`:of-type`, `:identifier`) included."""
@@ -70,6 +74,8 @@ class Term:
     # For a token without system: 0x1F code, one of which a value may also end in. With `exact` it covers all alternatives.
     ends: tuple[str, ...]
     test: Test
+    # For what an index entry alone cannot decide: the test of the opened resource, after `test` has let its entry pass.
+    whole: Whole | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,6 +132,11 @@ class Query:
     ids: frozenset[str] | None = None  # of `_id`, where given
     ignored: tuple[str, ...] = ()  # parameters left out under lenient handling
     applied: tuple[tuple[str, str], ...] = ()  # what was understood, for the self link
+
+    @property
+    def undecided(self) -> bool:
+        """True when what the index lets pass must be opened to be decided."""
+        return any(term.whole is not None for term in self.terms)
 
     def term(self, code: str) -> Term | None:
         """The first term on this parameter without a modifier, or with a type as its modifier."""

@@ -9,7 +9,7 @@ import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Final
+from typing import Any, Final
 
 from cloister.base.errors import Invalid, Unsupported
 from cloister.records.definitions import is_type
@@ -64,6 +64,8 @@ def term(parameter: Parameter, name: str, modifier: str, text: str, asked: Asked
     alternatives = [piece for piece in split(text, ",") if piece.strip()]
     if not alternatives:
         raise Invalid(f"The parameter '{name}' has no value.", hint="Give it a value, or leave it out.", expression=name)
+    if parameter.parts:
+        return _composite(parameter, name, modifier, alternatives, asked)
     if not parameter.places:
         raise Unsupported(f"Searching by '{name}' is not offered.", hint="See the CapabilityStatement for what is.", expression=name)
     if modifier == "missing":
@@ -213,6 +215,38 @@ def _uri(parameter: Parameter, name: str, modifier: str, alternatives: list[str]
         return Term(name, parameter, modifier, tuple(alternatives), tuple(values), (), _one_of(parameter, values))
     accepts = [_starting(value) if modifier == "below" else value.startswith for value in values]
     return Term(name, parameter, modifier, tuple(alternatives), None, (), _any_of(parameter, accepts))
+
+
+# --- composites -----------------------------------------------------------------------------------------------------
+
+
+def _composite(parameter: Parameter, name: str, modifier: str, alternatives: list[str], asked: Asked) -> Term:
+    """`code$value` (search.html#composite): one element must have both. The index prunes; where elements repeat, the
+    opened resource decides."""
+    if modifier:
+        raise Unsupported(f"The modifier ':{modifier}' is not offered on '{name}'.", hint="See the CapabilityStatement.", expression=name)
+    pairs: list[tuple[Term, ...]] = []
+    for text in alternatives:
+        pieces = split(text, "$")
+        if len(pieces) != len(parameter.parts):
+            hint = f"Write its {len(parameter.parts)} values with '$' between them, such as http://loinc.org|8480-6$gt140."
+            raise Invalid(f"The parameter '{name}' takes {len(parameter.parts)} values.", hint=hint, expression=name)
+        pairs.append(tuple(term(part, name, "", piece, asked) for part, piece in zip(parameter.parts, pieces, strict=True)))
+    known = [[one for one, part in zip(pair, parameter.parts, strict=True) if min(part.places) >= 0] for pair in pairs]
+    firsts = [pair[0] for pair in known if pair]
+    told = len(firsts) == len(pairs) and all(one.exact is not None for one in firsts)
+    exact = tuple(text for one in firsts for text in one.exact or ()) if told else None
+    ends = tuple(text for one in firsts for text in one.ends) if told else ()
+    elements = parameter.elements
+
+    def whole(resource: dict[str, Any]) -> bool:
+        entries = [IndexEntry(parameter.type, "", 0, 0, values) for values in elements(resource)] if elements is not None else []
+        return any(all(one.test(entry) for one in pair) for entry in entries for pair in pairs)
+
+    def test(entry: IndexEntry) -> bool:
+        return any(all(one.test(entry) for one in pair) for pair in known)
+
+    return Term(name, parameter, modifier, tuple(alternatives), exact, ends, test, whole if elements is not None else None)
 
 
 # --- dates, numbers, quantities: ordered values with a prefix -----------------------------------------------------
