@@ -17,6 +17,7 @@ from typing import Any
 import pytest
 
 from cloister.base.errors import CloisterError
+from cloister.zones import Refusal
 
 FOLDER = Path(__file__).resolve().parents[2] / "docs" / "spec" / "vectors"
 FORMATS = Path(__file__).parent / "formats"
@@ -81,6 +82,18 @@ def test_each_format_has_cases_that_open_and_cases_that_are_refused() -> None:
 def test_every_section_has_its_maker_and_its_formats() -> None:
     makers = {file.stem for file in (FOLDER / "make").glob("*.py") if not file.stem.startswith("_")}
     assert set(SECTIONS) == makers == {file.stem for file in FORMATS.glob("*.py")}
+
+
+def test_the_written_format_names_every_refusal() -> None:
+    text = (FOLDER.parent / "zones.md").read_text()
+    assert [one.value for one in Refusal if f"`{one.value}`" not in text] == []
+
+
+def test_every_refusal_of_stored_bytes_has_a_vector() -> None:
+    seen = {one["expect"] for section in SECTIONS for one in loaded(section)}
+    seen |= {name for section in SECTIONS for one in loaded(section) for _, name in (one.get("gives") or {}).get("refused", ())}
+    of_sessions = {Refusal.CLOSED}  # says that keys were put away, not what bytes are
+    assert {one.value for one in Refusal} - seen == {one.value for one in of_sessions}
 
 
 def test_the_written_format_shows_the_same_bytes_as_the_vectors() -> None:

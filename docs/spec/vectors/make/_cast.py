@@ -13,7 +13,8 @@ NOW = datetime(2026, 11, 22, 13, 0, tzinfo=UTC)
 DAY = timedelta(days=1)
 TRUST, ZONE, DOSSIER = "trust-1", "zone-1", "0193fd6e-0000-7000-8000-000000000001"
 OBSERVATION = "0193fd6e-0000-7000-8000-000000000002"
-AUDIT_REFUSALS = {"inclusion", "consistency", "frontier", "checkpoint", "entry", "note", "origin", "signature"}  # the audit room's own names
+# The audit room's own names.
+AUDIT_REFUSALS = {"inclusion", "consistency", "frontier", "checkpoint", "entry", "note", "origin", "signature"}
 
 
 def case(name: str, format: str, given: dict[str, Any], gives: dict[str, Any] | None = None, expect: str = "success") -> dict[str, Any]:
