@@ -374,7 +374,7 @@ def compartment_table(folder: Path, types: list[str]) -> dict[str, list[str]]:
 
 UNSEARCHED: Final = ("phonetic",)  # understood, and not offered: an honest server does not call a prefix match phonetic
 LINKS: Final = ("_has", "_list")  # no search parameters by the definitions, and searched by
-SERVED: Final = ("read", "vread", "update", "patch", "delete", "history-instance", "create", "search-type")
+SERVED: Final = ("read", "vread", "update", "patch", "delete", "history-instance", "history-type", "create", "search-type")
 
 OPERATION: Final = "http://hl7.org/fhir/OperationDefinition/"
 OPERATIONS: Final = {
@@ -430,7 +430,7 @@ def capability(search: dict[str, Any], version: str) -> dict[str, Any]:
                     ],
                 },
                 "resource": resources,
-                "interaction": [{"code": "transaction"}, {"code": "batch"}],
+                "interaction": [{"code": "transaction"}, {"code": "batch"}, {"code": "history-system"}],
                 "compartment": ["http://hl7.org/fhir/CompartmentDefinition/patient"],
             }
         ],

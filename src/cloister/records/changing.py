@@ -93,11 +93,12 @@ async def versions_of(room: Room, type: str, id: str, *, version: int = 0) -> li
         )
         if rows and rows[0][0] != dossier.seq and attempt + 1 < ATTEMPTS:
             continue  # written meanwhile
-        return _proved(room, dossier, line, rows, version)
+        return proved(room, dossier, line, rows, version)
     raise not_found(type, id)
 
 
-def _proved(room: Room, dossier: Dossier, line: Line, rows: list[Any], version: int) -> list[Stored]:
+def proved(room: Room, dossier: Dossier, line: Line, rows: list[Any], version: int = 0) -> list[Stored]:
+    """The versions in these rows (seq, version, key, dictionary, hash, ciphertext), newest first; Forged by name for any other rows."""
     entry = line.entry
     ordered = sorted(rows, key=lambda row: row[1])
     numbers = [row[1] for row in ordered]

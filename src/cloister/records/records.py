@@ -22,6 +22,7 @@ from cloister.records.everything import Asked, everything
 from cloister.records.finding import not_found
 from cloister.records.intake import Taken, take_up
 from cloister.records.lastn import lastn
+from cloister.records.past import Histories, History, Span
 from cloister.records.room import Room
 from cloister.records.rowids import uuid_row
 from cloister.records.search import Query, parse, parse_url
@@ -37,6 +38,7 @@ class Records:
 
     def __init__(self, actor: Actor, keyring: Keyring, gate: Caller, policy: Policy, clock: Clock = system_clock) -> None:
         self._room = Room(actor, keyring, gate, policy, clock)
+        self._histories = Histories(self._room)
 
     async def read(self, type: str, id: str) -> Stored:
         """http.html#read. NotFound, with reason 'deleted' when it once existed (410)."""
@@ -61,6 +63,14 @@ class Records:
         """http.html#history of one instance, newest first; deleted versions are `Stored` with `deleted`."""
         await self._room.permit(Action.HISTORY, type)
         return await versions_of(self._room, type, id)
+
+    async def past(self, type: str | None, span: Span, count: int) -> History:
+        """http.html#history of a type, or of all types; Invalid with reason 'too-costly' when it is too long. Pages by `past_page`."""
+        return await self._histories.first(type, span, count)
+
+    async def past_page(self, token: str) -> History:
+        """A further page of such a history of this session; NotFound when it is no longer kept."""
+        return await self._histories.page(token)
 
     async def create(self, resource: dict[str, Any], *, zone: str | None = None, if_none_exist: Query | None = None) -> Written:
         """http.html#create, conditional with `if_none_exist`. The server makes the id."""
@@ -207,7 +217,10 @@ class Records:
     def forget(self, zones: frozenset[str]) -> None:
         """Forget what was opened through these zones alone."""
         self._room.forget(zones)
+        if zones:
+            self._histories.close()
 
     def close(self) -> None:
         """Forget every opened key, index and row."""
         self._room.close()
+        self._histories.close()

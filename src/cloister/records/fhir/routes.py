@@ -23,7 +23,7 @@ from cloister.records.interactions.create import create
 from cloister.records.interactions.delete import delete, delete_where
 from cloister.records.interactions.document import document
 from cloister.records.interactions.everything import everything
-from cloister.records.interactions.history import history
+from cloister.records.interactions.history import history, history_of_all, history_of_type
 from cloister.records.interactions.ingest import describe, put
 from cloister.records.interactions.lastn import lastn
 from cloister.records.interactions.metadata import metadata
@@ -52,8 +52,8 @@ def routes(origin: str = "") -> list[Route]:
         route("/$ingest", put, "POST"),
         route("", _bundle, "POST"),
         route("/", _bundle, "POST"),
-        route("/_history", _elsewhere, *METHODS),
-        route("/{type}/_history", _elsewhere, *METHODS),
+        route("/_history", history_of_all, "GET"),
+        route("/{type}/_history", history_of_type, "GET"),
         route("/{type}/_search", search_by_post, "POST"),
         route("/{type}/$validate", validate, "POST"),
         route("/{type}/$lastn", lastn, "GET", "POST"),

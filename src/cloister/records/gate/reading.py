@@ -49,6 +49,19 @@ VERSIONS: Final = f"""
       from v cross join rows
      order by rows.ver desc limit {VERSIONS_MAX}"""
 
+# All versions of several resources: what the history of a type is made of.
+PAST: Final = f"""
+    select w.n::int4, d.seq, r.ver, r.key_no, r.dict_no, sha256(r.ct), r.ct
+      from unnest($2::uuid[], $3::int2[], $4::uuid[]) with ordinality w (dossier, rtype, id, n)
+      join care.dossier d on d.id = w.dossier
+     cross join lateral (
+        select c.ver, c.key_no, c.dict_no, c.ct from care.res c where c.dossier = w.dossier and c.rtype = w.rtype and c.id = w.id
+        union all
+        select h.ver, h.key_no, h.dict_no, h.ct from care.res_hist h where h.dossier = w.dossier and h.rtype = w.rtype and h.id = w.id
+     ) r
+     where {visible("w.dossier")}
+     order by w.n, r.ver limit {ROWS_MAX}"""
+
 LOCATE: Final = f"""
     with r as materialized (
         select w.n::int4, r.dossier
@@ -115,6 +128,12 @@ class Versions(Arguments):
     version: Medium = 0  # 0: the ciphertext of all
 
 
+class Past(Arguments):
+    dossiers: Annotated[list[RowId], Meta(max_length=ROWS_MAX)]
+    rtypes: Annotated[list[Small], Meta(max_length=ROWS_MAX)]
+    ids: Annotated[list[RowId], Meta(max_length=ROWS_MAX)]
+
+
 class Locate(Arguments):
     rtypes: Annotated[list[Small], Meta(max_length=ROWS_MAX)]
     ids: Annotated[list[RowId], Meta(max_length=ROWS_MAX)]
@@ -159,6 +178,10 @@ async def versions(call: Call, arguments: Versions) -> Any:
     return await fetch(call, VERSIONS, call.zones, arguments.dossier, arguments.rtype, arguments.id, arguments.version)
 
 
+async def past(call: Call, arguments: Past) -> Any:
+    return await fetch(call, PAST, call.zones, arguments.dossiers, arguments.rtypes, arguments.ids)
+
+
 async def locate(call: Call, arguments: Locate) -> Any:
     return await fetch(call, LOCATE, call.zones, arguments.rtypes, arguments.ids)
 
@@ -175,6 +198,7 @@ STATEMENTS: Final = (
     Statement("rows_by_id", RowsById, rows_by_id),
     Statement("rows", Rows, rows),
     Statement("versions", Versions, versions),
+    Statement("past", Past, past),
     Statement("locate", Locate, locate),
     Statement("open_dossiers", Open, open_dossiers),
     Statement("commits", Commits, commits),

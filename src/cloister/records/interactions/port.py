@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from typing import Any, Protocol
 
 from cloister.records.everything import Asked
+from cloister.records.past import History, Span
 from cloister.records.search.query import Query
 from cloister.records.stored import Outcome, Page, Stored, Written
 
@@ -22,6 +23,10 @@ class RecordsPort(Protocol):
     async def vread(self, type: str, id: str, version: int) -> Stored: ...
 
     async def history(self, type: str, id: str) -> list[Stored]: ...
+
+    async def past(self, type: str | None, span: Span, count: int) -> History: ...
+
+    async def past_page(self, token: str) -> History: ...
 
     async def create(self, resource: dict[str, Any], *, zone: str | None = None, if_none_exist: Query | None = None) -> Written: ...
 
