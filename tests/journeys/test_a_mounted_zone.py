@@ -74,7 +74,9 @@ def test_a_ward_works_in_its_encrypted_folder_and_others_get_no_key(desk: Desk) 
     status, said = desk.run(operator, "mount", folder, point, "--", "cat", "letter to Mrs Lopez.txt")
     assert status == 77, said
     assert "Lopez" not in said
-    stranger = next(one for one in desk.trust.sign_ins["people"] if one["role"] == "doctor" and not set(one["wards"]) & set(claire["wards"]))
+    stranger = next(
+        one for one in desk.trust.sign_ins["people"] if one["role"] == "doctor" and not set(one["wards"]) & set(claire["wards"])
+    )
     status, said = desk.run(stranger, "mount", folder, point, "--", "cat", "letter to Mrs Lopez.txt")
     assert status != 0, said
     assert "second" not in said

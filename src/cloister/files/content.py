@@ -27,7 +27,6 @@ BLOCKS_HELD_MAX: Final = 128  # of a draft in memory: 8 MiB
 ZEROS: Final = bytes(BLOCK)
 
 
-
 class Buffers:
     """Room for one request at a time: each thread that reads or seals has its own."""
 

@@ -195,7 +195,6 @@ class Folder:
             if journal.doubt.get(name) == found:
                 journal.append([(files.SET, name, journal.live.get(name, files.ABSENT), found)])
 
-
     def rest(self) -> None:
         """Say that all was carried out, when this mount goes: from then on the last change can no longer be taken back unnoticed."""
         with self.locked() as journal:
@@ -229,5 +228,3 @@ def write_whole(name: str, raw: bytes, dir_fd: int, *, mode: int = 0o600) -> Non
         os.fdatasync(fd)
     finally:
         os.close(fd)
-
-

@@ -155,9 +155,7 @@ class Names:
         folder, siv, stored = self._free(parent, name)
         folder.note_long(name, stored)
         text = files.stored_text(folder.journal.folder.seal_text(target, siv))
-        folder.change(
-            lambda journal: [(files.SET, siv, files.ABSENT, link_tag(text))], lambda: os.symlink(text, stored, dir_fd=folder.fd)
-        )
+        folder.change(lambda journal: [(files.SET, siv, files.ABSENT, link_tag(text))], lambda: os.symlink(text, stored, dir_fd=folder.fd))
         return self.entry(self._tree.child(parent, name, siv, stored, stat.S_IFLNK))
 
     def readlink(self, request: Request) -> Answer:
