@@ -16,6 +16,7 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 
 from cloister.base.errors import CloisterError, Invalid
+from cloister.records.fhir.answering import decompressed
 from cloister.records.fhir.outcomes import NotAcceptable, TooLarge, WrongMedia, done, outcome_of, status_of
 from cloister.records.fhir.references import localise
 from cloister.records.fhir.text import decode, encode
@@ -100,8 +101,9 @@ class Exchange:
 
     async def body(self) -> bytes:
         """The whole body; raises TooLarge as soon as it is known to be."""
-        if self.request.headers.get("content-encoding", "identity") != "identity":
-            raise WrongMedia("Compressed bodies are not read.", hint="Send the body without Content-Encoding.")
+        coding = self.request.headers.get("content-encoding", "identity").strip().lower()
+        if coding not in ("identity", "gzip", "x-gzip"):
+            raise WrongMedia("This compression is not read.", hint="Send the body with gzip, or without Content-Encoding.")
         length = self.request.headers.get("content-length", "")
         chunks: list[bytes] = []
         size = int(length) if length.isdigit() and len(length) < 19 else 0
@@ -118,7 +120,8 @@ class Exchange:
         if size > BODY_BYTES_MAX:
             limit = BODY_BYTES_MAX // 1024 // 1024
             raise TooLarge(f"The body is larger than {limit} MiB.", hint="Split it into smaller bundles.")
-        return b"".join(chunks)
+        body = b"".join(chunks)
+        return body if coding == "identity" else decompressed(body, BODY_BYTES_MAX)
 
 
 # --- reading headers ----------------------------------------------------------------------------------------------

@@ -15,6 +15,7 @@ from starlette.routing import Route
 
 from cloister.base.errors import CloisterError, Invalid, NotFound, Unsupported
 from cloister.records.definitions import is_type
+from cloister.records.fhir.answering import finished
 from cloister.records.fhir.exchange import BASE, Exchange, check_format, error_response
 from cloister.records.fhir.outcomes import WrongMethod
 from cloister.records.interactions.batch import batch
@@ -85,9 +86,10 @@ def _endpoint(interaction: Interaction, base: str) -> Callable[[Request], Awaita
             type = request.path_params.get("type")
             if type is not None and not is_type(type):
                 raise NotFound("There is no such resource type in FHIR R4.", hint="Mind upper and lower case: Patient, Observation.")
-            return await interaction(Exchange(request, request.state.records, base or _own_address(request)))
+            given = await interaction(Exchange(request, request.state.records, base or _own_address(request)))
         except CloisterError as refused:
-            return error_response(refused)
+            given = error_response(refused)
+        return finished(request, given)
 
     return answer
 
