@@ -373,6 +373,7 @@ def compartment_table(folder: Path, types: list[str]) -> dict[str, list[str]]:
 
 
 UNSEARCHED: Final = ("phonetic",)  # understood, and not offered: an honest server does not call a prefix match phonetic
+ASIDE: Final = ("_id", "_lastUpdated", "_text", "_content")  # searched, and not by an expression
 LINKS: Final = ("_has", "_list")  # no search parameters by the definitions, and searched by
 SERVED: Final = ("read", "vread", "update", "patch", "delete", "history-instance", "history-type", "create", "search-type")
 
@@ -390,7 +391,7 @@ def capability(search: dict[str, Any], version: str) -> dict[str, Any]:
     """What this server really does: http://hl7.org/fhir/R4/capabilitystatement.html."""
     resources = []
     for name, rows in search.items():
-        offered = [row for row in rows if row[1] != "special" and (row[3] or row[0] in ("_id", "_lastUpdated"))]
+        offered = [row for row in rows if row[1] != "special" and (row[3] or row[0] in ASIDE)]
         links = sorted(f"{name}:{row[0]}" for row in offered if row[1] == "reference")
         resources.append(
             {

@@ -216,7 +216,10 @@ REFUSALS: list[tuple[str, str, str, type[CloisterError]]] = [
     ("Patient", "_include", "Patient:shoe", Invalid),
     ("Patient", "_summary", "short", Invalid),
     ("Patient", "_total", "maybe", Invalid),
-    ("Patient", "_text", "x", Unsupported),
+    ("Patient", "_text", "bone OR liver", Unsupported),
+    ("Patient", "_content", '"bone marrow"', Unsupported),
+    ("Patient", "_content", " , ", Invalid),
+    ("Patient", "_text:exact", "x", Unsupported),
     ("Patient", "_has:Observation:patient:nothing", "x", Invalid),
     ("Patient", "_has:Observation:encounter:code", "x", Invalid),
     ("Patient", "_list", "$current-problems", Unsupported),
@@ -348,6 +351,15 @@ VARIANTS: dict[str, Any] = {
     "referenceSeq": {"chromosome": {"coding": [{"code": "1"}]}, "windowStart": 5, "windowEnd": 9},
     "variant": [{"start": 10, "end": 20}, {"start": 100, "end": 200}],
 }
+LETTER: dict[str, Any] = {
+    "resourceType": "DocumentReference",
+    "text": {
+        "status": "generated",
+        "div": '<div xmlns="http://www.w3.org/1999/xhtml"><table><td>Fractured&#160;f&eacute;mur</td></table></div>',
+    },
+    "description": "Dizziness, 12 weeks",
+    "content": [{"attachment": {"data": "ZGl6emluZXNz"}}],
+}
 RELATED: dict[str, Any] = {
     "resourceType": "DocumentReference",
     "relatesTo": [
@@ -382,6 +394,18 @@ RELATED: dict[str, Any] = {
         (VARIANTS, "chromosome-variant-coordinate", "2$10$20", False),
         (RELATED, "relationship", "replaces$DocumentReference/1", True),
         (RELATED, "relationship", "replaces$DocumentReference/2", False),
+        (LETTER, "_text", "fractured femur", True),
+        (LETTER, "_text", "FÉMUR", True),
+        (LETTER, "_text", "emur", False),
+        (LETTER, "_text", "liver,femur", True),
+        (LETTER, "_text", "femur liver", False),
+        (LETTER, "_text", "table", False),
+        (LETTER, "_text", "dizziness", False),
+        (LETTER, "_content", "dizziness femur", True),
+        (LETTER, "_content", "12 weeks", True),
+        (LETTER, "_content", "ZGl6em", False),
+        (WEIGHT, "_text", "weight", False),
+        (WEIGHT, "_content", "71.5 kg", True),
     ],
 )
 def test_what_is_asked_for_together_stands_in_one_element(resource: dict[str, Any], name: str, value: str, answer: bool) -> None:

@@ -132,6 +132,28 @@ async def test_code_and_value_must_stand_together(ward: Ward, elsewhere: Session
         assert (hidden.total, hidden.hits, hidden.next) == (0, (), None)
 
 
+TEXTS = [
+    ("Observation", "_text=swoll&patient={heavy}", {"note"}),
+    ("Observation", "_content=KNEE swollen&patient={heavy}", {"note"}),
+    ("Observation", "_content=left&patient.family={name}", {"note"}),
+    ("Observation", "_text=left&patient.family={name}", set()),
+    ("Patient", "_content={name}&_has:Observation:patient:_text=swollen", {"heavy"}),
+    ("Patient", "family={name}&_content=light", {"light"}),
+]
+
+
+@pytest.mark.parametrize(("type", "question", "answer"), TEXTS)
+async def test_words_are_found_in_what_is_opened(ward: Ward, elsewhere: Session, type: str, question: str, answer: set[str]) -> None:
+    div = '<div xmlns="http://www.w3.org/1999/xhtml">The knee is <b>swollen</b>.</div>'
+    said = {**weight(ward.heavy), "text": {"status": "generated", "div": div}, "note": [{"text": "Left side"}]}
+    made = {"heavy": ward.heavy, "light": ward.light, "note": (await ward.session.records.create(said)).stored.id}
+    text = question.format(name=ward.name, heavy=ward.heavy)
+    page = await search(ward.session, type, text)
+    assert ({hit.stored.id for hit in page.hits}, page.total) == ({made[one] for one in answer}, len(answer))
+    hidden = await search(elsewhere, type, text)
+    assert (hidden.total, hidden.hits, hidden.next) == (0, (), None)
+
+
 async def test_opening_to_decide_is_bounded_and_on_record(trust: Rig, program: Session, monkeypatch: pytest.MonkeyPatch) -> None:
     lopez = await admitted(program)
     made = (await program.records.create(cuff(lopez, 150, 80))).stored.id

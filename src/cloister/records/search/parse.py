@@ -18,12 +18,13 @@ from cloister.records.search.compile import parameter, parameters
 from cloister.records.search.entry import IndexEntry
 from cloister.records.search.query import COUNT_DEFAULT, COUNT_MAX, Chain, Include, Kind, Parameter, Pointed, Query, SortKey, Term
 from cloister.records.search.terms import PREFIX, Asked, date_within, split, term, unescape
+from cloister.records.search.words import words_term
 
 PARAMETERS_MAX: Final = 100
 VALUE_CHARACTERS_MAX: Final = 100_000
 CHAIN_TYPES_MAX: Final = 8
 STEPS_MAX: Final = 4  # of chains and `_has` inside each other
-REFUSED: Final = frozenset({"_text", "_content", "_filter", "_query", "_containedType", "_type"})
+REFUSED: Final = frozenset({"_filter", "_query", "_containedType", "_type"})
 FORMAT: Final = frozenset({"_format", "_pretty"})  # the HTTP face looks at these
 TOTALS: Final = frozenset({"none", "estimate", "accurate"})
 SUMMARIES: Final = frozenset({"true", "text", "data", "count", "false"})
@@ -227,6 +228,16 @@ def _last_updated(draft: Draft, name: str, text: str) -> None:
     draft.terms.append(Term(name, None, "", alternatives, None, (), test))
 
 
+def _words(draft: Draft, name: str, text: str) -> None:
+    code, _, modifier = name.partition(":")
+    if modifier:
+        raise Unsupported(f"'{code}' takes no modifier.", expression=name)
+    if parameter(draft.type, code) is None:
+        draft.unknown(name)
+    else:
+        draft.terms.append(words_term(code, text))
+
+
 def _count(draft: Draft, name: str, text: str) -> None:
     if not text.isascii() or not text.isdigit() or len(text) > 9:
         raise Invalid("'_count' takes a whole number.", hint=f"From 0 to {COUNT_MAX}.", expression=name)
@@ -308,4 +319,6 @@ RESULT: Final = {
     "_elements": _elements,
     "_contained": _contained,
     "_list": _list,
+    "_text": _words,
+    "_content": _words,
 }

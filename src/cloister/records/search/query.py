@@ -65,7 +65,7 @@ class Term:
     """One search parameter of a request. Its values are alternatives (or), the terms of a query add up (and)."""
 
     name: str  # as sent, with its modifier
-    parameter: Parameter | None  # None: _id or _lastUpdated, which stand outside `values`
+    parameter: Parameter | None  # None: what stands outside `values` (_lastUpdated, _text, _content)
     modifier: str
     values: tuple[str, ...]  # as sent
     # The strings of an entry's values of which one must be there, where the term is an exact comparison (a token with its
