@@ -36,6 +36,7 @@ class Keyring:
         own = self.own(self.offices.certificates)
         self.refused = list(self.offices.refused)
         self.zones: dict[str, dict[str, Any]] = {}
+        self.older: dict[str, list[tuple[bytes, dict[str, Any]]]] = {}
         for blob, grant in self.newest(raws(given["grants"])):
             try:
                 self.offices.check(self.offices.signer(blob)[1], grant["zone"], self.now, grant["right"])
@@ -82,6 +83,7 @@ class Keyring:
                 self.refused += [(sha256(blob), "chain-broken") for blob, _ in newest]
             for blob, grant in grants.items():
                 if grant["seq"] < last:
+                    self.older.setdefault(grant["zone"], []).append((blob, grant))
                     torn = grant["seq"] + 1 == last and newest[0][1]["previous"] != sha256(blob)
                     self.refused.append((sha256(blob), "chain-broken" if torn else "grant-replayed"))
         return kept
@@ -132,8 +134,10 @@ class Keyring:
         need(epoch <= grant["epoch"], "epoch-missing")
         for number in range(grant["epoch"], epoch, -1):
             older = previous_key(self.epoch(zone, number), key)
-            need(older is not None, "epoch-floor")
-            assert older is not None
+            if older is None:  # the past is closed: a grant of that time opens it, for who was there before
+                then = [blob_grant for blob_grant in self.older.get(zone, []) if blob_grant[1]["epoch"] == number - 1]
+                need(bool(then), "epoch-floor")
+                older = sealed_key(*then[0], self.kem, "cloister/grant/v1", "cloister/grant-seal/v1|")
             record = self.epoch(zone, number - 1)
             need(hkdf(older, "cloister/epoch/v1/commitment") == record["commitment"], "commitment")
             key = older

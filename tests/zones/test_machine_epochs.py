@@ -50,6 +50,7 @@ class Epochs(RuleBasedStateMachine):
         self.records = [self.trust.epoch_record(self.keys[0])]
         self.closed: set[int] = set()  # epochs that do not open the one before
         self.held: dict[str, Held] = {}
+        self.had: dict[str, set[int]] = {person: set() for person in PEOPLE}  # epochs of grants that newer ones followed
         self.rows: list[bytes] = []
         self.wraps: list[Wrapped] = []
 
@@ -82,6 +83,8 @@ class Epochs(RuleBasedStateMachine):
         terms: dict[str, Any] = {"epoch": epoch, "floor": floor, "zone_key": self.keys[epoch - 1].key, "seq": seq, "previous": previous}
         blob = self.trust.grant(getattr(self.trust, person), **terms)
         self.rows.append(blob)
+        if last:
+            self.had[person].add(last.epoch)
         self.held[person] = Held(blob, epoch, floor, seq)
 
     @rule(person=st.sampled_from(PEOPLE))
@@ -117,7 +120,9 @@ class Epochs(RuleBasedStateMachine):
             return Refusal.EPOCH_FLOOR
         if epoch > held.epoch:
             return Refusal.EPOCH_MISSING
-        return Refusal.EPOCH_FLOOR if any(epoch < one <= held.epoch for one in self.closed) else None
+        # Where the past is closed, only who was there before gets over the gap: with the grant of that time.
+        gaps = [one for one in self.closed if epoch < one <= held.epoch and one - 1 not in self.had[person]]
+        return Refusal.EPOCH_FLOOR if gaps else None
 
     def opened(self, person: str) -> Keyring | None:
         return self.trust.keyring(*self.rows, who=getattr(self.trust, person), epochs=self.records) if person in self.held else None

@@ -187,6 +187,8 @@ def wraps() -> list[dict[str, Any]]:
     floor = {"grants": [CAST.granted(floor=2)]}
     hold = {"grants": [CAST.granted(right="hold")]}
     closed = {"epochs": [CAST.epochs[0], CAST.epoch(CAST.keys[1], None)]}
+    then = CAST.granted(epoch=1, zone_key=CAST.keys[0].key)
+    was_there = {"grants": [then, CAST.granted(seq=2, previous=SHA(then))]}
     wrong_link = {"epochs": [CAST.epochs[0], CAST.epoch(CAST.keys[1], Secret(key(60)))]}
     wrong: dict[str, tuple[Refusal, dict[str, Any]]] = {
         "a wrap of another dossier": (Refusal.TAG, {**facts, "dossier": DOSSIER[:-1] + "9"}),
@@ -208,6 +210,7 @@ def wraps() -> list[dict[str, Any]]:
     return [
         case("a wrap", "wrap", facts, {"key": key(40)}),
         case("a wrap of an older epoch", "wrap", old, {"key": key(40)}),
+        case("a wrap behind a closed past, for who was there before", "wrap", {**old, **closed, **was_there}, {"key": key(40)}),
         *(refused(name, "wrap", reason, change) for name, (reason, change) in wrong.items()),
     ]
 
