@@ -20,7 +20,7 @@ CONTENT_BYTES: Final = 16
 class Draft:
     """`content` is the digest by which a repeated import recognises what is stored already."""
 
-    __slots__ = ("type", "id", "values", "content", "_head", "_tail")
+    __slots__ = ("type", "id", "values", "content", "about", "_head", "_tail")
 
     def __init__(self, resource: dict[str, Any], id: str) -> None:
         """The resource must have been checked. Its own `id`, meta.versionId and meta.lastUpdated do not count."""
@@ -34,10 +34,17 @@ class Draft:
         self._tail = b"}," + encode(rest)[1:] if rest else b"}}"
         self.content = algorithms.sha256(self._head + self._tail)[:CONTENT_BYTES]
         self.values: Values = extract(resource)
+        self.about: str | None = patient_of_bytes(resource) if self.type == "Binary" else None
 
     def raw(self, version: int, updated: bytes) -> bytes:
         """The JSON as it is sealed and served."""
         return b'%b"versionId":"%d","lastUpdated":"%b"%b' % (self._head, version, updated, self._tail)
+
+
+def patient_of_bytes(resource: dict[str, Any]) -> str | None:
+    """A Binary belongs in the record of the patient whom its securityContext names (binary.html#security); nothing else in it says."""
+    reference = str(resource.get("securityContext", {}).get("reference", ""))
+    return reference.partition("/_history/")[0] if reference.startswith("Patient/") else None
 
 
 _OUTSIDE: Final = frozenset({"resourceType", "id", "meta"})

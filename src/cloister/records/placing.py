@@ -116,6 +116,8 @@ class Planner:
     def _patient(self, draft: Draft) -> str | None:
         if draft.type == "Patient":
             return f"Patient/{draft.id}"
+        if draft.about is not None:
+            return draft.about
         return patient_reference({"resourceType": draft.type}, draft.values)
 
     def _deleted(self, change: Change, existing: Dossier | None) -> Dossier:

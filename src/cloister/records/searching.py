@@ -125,7 +125,7 @@ class Searcher:
                 line = found[place][1] if found and not attempt else opened[dossier].line(type, id) if dossier in opened else None
                 if line is not None and not line.deleted and dossier in opened:
                     pairs.append((opened[dossier], line))
-            others = await include(query, pairs, self._dossiers, self._finder, self.may_read) if query.includes else []
+            others = await include(query, pairs, self._dossiers, self._finder, self.may_read, self._plain) if query.includes else []
             wanted = {_seen(pair): pair for pair in (*pairs, *others)}
             missing = {key: pair for key, pair in wanted.items() if key not in seen}
             if missing or not seen:
@@ -171,6 +171,9 @@ class Searcher:
     async def inner(self, query: Query, among: Sequence[bytes] | None) -> list[Found]:
         """A search inside another (linking.py)."""
         return (await self.found(query, among=among))[0]
+
+    async def _plain(self, query: Query) -> list[Found]:
+        return await self.inner(query, None)
 
     async def _one_after_another(self, query: Query, targets: Targets, scope: Scope) -> list[Found]:
         """Many dossiers that are known by name, opened in batches, so that not all need be kept."""
@@ -237,7 +240,7 @@ class Searcher:
         """Everybody, or every register; None when all dossiers must be looked through."""
         if query.type == "Patient":
             return await self._in_shards(query)
-        if query.type not in load().compartment:
+        if query.type not in load().compartment and query.type != "Binary":  # of which some lie in patients' records
             return Scope(await self._finder.registers(fresh=True))
         return None
 

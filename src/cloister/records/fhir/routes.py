@@ -18,6 +18,7 @@ from cloister.records.definitions import is_type
 from cloister.records.fhir.answering import finished
 from cloister.records.fhir.exchange import BASE, Exchange, check_format, error_response
 from cloister.records.fhir.outcomes import WrongMethod
+from cloister.records.interactions import binary
 from cloister.records.interactions.batch import batch
 from cloister.records.interactions.compartment import compartment, compartment_by_post
 from cloister.records.interactions.create import create
@@ -44,8 +45,8 @@ def routes(origin: str = "") -> list[Route]:
     """The routes under /fhir/R4. `origin` (https://host:port) begins every link; left out, it is taken from each request."""
     base = f"{origin.rstrip('/')}{BASE}" if origin else ""
 
-    def route(path: str, interaction: Interaction, *methods: str) -> Route:
-        return Route(f"{BASE}{path}", _endpoint(interaction, base), methods=list(methods))
+    def route(path: str, interaction: Interaction, *methods: str, of: str = "", any_format: bool = False) -> Route:
+        return Route(f"{BASE}{path}", _endpoint(interaction, base, of, any_format=any_format), methods=list(methods))
 
     return [
         route("/metadata", metadata, "GET"),
@@ -61,6 +62,9 @@ def routes(origin: str = "") -> list[Route]:
         route("/{type}/{id}/$validate", validate, "GET", "POST"),
         route("/{type}/{id}/$everything", everything, "GET", "POST"),
         route("/{type}/{id}/$document", document, "GET", "POST"),
+        route("/Binary", binary.create, "POST", of="Binary"),
+        route("/Binary/{id}", binary.read, "GET", of="Binary", any_format=True),
+        route("/Binary/{id}", binary.update, "PUT", of="Binary"),
         route("/{type}", search, "GET"),
         route("/{type}", create, "POST"),
         route("/{type}", update_where, "PUT"),
@@ -79,10 +83,13 @@ def routes(origin: str = "") -> list[Route]:
     ]
 
 
-def _endpoint(interaction: Interaction, base: str) -> Callable[[Request], Awaitable[Response]]:
+def _endpoint(interaction: Interaction, base: str, of: str, *, any_format: bool = False) -> Callable[[Request], Awaitable[Response]]:
     async def answer(request: Request) -> Response:
         try:
-            check_format(request)
+            if not any_format:
+                check_format(request)
+            if of:  # an address of one type's own
+                request.path_params["type"] = of
             type = request.path_params.get("type")
             if type is not None and not is_type(type):
                 raise NotFound("There is no such resource type in FHIR R4.", hint="Mind upper and lower case: Patient, Observation.")
