@@ -1,11 +1,13 @@
 """`_include` and `_revinclude`: what a page brings along, only from what this session can open and may read.
 
-Spec: http://hl7.org/fhir/R4/search.html#include. What is not open here is silently absent, as a dangling reference is.
+Spec: http://hl7.org/fhir/R4/search.html#include, #iterate. What is not open here is silently absent, as a dangling
+reference is. What points at a part of a patient's record is looked for in that record; what points at an entry of a
+register, such as a practitioner, by a search of its own. What would go on beyond the bounds is refused, not cut short.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from typing import Final
 
 from cloister.base.errors import Invalid
@@ -13,15 +15,22 @@ from cloister.records.dossier import Dossier
 from cloister.records.dossiers import Dossiers
 from cloister.records.finding import Finder
 from cloister.records.lines import Line
+from cloister.records.linking import Found
 from cloister.records.search import Include, Query, included_by, pointed_at
+from cloister.records.search.terms import Asked, term
 
 INCLUDED_MAX: Final = 2000
-ROUNDS_MAX: Final = 4  # of :iterate
+REGISTER: Final = "register"
+ROUNDS_MAX: Final = 8  # of :iterate
+POINTED_AT_ONCE: Final = 100
 
 Pair = tuple[Dossier, Line]
+Search = Callable[[Query], Awaitable[list[Found]]]
 
 
-async def include(query: Query, pairs: Sequence[Pair], opened: Dossiers, finder: Finder, may_read: Callable[[str], bool]) -> list[Pair]:
+async def include(
+    query: Query, pairs: Sequence[Pair], opened: Dossiers, finder: Finder, may_read: Callable[[str], bool], search: Search
+) -> list[Pair]:
     """The further resources, each once, none that is a match itself."""
     seen = {(dossier.id, line.entry.type, line.entry.id) for dossier, line in pairs}
     added: list[Pair] = []
@@ -33,7 +42,8 @@ async def include(query: Query, pairs: Sequence[Pair], opened: Dossiers, finder:
         for one in includes:
             if one.reverse:
                 if may_read(one.parameter.type):
-                    found.extend(_pointing(one, newest))
+                    found.extend(_pointing(one, [pair for pair in newest if pair[0].kind != REGISTER]))
+                    found.extend(await _pointing_at_register(one, [pair for pair in newest if pair[0].kind == REGISTER], opened, search))
                 continue
             for dossier, line in newest:
                 for reference in included_by(one, line.entry):
@@ -52,8 +62,20 @@ async def include(query: Query, pairs: Sequence[Pair], opened: Dossiers, finder:
         if len(added) > INCLUDED_MAX:
             raise Invalid("This search would bring too much along.", hint="Ask for fewer with _count.", reason="too-costly")
         if not fresh:
-            break
-    return added
+            return added
+    hint = f"At most {ROUNDS_MAX} steps of ':iterate' are followed; follow the rest by a search of its own."
+    raise Invalid("This search would go on for too many steps.", hint=hint, reason="too-costly")
+
+
+async def _pointing_at_register(one: Include, pairs: Sequence[Pair], opened: Dossiers, search: Search) -> list[Pair]:
+    found: list[Pair] = []
+    references = [f"{line.entry.type}/{line.entry.id}" for _, line in pairs]
+    for start in range(0, len(references), POINTED_AT_ONCE):
+        asked = ",".join(references[start : start + POINTED_AT_ONCE])
+        pointing = await search(Query(type=one.parameter.type, terms=(term(one.parameter, one.parameter.code, "", asked, Asked()),)))
+        dossiers = await opened.open([dossier for dossier, _ in pointing])
+        found.extend((dossiers[dossier], line) for dossier, line in pointing if dossier in dossiers)
+    return found
 
 
 def _pointing(one: Include, pairs: Sequence[Pair]) -> Iterable[Pair]:

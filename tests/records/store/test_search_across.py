@@ -11,7 +11,7 @@ from people import LOINC, admitted, found, patient, search, stay, weight
 from store_rig import CARDIOLOGY, TILLEULS, Rig, Session
 
 from cloister.base.errors import Invalid
-from cloister.records import deciding, searching
+from cloister.records import deciding, including, searching
 
 
 @dataclass(frozen=True)
@@ -217,3 +217,85 @@ async def test_a_list_is_searched_by_its_items(ward: Ward, elsewhere: Session) -
 async def test_a_reverse_chain_looks_only_where_the_patients_are(ward: Ward, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(searching, "SCANNED_DOSSIERS_MAX", 0)
     assert await found(ward.session, "Patient", f"family={ward.name}&_has:Observation:patient:value-quantity=gt100") == [ward.heavy]
+
+
+async def derived(session: Session, patient_id: str, *origins: str) -> str:
+    made = {**weight(patient_id), "derivedFrom": [{"reference": f"Observation/{one}"} for one in origins]}
+    return (await session.records.create(made)).stored.id
+
+
+async def test_what_is_brought_along_brings_more_along(ward: Ward, elsewhere: Session, monkeypatch: pytest.MonkeyPatch) -> None:
+    second = await derived(ward.session, ward.heavy, ward.observation)
+    third = await derived(ward.session, ward.heavy, second, ward.observation)
+    ahead = f"_id={third}&_include:iterate=Observation:derived-from&_include:iterate=Observation:encounter"
+    behind = f"_id={ward.observation}&_revinclude:iterate=Observation:derived-from&_revinclude=DiagnosticReport:result"
+
+    async def included(question: str) -> set[str]:
+        page = await search(ward.session, "Observation", question)
+        assert (page.total, [hit.mode for hit in page.hits].count("match")) == (1, 1)
+        return {hit.stored.id for hit in page.hits if hit.mode == "include"}
+
+    assert await included(ahead) == {second, ward.observation, ward.encounter}
+    assert await included(behind) == {second, third, ward.report}
+    assert await included(f"_id={third}&_include=Observation:derived-from") == {second, ward.observation}
+    for question in (ahead, behind):
+        hidden = await search(elsewhere, "Observation", question)
+        assert (hidden.total, hidden.hits) == (0, ())
+    monkeypatch.setattr(including, "ROUNDS_MAX", 1)
+    with pytest.raises(Invalid) as costly:
+        await included(ahead)
+    assert costly.value.reason == "too-costly"
+
+
+async def test_what_goes_round_is_brought_along_once(ward: Ward) -> None:
+    second = await derived(ward.session, ward.heavy, ward.observation)
+    await ward.session.records.update(
+        {**weight(ward.heavy), "id": ward.observation, "derivedFrom": [{"reference": f"Observation/{second}"}]}
+    )
+    page = await search(ward.session, "Observation", f"_id={second}&_include:iterate=Observation:derived-from")
+    assert [(hit.stored.id, hit.mode) for hit in page.hits] == [(second, "match"), (ward.observation, "include")]
+
+
+async def test_iteration_ends_where_a_zone_is_closed(program: Session, delorme: Session) -> None:
+    """A note of the psychiatrist's stands between two of the hospital's: nobody gets past what he cannot open."""
+    theirs, mine = await admitted(program), await admitted(delorme)
+    first = (await program.records.create(weight(theirs))).stored.id
+    between = await derived(delorme, mine, first)
+    last = await derived(program, theirs, between)
+    for session, id in ((program, last), (delorme, between), (program, first)):
+        for link in ("_include:iterate", "_revinclude:iterate"):
+            page = await search(session, "Observation", f"_id={id}&{link}=Observation:derived-from")
+            assert [(hit.stored.id, hit.mode) for hit in page.hits] == [(id, "match")]
+
+
+async def test_what_points_at_a_register_is_found_in_the_records(program: Session, delorme: Session) -> None:
+    head = (await program.records.create({"resourceType": "Organization", "name": "Group"})).stored.id
+    part = {"resourceType": "Organization", "name": "Laboratory", "partOf": {"reference": f"Organization/{head}"}}
+    laboratory = (await program.records.create(part)).stored.id
+    ours, theirs = await admitted(program), await admitted(delorme)
+    measured = {**weight(ours), "performer": [{"reference": f"Organization/{laboratory}"}]}
+    made = (await program.records.create(measured)).stored.id
+    hidden = (await delorme.records.create({**measured, "subject": {"reference": f"Patient/{theirs}"}})).stored.id
+    question = f"_id={head}&_revinclude:iterate=Organization:partof&_revinclude:iterate=Observation:performer"
+    page = await search(program, "Organization", question)
+    assert {(hit.stored.id, hit.mode) for hit in page.hits} == {(head, "match"), (laboratory, "include"), (made, "include")}
+    assert hidden not in {hit.stored.id for hit in page.hits}
+
+
+async def test_several_keys_order_one_after_the_other(ward: Ward, elsewhere: Session) -> None:
+    for given, birth in (("Ana", "1950-01-01"), ("Bea", "1970-01-01"), ("Ana", "1960-01-01")):
+        await ward.session.records.create(patient(ward.name, given, birthDate=birth))
+
+    async def given(order: str) -> list[tuple[str, str]]:
+        page = await search(ward.session, "Patient", f"family={ward.name}&_sort={order}")
+        read = [hit.stored.resource or {} for hit in page.hits]
+        return [(one["name"][0]["given"][0], one["birthDate"][:4]) for one in read]
+
+    everybody = [("Ana", "1950"), ("Ana", "1960"), ("Bea", "1970"), ("Heavy", "1950"), ("Light", "1950")]
+    assert await given("given,birthdate") == everybody
+    assert await given("given,-birthdate") == [everybody[1], everybody[0], *everybody[2:]]
+    assert await given("-birthdate,given") == [everybody[2], everybody[1], *everybody[3:], everybody[0]]
+    for session, number in ((ward.session, 5), (elsewhere, 0)):
+        for total, told in (("none", None), ("estimate", number), ("accurate", number)):
+            page = await search(session, "Patient", f"family={ward.name}&_total={total}&_count=2&_sort=given,-birthdate")
+            assert (page.total, len(page.hits)) == (told, min(number, 2))
