@@ -152,6 +152,9 @@ class Searcher:
             return [], True
         if within is None and links.confined is not None:
             scope = _narrower(scope, links.confined)
+        chained = tokens.groups_of_chains(query, links.targets) if scope is None and among is None else None
+        if chained is not None:
+            scope = await self._by_tokens(query, chained)
         if scope is None:
             scope = Scope(list(among)) if among is not None else await self._everybody(query)
         recent = True
@@ -228,13 +231,16 @@ class Searcher:
             return Scope(list(dict.fromkeys(dossier for several in there.values() for dossier in several)))
         groups = tokens.groups_of(query)
         if groups is not None:
-            rows = await self._finder.find(query.type, groups)
-            if len(rows) >= HITS_MAX // 4:
-                raise too_costly(query)
-            return Scope(list(dict.fromkeys(dossier for dossier, _ in rows)), frozenset(rows))
+            return await self._by_tokens(query, groups)
         if query.type == "Patient" and any(term.parameter is not None for term in query.terms):
             return await self._in_shards(query)
         return None
+
+    async def _by_tokens(self, query: Query, groups: list[list[str]]) -> Scope:
+        rows = await self._finder.find(query.type, groups)
+        if len(rows) >= HITS_MAX // 4:
+            raise too_costly(query)
+        return Scope(list(dict.fromkeys(dossier for dossier, _ in rows)), frozenset(rows))
 
     async def _everybody(self, query: Query) -> Scope | None:
         """Everybody, or every register; None when all dossiers must be looked through."""

@@ -14,7 +14,7 @@ from collections.abc import Iterator
 from typing import Final
 
 from cloister.records.rowids import uuid_row
-from cloister.records.search import IndexEntry, Query, Term, parameter
+from cloister.records.search import Chain, IndexEntry, Query, Targets, Term, parameter
 from cloister.records.search.entry import RECORD, TIME_MAX, TIME_MIN, UNIT, Value, Values
 from cloister.records.search.fold import DAY, asked_span, fold
 from cloister.zones import Keyring, algorithms
@@ -138,6 +138,19 @@ def groups_of(query: Query) -> list[list[str]] | None:
     if query.type == "Patient":
         groups.extend(_asked_compound(query)[: GROUPS_MAX - len(groups)])
     return groups or None
+
+
+def groups_of_chains(query: Query, targets: Targets) -> list[list[str]] | None:
+    """The same for what chains have found, such as the encounters of wards with a certain name."""
+    groups = [
+        [f"{query.type}.{one.parameter.code}|{text}" for text in sorted(references)]
+        for one, references in targets.items()
+        if isinstance(one, Chain)
+        and one.parameter.code in REFERENCES.get(query.type, ())
+        and 0 < len(references) <= ALTERNATIVES_MAX
+        and all(text.startswith(REGISTER_TYPES) for text in references)
+    ]
+    return groups[:GROUPS_MAX] or None
 
 
 def _group(type: str, term: Term) -> list[str] | None:

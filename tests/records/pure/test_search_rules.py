@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
+import json
 from datetime import UTC, datetime
 from typing import Any
 
@@ -13,7 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from cloister.base.errors import CloisterError, Invalid, NotFound, Unsupported
-from cloister.records.definitions import load
+from cloister.records.definitions import capability_statement, load
 from cloister.records.search import (
     IndexEntry,
     Kind,
@@ -416,6 +417,22 @@ def test_every_composite_parameter_of_r4_is_offered() -> None:
     composites = [(type, one) for type in load().types for one in parameters(type).values() if one.kind is Kind.COMPOSITE]
     assert len(composites) == 72
     assert all(len(one.parts) in (2, 3) and all(part.places for part in one.parts) for _, one in composites)
+
+
+def test_what_the_capability_statement_offers_is_read_and_nothing_else_is() -> None:
+    values = {"date": "2026", "number": "1", "quantity": "1", "reference": "1", "uri": "x", "token": "x", "string": "x"}
+    for resource in json.loads(capability_statement())["rest"][0]["resource"]:
+        type, offered = resource["type"], {one["name"]: one["type"] for one in resource["searchParam"]}
+        for code, kind in offered.items():
+            known = parameters(type).get(code)
+            value = "$".join(values[part.kind] for part in known.parts) if known is not None and known.parts else values.get(kind, "x")
+            if code != "_has":  # which goes with a parameter of another type
+                query = parse(type, [(code, value)], strict=True)
+                assert query.terms or query.ids or query.pointed
+                assert not query.ignored
+        for code in parameters(type).keys() - offered.keys():
+            with pytest.raises(CloisterError):
+                parse(type, [(code, "x")], strict=True)
 
 
 def test_what_must_be_opened_to_be_decided_matches_nothing_unopened() -> None:

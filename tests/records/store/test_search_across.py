@@ -299,3 +299,17 @@ async def test_several_keys_order_one_after_the_other(ward: Ward, elsewhere: Ses
         for total, told in (("none", None), ("estimate", number), ("accurate", number)):
             page = await search(session, "Patient", f"family={ward.name}&_total={total}&_count=2&_sort=given,-birthdate")
             assert (page.total, len(page.hits)) == (told, min(number, 2))
+
+
+async def test_stays_are_found_by_the_name_of_who_provides_them(
+    program: Session, delorme: Session, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    mark = secrets.token_hex(4)
+    clinic = (await program.records.create({"resourceType": "Organization", "name": f"Clinic {mark}"})).stored.id
+    made = {}
+    for session, ward in ((program, CARDIOLOGY), (delorme, TILLEULS)):
+        stayed = {**stay(await admitted(session), ward), "serviceProvider": {"reference": f"Organization/{clinic}"}}
+        made[session.actor.person] = (await session.records.create(stayed)).stored.id
+    monkeypatch.setattr(searching, "SCANNED_DOSSIERS_MAX", 0)  # by tokens, not by opening every record
+    assert await found(program, "Encounter", f"service-provider.name=clinic {mark}") == [made[program.actor.person]]
+    assert (await search(program, "Encounter", f"service-provider.name=clinic {mark}&_summary=count")).total == 1
