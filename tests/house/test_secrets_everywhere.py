@@ -86,7 +86,7 @@ def test_there_are_holders_and_they_are_found() -> None:
     assert {"Way", "Half", "Enrolment"} <= names, names
 
 
-@pytest.mark.parametrize("kind", holders(), ids=lambda one: f"{one.__module__}.{one.__name__}")
+@pytest.mark.parametrize("kind", tuple(holders()), ids=lambda one: f"{one.__module__}.{one.__name__}")
 def test_a_dataclass_that_holds_a_key_tells_nobody(kind: type) -> None:
     holder = marked(kind)
     text = told(holder)
