@@ -17,7 +17,7 @@ from cloister.records.finding import not_found
 from cloister.records.lines import Line
 from cloister.records.placing import Change, Planner
 from cloister.records.room import Room
-from cloister.records.rowids import check_id, text_of
+from cloister.records.rowids import check_id, text_of, uuid_row
 from cloister.records.sharing import share
 from cloister.records.stored import Stored, Written
 from cloister.records.validation import check
@@ -62,6 +62,8 @@ async def rehearse(room: Room, type: str, id: str | None, resource: dict[str, An
     name = new_id() if fresh or id is None else check_id(id)
     draft = None if action is Action.DELETE or resource is None else Draft(resource, name)
     change = Change(type=type, id=name, resource=resource, draft=draft, fresh=fresh, if_match=how.get("if_match"))
+    note = {"action": "validate", "kind": type, "object": f"{type}/{name}" if uuid_row(name) is not None else type, "reason": action.value}
+    await room.gate.call("audit_append", entries=[note])
     await Planner(room, [change], how.get("zone")).plans()
 
 
