@@ -67,6 +67,9 @@ class MemoryChart:
     async def write(self, resource: dict[str, Any]) -> Written:
         return await self.record.create(resource)
 
+    async def renew_keys(self, reason: str, *, whole_zones: bool = False) -> None:
+        self.record.renewed.append((reason, whole_zones))
+
     async def shares(self) -> list[Any]:
         return []
 
@@ -87,6 +90,7 @@ class MemoryRecord:
     by_patient: dict[tuple[str, str], list[Stored]] = field(default_factory=dict)
     trouble: CloisterError | None = None
     calls: int = 0
+    renewed: list[tuple[str, bool]] = field(default_factory=list)
 
     def add(self, resource: dict[str, Any]) -> Stored:
         kind, identity = resource["resourceType"], str(resource.setdefault("id", str(uuid.uuid4())))

@@ -227,6 +227,15 @@ async def test_who_has_access_names_people_roles_and_zones(record: MemoryRecord)
     assert "Hôpital Saint-Roch" in page.text
 
 
+async def test_new_keys_need_a_reason_and_say_that_they_were_made(record: MemoryRecord) -> None:
+    missing = await claire(record).post(f"{CHART}/access", reason="", scope="record")
+    assert (missing.status_code, record.renewed) == (422, [])
+    odd = await claire(record).post(f"{CHART}/access", reason="Left", scope="everything")
+    assert (odd.status_code, record.renewed) == (422, [])
+    made = await claire(record).post(f"{CHART}/access", reason="A colleague left", scope="zone")
+    assert (made.status_code, record.renewed) == (303, [("A colleague left", True)])
+
+
 async def test_a_patient_who_cannot_be_opened_reads_like_one_who_does_not_exist(record: MemoryRecord) -> None:
     page = await adele(record).get("/patients/unknown")
     assert page.status_code == 404

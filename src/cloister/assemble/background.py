@@ -24,9 +24,9 @@ async def work(records: Records) -> None:
         await asyncio.sleep(pause * (0.5 + random.random()))
         pause = EVERY_SECONDS
         try:
-            shared, taken = await records.take_shares(), await records.take_up()
+            shared, taken, keys = await records.take_shares(), await records.take_up(), await records.renew_keys()
         except CloisterError as away:
             log("session.not_taken_up", level="warning", reason=away.reason or away.category)
             continue
-        if shared or taken.done or taken.refused:
-            log("session.taken_up", shared=shared, done=taken.done, refused=taken.refused)
+        if shared or taken.done or taken.refused or any(keys):
+            log("session.taken_up", shared=shared, done=taken.done, refused=taken.refused, keys=keys[0], rekeyed=keys[1])

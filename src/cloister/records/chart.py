@@ -11,6 +11,7 @@ from cloister.base.errors import Busy, Invalid
 from cloister.records.changing import write_one
 from cloister.records.dossier import Dossier
 from cloister.records.lines import Line
+from cloister.records.rekeying import ask_zone, rekey
 from cloister.records.room import Room
 from cloister.records.search import IndexEntry, Query, parameter, patient_reference
 from cloister.records.search.entry import TIME_MIN
@@ -119,6 +120,14 @@ class Chart:
             if person is not None:
                 several.append((person, person_name, role))
         return [Reader(zone=zone, name=names[zone], people=tuple(several)) for zone, several in people.items()]
+
+    async def renew_keys(self, reason: str, *, whole_zones: bool = False) -> None:
+        """New keys for this record; with `whole_zones` also for all others of its zones in which this session writes, by and by."""
+        await self._room.permit(Action.UPDATE, "Patient")
+        await rekey(self._room, self._id, reason)
+        for zone in sorted((await self._dossier()).zones) if whole_zones else ():
+            if self._room.keyring.can(zone, "write"):
+                await ask_zone(self._room, zone, reason)
 
     async def shares(self) -> list[Shared]:
         """The zones that this record is shared with now, and why."""

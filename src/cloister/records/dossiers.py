@@ -11,12 +11,14 @@ from dataclasses import dataclass, field
 from typing import Any, Final
 
 from cloister.base.errors import Busy, Denied
+from cloister.base.secret import Secret
 from cloister.base.wire import Caller
 from cloister.records.definitions import type_numbers
 from cloister.records.dossier import Dossier, Row, row_of
 from cloister.records.lines import Line
+from cloister.records.newer_keys import newer_keys
 from cloister.records.stored import Stored
-from cloister.zones import DossierKey, Forged, Keyring, Refusal, commits, dossiers, envelope
+from cloister.zones import DossierKey, Forged, Keyring, Refusal, algorithms, commits, dossiers, envelope
 
 BYTES_MAX: Final = 64 * 1024 * 1024
 OPENED_AT_ONCE: Final = 200  # the gate's bound for one call
@@ -55,6 +57,7 @@ class Dossiers:
         self._opened: OrderedDict[bytes, Dossier] = OrderedDict()
         self._sizes: dict[bytes, int] = {}
         self._bytes = 0
+        self._coming: dict[bytes, dict[int, Secret]] = {}  # new keys that came sealed and are not wrapped for a zone held here yet
         self._heads: dict[bytes, tuple[int, bytes]] = {}  # the newest head of each dossier that this session has seen or made
 
     @property
@@ -82,6 +85,7 @@ class Dossiers:
 
     def _forget(self, id: bytes) -> None:
         self._opened.pop(id, None)
+        self._coming.pop(id, None)
         self._bytes -= self._sizes.pop(id, 0)
 
     def forget(self, zones: frozenset[str]) -> None:
@@ -95,6 +99,7 @@ class Dossiers:
         self._opened.clear()
         self._sizes.clear()
         self._heads.clear()
+        self._coming.clear()
         self._bytes = 0
 
     async def open(self, ids: Sequence[bytes], *, at_least: Mapping[bytes, int] | None = None, fresh: bool = False) -> dict[bytes, Dossier]:
@@ -147,7 +152,13 @@ class Dossiers:
             elif one.blob is None or (now is None and known.since[places[id]]):
                 again.append(id)
             else:
-                found[id] = self._verified(id, one, one.blob, now)
+                try:
+                    found[id] = self._verified(id, one, one.blob, now)
+                except Forged as refused:  # under a key that no wrap here opens: another zone may have made a new one
+                    if refused.refusal is not Refusal.SWAPPED or not await self._has_newer(id, one):
+                        raise
+                    again.append(id)
+                    continue
                 self.keep(found[id])
         return found, again
 
@@ -195,6 +206,32 @@ class Dossiers:
             dossier.secret[key_no] = secret
         if not dossier.keys:
             raise last
+        for key_no, secret in self._coming.get(dossier.id, {}).items():
+            if key_no not in dossier.keys:
+                dossier.keys[key_no], dossier.secret[key_no] = DossierKey(dossier.name, key_no, secret), secret
+
+    async def _has_newer(self, id: bytes, fetched: _Fetched) -> bool:
+        before = Dossier(id, fetched.kind)
+        self._unwrap(before, fetched)
+        found = await newer_keys(self._gate, self._keyring, before)
+        if found:
+            self._coming[id] = self._coming.get(id, {}) | found
+        return bool(found)
+
+    async def proved_zones(self, dossier: Dossier) -> frozenset[str]:
+        """The zones held here whose wrap of the newest key opens to the very key: a row that only names a zone proves nothing."""
+        rows = await self._gate.call("open_dossiers", dossiers=[dossier.id], since=[2**31 - 1], seqs=[0])
+        proved = set()
+        fetched = _sorted_out(rows, self._held()).get(dossier.id, _Fetched())
+        for key_no, epoch, zone, wrapped in fetched.wraps:
+            if key_no in dossier.secret:
+                try:
+                    secret = self._keyring.unwrap(zone, epoch, dossier.name, key_no, wrapped)
+                except (Forged, Denied):
+                    continue
+                if algorithms.same(secret.reveal(), dossier.secret[key_no].reveal()):
+                    proved.add(zone)
+        return frozenset(proved)
 
     async def _learn_authors(self, blobs: Iterable[bytes]) -> None:
         """Fetch the certificates of authors whom this session meets for the first time; what is missing is refused by name later."""
@@ -271,7 +308,7 @@ class Dossiers:
         row = Row(version, key_no, dict_no, sealed) if sealed is not None else None
         if present.deleted and not line.deleted:
             return None
-        if seq != now.seq and (row is None or row.version != present.entry.version):
+        if seq != now.seq and (row is None or row.version != present.entry.version or row.key_no != now.key_no):
             return None
         return now.opened(present, row, self._keyring.trust_id)
 

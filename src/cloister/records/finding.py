@@ -135,7 +135,7 @@ class Finder:
             dossier_id, _, version, key_no, dict_no, sealed, seq = min(able, key=lambda one: self._rank(opened.get(one[0])))
             dossier = opened[dossier_id]
             line = dossier.line(type, id)
-            if dossier.seq == seq or (line is not None and line.entry.version == version):
+            if dossier.seq == seq or (line is not None and line.entry.version == version and key_no == dossier.key_no):
                 if line is None:
                     raise Forged(Refusal.EXTRA_ROW)
                 if seq < dossier.seq:  # refused here if the head was rolled back; another task's write has overtaken us otherwise
@@ -153,8 +153,8 @@ class Finder:
         dossier_id, _, version, key_no, dict_no, sealed, seq = answer
         dossier = self._dossiers.get(dossier_id)
         line = dossier.line(type, id) if dossier is not None and dossier.seq <= seq else None
-        if dossier is None or line is None or line.entry.version != version:
-            return None
+        if dossier is None or line is None or line.entry.version != version or key_no != dossier.key_no:
+            return None  # another version, or the same sealed anew under a new key
         return dossier.opened(line, Row(version, key_no, dict_no, sealed), self._keyring.trust_id)
 
     async def fetch(self, dossier: Dossier, line: Line, audit: Notes) -> Stored:

@@ -23,6 +23,7 @@ from cloister.records.finding import not_found
 from cloister.records.intake import Taken, take_up
 from cloister.records.lastn import lastn
 from cloister.records.past import Histories, History, Span
+from cloister.records.rekeying import ask_zone, go_on, rekey, take_keys
 from cloister.records.room import Room
 from cloister.records.rowids import uuid_row
 from cloister.records.search import Query, parse, parse_url
@@ -209,6 +210,21 @@ class Records:
     async def take_shares(self) -> int:
         """Take up records that other wards share with the zones of this session; end what is due."""
         return await take_shares(self._room)
+
+    async def rekey(self, patient: str, reason: str) -> int:
+        """New keys for a patient's record (deep revoke); the key number that it has now."""
+        await self._room.permit(Action.UPDATE, "Patient")
+        dossier, _ = await self._room.finder.line("Patient", patient)
+        return await rekey(self._room, dossier.id, reason)
+
+    async def ask_rekey(self, zone: str, reason: str) -> None:
+        """New keys for every record of a zone, made in the background of its sessions."""
+        await self._room.permit(Action.UPDATE, "Patient")
+        await ask_zone(self._room, zone, reason)
+
+    async def renew_keys(self) -> tuple[int, int]:
+        """Take up keys that others made; make some of those that were asked for. How many of each."""
+        return await take_keys(self._room), await go_on(self._room)
 
     async def take_up(self) -> Taken:
         """Take up what machines sealed into the zones of this session."""

@@ -119,7 +119,7 @@ def _verified(room: Room, place: str, zone: str, record: bytes, newest: bytes) -
 
 
 def _share(room: Room, change: Change, dossier: Dossier, wish: Wish, targets: dict[str, epochs.Epoch], now: datetime) -> dict[str, Any]:
-    resource = f"{change.type}/{text_of(uuid_row(change.id) or algorithms.sha256(change.id.encode())[:16])}"
+    resource = resource_name(change.type, change.id)
     zones: dict[str, bytes | None] = {}
     for place in sorted(wish.places & targets.keys()):
         epoch = targets[place]
@@ -144,6 +144,11 @@ def _share(room: Room, change: Change, dossier: Dossier, wish: Wish, targets: di
         "until": until.isoformat(),
         "at_once": not wish.delay and not wish.places,
     }
+
+
+def resource_name(type: str, id: str) -> str:
+    """How a share names the resource that asks for it."""
+    return f"{type}/{text_of(uuid_row(id) or algorithms.sha256(id.encode())[:16])}"
 
 
 def _days(room: Room, dossier: Dossier) -> int:

@@ -35,6 +35,7 @@ from cloister.records.gate import (
     offices,
     reading,
     recovery,
+    rekeying,
     requests,
     rotas,
     rotation,
@@ -71,6 +72,7 @@ STATEMENTS: Final[dict[str, Statement]] = {
         *rotation.STATEMENTS,
         *rotas.STATEMENTS,
         *recovery.STATEMENTS,
+        *rekeying.STATEMENTS,
     )
 }
 # With what is open in need in this session: its entries carry the request's id.
