@@ -201,13 +201,17 @@ class Replacing:
         old = journal.live.get(self._siv, files.ABSENT)
         self.replaces = old != files.ABSENT
         planned: list[Line] = [(files.SET, self._siv, old, self._tag)]
-        if old not in (files.ABSENT, self._own) and self._keep:
+        if old not in (files.ABSENT, self._own) and self._keep and self._replaces_document():
             link_version(self._folder, self._stored, old)  # before its line: who is killed in between leaves a spare link, not a gap
             planned.append((files.KEEP, self._siv, files.ABSENT, old))
             kept = journal.kept.get(self._siv, [])
             self._pruned = kept[: max(0, len(kept) + 1 - self._keep)]
             planned += [(files.PRUNE, self._siv, tag, files.ABSENT) for tag in self._pruned]
         return planned
+
+    def _replaces_document(self) -> bool:
+        """A link that gives way to a document is no earlier version of it."""
+        return stat.S_ISREG(os.stat(self._stored, dir_fd=self._folder.fd, follow_symlinks=False).st_mode)
 
     def act(self) -> None:
         if self.sync:
