@@ -40,7 +40,7 @@ PEOPLE: Final = 6
 
 
 def bench_plan(seed: str | int) -> TrustPlan:
-    """The demo with fewer people and many programs, each of which opens the first hospital's zone."""
+    """The demo with fewer people, none of whom opens a zone in need, and many programs, each of which opens the first hospital's zone."""
     plan = demo_plan(seed)
     hospital = plan.hospitals[0]
     zones = (hospital.id, *(ward.id for ward in hospital.wards))
@@ -49,7 +49,8 @@ def bench_plan(seed: str | int) -> TrustPlan:
         for number in range(BENCH_PROGRAMS)
     )
     offices = tuple(person for person in plan.people if not person.zones)
-    return replace(plan, people=(*plan.people[:PEOPLE], *offices), programs=(*plan.programs, *more))
+    hospitals = tuple(replace(one, glass=None, wards=tuple(replace(ward, glass=None) for ward in one.wards)) for one in plan.hospitals)
+    return replace(plan, hospitals=hospitals, people=(*plan.people[:PEOPLE], *offices), programs=(*plan.programs, *more))
 
 
 def free_port() -> int:
