@@ -99,7 +99,7 @@ async def booty(connection: asyncpg.Connection[Any], tmp_path: Path) -> tuple[di
     }  # fmt: skip
     roots = TrustRoots(founded.trust, rows["certificate_root"], rows["access_root"])
     offices = grants.Offices(roots, certificates.Certificates(roots, rows["certificates"]), rows["mandates"])
-    rows["epochs"] = [epochs.verified_epoch(body, recovery.signing_key(body, offices), founded.trust) for body in bodies]
+    rows["epochs"] = [epochs.verified_epoch(body, offices.claimed_key(body), founded.trust) for body in bodies]
     return rows, founded, b"".join(path.read_bytes() for path in tmp_path.rglob("*") if path.is_file())
 
 

@@ -330,7 +330,7 @@ async def _recovered(office: Office, found: Ceremony, half: recovery.Half, of: r
     for number, body in rows["epochs"]:
         if number == found.opening.epoch:
             await learn(office, [bytes(body)])
-            record = epochs.verified_epoch(bytes(body), recovery.signing_key(bytes(body), office.keyring.offices), office.keyring.trust_id)
+            record = epochs.verified_epoch(bytes(body), office.keyring.offices.claimed_key(bytes(body)), office.keyring.trust_id)
             office.keyring.offices.access_key(envelope.peek_signer(bytes(body)), zone=record.zone, now=record.made)
             if (record.zone, record.epoch, record.commitment) != (keys.zone, keys.epoch, keys.commitment):
                 raise Forged(Refusal.COMMITMENT)

@@ -126,7 +126,7 @@ async def _epochs_back(office: Office, zone: str) -> AsyncIterator[epochs.EpochK
 
 
 def _record(office: Office, body: bytes) -> epochs.Epoch:
-    found = epochs.verified_epoch(body, recovery.signing_key(body, office.keyring.offices), office.keyring.trust_id)
+    found = epochs.verified_epoch(body, office.keyring.offices.claimed_key(body), office.keyring.trust_id)
     office.keyring.offices.access_key(envelope.peek_signer(body), zone=found.zone, now=found.made)
     return found
 

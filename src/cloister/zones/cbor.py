@@ -7,6 +7,7 @@ hash of an object is the hash of its meaning, and a decoder cannot be led to dis
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
 from typing import Any, Final
 
 import cbor2
@@ -15,6 +16,7 @@ from cloister.zones.refusals import Forged, Refusal
 
 DEPTH_MAX: Final = 8
 BYTES_MAX: Final = 16 * 1024 * 1024
+MILLISECONDS_MAX: Final = 253_370_764_800_000  # 9999-01-01
 _ARGUMENT_BYTES: Final = {24: 1, 25: 2, 26: 4, 27: 8}
 _SMALLEST: Final = {24: 24, 25: 1 << 8, 26: 1 << 16, 27: 1 << 32}
 
@@ -132,6 +134,10 @@ class Fields:
         if not isinstance(value, int) or isinstance(value, bool) or not low <= value <= high:
             raise Forged(Refusal.MALFORMED)
         return value
+
+    def moment(self, name: str) -> datetime:
+        """Milliseconds since 1970 UTC, not beyond the year 9998."""
+        return datetime.fromtimestamp(self.number(name, high=MILLISECONDS_MAX) / 1000, UTC)
 
     def octets(self, name: str, length: int | None = None) -> bytes:
         value = self._take(name)

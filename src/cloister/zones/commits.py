@@ -12,7 +12,7 @@ from datetime import UTC, datetime
 from typing import Any, Final, Protocol
 
 from cloister.zones import algorithms, envelope
-from cloister.zones.cbor import Fields, encoded
+from cloister.zones.cbor import MILLISECONDS_MAX, Fields, encoded
 from cloister.zones.certificates import Certified
 from cloister.zones.dossiers import DossierKey, parts_root
 from cloister.zones.packing import packed
@@ -162,7 +162,7 @@ def _commit(raw: dict[str, Any], blob: bytes, keyring: Authors, hashed: bytes) -
     body = Fields(raw)
     if body.text("trust") != keyring.trust_id:
         raise Forged(Refusal.TRUST)
-    milliseconds = body.number("time", high=_MILLISECONDS_MAX)
+    milliseconds = body.number("time", high=MILLISECONDS_MAX)
     commit = Commit(
         dossier=body.text("dossier"),
         seq=body.number("seq", low=1),
@@ -179,6 +179,3 @@ def _commit(raw: dict[str, Any], blob: bytes, keyring: Authors, hashed: bytes) -
     proof = body.octets("proof", 32)
     body.done()
     return commit, proof, proved
-
-
-_MILLISECONDS_MAX: Final = 253_370_764_800_000  # year 9999

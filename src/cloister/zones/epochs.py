@@ -198,7 +198,7 @@ def verified_zone(blob: bytes, public: bytes, trust: str) -> Zone:
         ward=body.text_or_none("ward"),
         policy=body.mapping("policy"),
         seq=body.number("seq", low=1),
-        made=moment(body.number("made", high=_MILLISECONDS_MAX)),
+        made=body.moment("made"),
     )
     body.done()
     return zone
@@ -215,13 +215,10 @@ def verified_epoch(blob: bytes, public: bytes, trust: str) -> Epoch:
         index=body.octets("index", SEALED_KEY_BYTES),
         previous=body.octets_or_none("previous", SEALED_KEY_BYTES),
         ingest=body.octets("ingest", algorithms.KEM_PUBLIC_BYTES),
-        made=moment(body.number("made", high=_MILLISECONDS_MAX)),
+        made=body.moment("made"),
     )
     body.done()
     return epoch
-
-
-_MILLISECONDS_MAX: Final = 253_370_764_800_000  # year 9999
 
 
 def _milliseconds(moment: datetime) -> int:

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Any, Final
 
 from cloister.base.secret import Secret
@@ -113,13 +113,12 @@ def seals_of_epoch(material: SealMaterial, keys: EpochKeys, signer: envelope.Sig
 
 def verified_part(blob: bytes, offices: Offices) -> GlassPart:
     """The part, if an access officer of that zone, or the access root, signed it."""
-    signer, root = envelope.peek_signer(blob), offices.trust.access_root_public
-    public = root if signer == envelope.ROOT_ACCESS else offices.certificates.chained(envelope.certificate_hash(signer)).sign_public
-    raw = envelope.opened(LABEL, blob, public)
+    signer = envelope.peek_signer(blob)
+    raw = envelope.opened(LABEL, blob, offices.claimed_key(blob))
     body = Fields(raw)
     if body.text("trust") != offices.trust.trust_id:
         raise Forged(Refusal.TRUST)
-    made = datetime.fromtimestamp(body.number("made", high=253_370_764_800_000) / 1000, UTC)
+    made = body.moment("made")
     part = GlassPart(
         zone=body.text("zone"),
         epoch=body.number("epoch", low=1, high=2**31 - 1),

@@ -9,13 +9,13 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import datetime
 from enum import StrEnum
 from typing import Any, Final
 
 from cloister.base.secret import Secret
 from cloister.zones import algorithms, envelope
-from cloister.zones.cbor import Fields, encoded
+from cloister.zones.cbor import MILLISECONDS_MAX, Fields, encoded
 from cloister.zones.certificates import Certificates, Certified, TrustRoots
 from cloister.zones.refusals import Forged, Refusal, Refused
 
@@ -129,7 +129,7 @@ def verified_mandate(blob: bytes, trust: TrustRoots) -> Mandate:
         certificate=body.octets("certificate", 32),
         ceiling=_right(body.text("ceiling")),
         zones=None if zones is None else frozenset(zones),
-        not_after=_moment(body.number("not_after", high=_MILLISECONDS_MAX)),
+        not_after=body.moment("not_after"),
     )
     body.done()
     return found
@@ -156,6 +156,14 @@ class Offices:
             else:
                 self._certifying_people.add(found.person)
                 self._certifying_hashes.add(found.certificate)
+
+    def claimed_key(self, blob: bytes) -> bytes:
+        """The public key of whoever claims to have signed this: the access root, or the holder of a certificate that leads to the
+        root. Whether that was an office is for `access_key`, once the signature holds."""
+        signer = envelope.peek_signer(blob)
+        if signer == envelope.ROOT_ACCESS:
+            return self.trust.access_root_public
+        return self.certificates.chained(envelope.certificate_hash(signer)).sign_public
 
     def access_key(
         self, signer: str, *, zone: str | None, now: datetime | None, right: Right | None = None
@@ -247,7 +255,7 @@ def verified_grant(
 def authorised_grant(blob: bytes, offices: Offices, now: datetime | None) -> Grant:
     """The grant, if its officer may give it (`now` None: might ever); it may have ended, or been replaced by a newer one."""
     signer = envelope.peek_signer(blob)
-    public = _claimed_key(offices, signer)
+    public = offices.claimed_key(blob)
     grant = _opened_grant(blob, public, offices.trust.trust_id)  # the signature first: nothing of the body is believed before
     _, officer = offices.access_key(signer, zone=grant.zone, now=now, right=grant.right)
     _check_not_self(grant, officer, offices.certificates)
@@ -259,12 +267,6 @@ def check_moment(grant: Grant, now: datetime) -> None:
         raise Refused(Refusal.GRANT_NOT_YET)
     if now > grant.live_until:
         raise Refused(Refusal.GRANT_EXPIRED)
-
-
-def _claimed_key(offices: Offices, signer: str) -> bytes:
-    if signer == envelope.ROOT_ACCESS:
-        return offices.trust.access_root_public
-    return offices.certificates.chained(envelope.certificate_hash(signer)).sign_public
 
 
 def _opened_grant(blob: bytes, public: bytes, trust: str) -> Grant:
@@ -281,8 +283,8 @@ def _opened_grant(blob: bytes, public: bytes, trust: str) -> Grant:
         person=body.text("person"),
         certificate=body.octets("certificate", 32),
         right=_right(body.text("right")),
-        not_before=_moment(body.number("not_before", high=_MILLISECONDS_MAX)),
-        live_until=_moment(body.number("live_until", high=_MILLISECONDS_MAX)),
+        not_before=body.moment("not_before"),
+        live_until=body.moment("live_until"),
         reason=body.text("reason"),
         seq=body.number("seq", low=1),
         previous=body.octets("previous", 32),
@@ -318,12 +320,5 @@ def _right(text: str) -> Right:
         raise Forged(Refusal.MALFORMED) from None
 
 
-_MILLISECONDS_MAX: Final = int(datetime(9999, 1, 1, tzinfo=UTC).timestamp() * 1000)
-
-
 def _milliseconds(moment: datetime) -> int:
-    return min(round(moment.timestamp() * 1000), _MILLISECONDS_MAX)  # rounded: what was read is signed again unchanged
-
-
-def _moment(milliseconds: int) -> datetime:
-    return datetime.fromtimestamp(milliseconds / 1000, UTC)
+    return min(round(moment.timestamp() * 1000), MILLISECONDS_MAX)  # rounded: what was read is signed again unchanged

@@ -426,7 +426,7 @@ class Keyring:
         reason = Refusal.ZONE_MISSING
         for blob in blobs:
             try:
-                found = verified_zone(blob, self._signing_key(blob), self._trust.trust_id)
+                found = verified_zone(blob, self._offices.claimed_key(blob), self._trust.trust_id)
                 self._offices.access_key(envelope.peek_signer(blob), zone=found.zone, now=found.made)
             except (Forged, Refused) as refused:
                 reason = refused.refusal
@@ -442,17 +442,11 @@ class Keyring:
         blob = records.get(number)
         if blob is None:
             raise Refused(Refusal.EPOCH_MISSING)
-        found = verified_epoch(blob, self._signing_key(blob), self._trust.trust_id)
+        found = verified_epoch(blob, self._offices.claimed_key(blob), self._trust.trust_id)
         self._offices.access_key(envelope.peek_signer(blob), zone=found.zone, now=found.made)
         if found.zone != zone or found.epoch != number:
             raise Forged(Refusal.SWAPPED)
         return found
-
-    def _signing_key(self, blob: bytes) -> bytes:
-        signer = envelope.peek_signer(blob)
-        if signer == envelope.ROOT_ACCESS:
-            return self._trust.access_root_public
-        return self._certificates.chained(envelope.certificate_hash(signer)).sign_public
 
     def _epoch_keys(self, opened: Opened, epoch: int) -> EpochKeys:
         """The keys of an epoch, walking back from the grant's; never below its floor."""

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Any, Final, NoReturn
 
 from cloister.base.secret import Secret
@@ -159,7 +159,7 @@ def set_record(
 
 def verified_set(blob: bytes, offices: Offices) -> RecoverySet:
     """A card set, if an access officer of the whole trust (when it was made), or the access root, signed it."""
-    body = envelope.fields(SET_LABEL, blob, signing_key(blob, offices))
+    body = envelope.fields(SET_LABEL, blob, offices.claimed_key(blob))
     if body.text("trust") != offices.trust.trust_id:
         raise Forged(Refusal.TRUST)
     found = RecoverySet(
@@ -169,7 +169,7 @@ def verified_set(blob: bytes, offices: Offices) -> RecoverySet:
         card=body.octets("card"),
         lattice=body.octets("lattice", algorithms.MLKEM768_PUBLIC_BYTES),
         escrow=body.octets("escrow", algorithms.KEM_PUBLIC_BYTES),
-        made=datetime.fromtimestamp(body.number("made", high=_MILLISECONDS_MAX) / 1000, UTC),
+        made=body.moment("made"),
         hash=envelope.digest(blob),
     )
     body.done()
@@ -203,13 +203,13 @@ def sealed_for(sets: Mapping[str, RecoverySet], trust: str, keys: EpochKeys, sig
 
 def verified_seal(blob: bytes, offices: Offices) -> RecoverySeal:
     """Who may make a zone's epochs may seal them."""
-    body = envelope.fields(SEAL_LABEL, blob, signing_key(blob, offices))
+    body = envelope.fields(SEAL_LABEL, blob, offices.claimed_key(blob))
     trust, zone, epoch, name = body.text("trust"), body.text("zone"), body.number("epoch", low=1), body.text("set")
-    set_hash, sealed, made = body.octets("of", 32), body.octets("sealed"), body.number("made", high=_MILLISECONDS_MAX)
+    set_hash, sealed, made = body.octets("of", 32), body.octets("sealed"), body.moment("made")
     body.done()
     if trust != offices.trust.trust_id:
         raise Forged(Refusal.TRUST)
-    offices.access_key(envelope.peek_signer(blob), zone=zone, now=datetime.fromtimestamp(made / 1000, UTC))
+    offices.access_key(envelope.peek_signer(blob), zone=zone, now=made)
     return RecoverySeal(zone, epoch, name, set_hash, sealed, _context(trust, zone, epoch, set_hash))
 
 
@@ -224,7 +224,7 @@ def canary(signer: envelope.Signer, *, trust: str, keys: EpochKeys, made: dateti
 
 def open_canary(blob: bytes, keys: EpochKeys, offices: Offices) -> bytes:
     """The known text; Forged when the keys, or what lies under them, are not those of the canary."""
-    body = envelope.fields(CANARY_LABEL, blob, signing_key(blob, offices))
+    body = envelope.fields(CANARY_LABEL, blob, offices.claimed_key(blob))
     trust, zone, epoch = body.text("trust"), body.text("zone"), body.number("epoch", low=1)
     wrapped, sealed = body.octets("wrapped"), body.octets("sealed")
     body.number("made")
@@ -267,16 +267,6 @@ def _context(trust: str, zone: str, epoch: int, set_hash: bytes) -> bytes:
 
 def _outer_info(context: bytes) -> bytes:
     return OUTER_INFO + algorithms.sha256(context)
-
-
-def signing_key(blob: bytes, offices: Offices) -> bytes:
-    signer = envelope.peek_signer(blob)
-    if signer == envelope.ROOT_ACCESS:
-        return offices.trust.access_root_public
-    return offices.certificates.chained(envelope.certificate_hash(signer)).sign_public
-
-
-_MILLISECONDS_MAX: Final = 253_370_764_800_000  # year 9999
 
 
 def _milliseconds(moment: datetime) -> int:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Final
 
 from cloister.zones import envelope
@@ -17,7 +17,6 @@ from cloister.zones.refusals import Forged, Refusal, Refused
 
 LABEL: Final = "cloister/restore/v1"
 REASON_CHARACTERS_MAX: Final = 500
-_MILLISECONDS_MAX: Final = 253_370_764_800_000  # year 9999
 
 Head = tuple[int, bytes]  # size and root of a checkpoint
 
@@ -62,7 +61,7 @@ def verified_restore(blob: bytes, offices: Offices, now: datetime) -> Restore:
         lost=(body.number("lost_size"), body.octets("lost_root", 32)),
         found=(body.number("found_size"), body.octets("found_root", 32)),
         reason=body.text("reason"),
-        at=datetime.fromtimestamp(body.number("at", high=_MILLISECONDS_MAX) / 1000, UTC),
+        at=body.moment("at"),
         person=officer.person,
         certifies=certifies,
         hash=envelope.digest(blob),

@@ -12,12 +12,12 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import datetime
 from enum import StrEnum
 from typing import Final
 
 from cloister.zones import algorithms, envelope
-from cloister.zones.cbor import encoded
+from cloister.zones.cbor import MILLISECONDS_MAX, encoded
 from cloister.zones.certificates import CERTIFICATE_OFFICE, Certificates
 from cloister.zones.grants import Grant, Offices
 from cloister.zones.refusals import Forged, Refusal, Refused
@@ -27,7 +27,6 @@ COUNTERSIGNATURE_LABEL: Final = "cloister/countersignature/v1"
 TERMS: Final = "cloister/grant-terms/v1"
 REASON_CHARACTERS_MAX: Final = 500
 TWO_OFFICERS: Final = "two_officers"  # in a zone's policy
-_MILLISECONDS_MAX: Final = 253_370_764_800_000  # year 9999
 
 
 class Target(StrEnum):
@@ -77,7 +76,7 @@ def verified_revocation(blob: bytes, offices: Offices | Certificates) -> Revocat
         target=body.octets("target", 32),
         person=body.text_or_none("person"),
         reason=body.text("reason"),
-        at=datetime.fromtimestamp(body.number("at", high=_MILLISECONDS_MAX) / 1000, UTC),
+        at=body.moment("at"),
         signer=signer,
     )
     body.done()
@@ -137,7 +136,7 @@ def check_countersigned(grant: Grant, blobs: Iterable[bytes], offices: Offices, 
             body = envelope.fields(COUNTERSIGNATURE_LABEL, blob, _public(offices.certificates, signer))
             if body.text("trust") != offices.trust.trust_id or body.octets("terms", 32) != terms_of(grant):
                 continue
-            body.number("at", high=_MILLISECONDS_MAX)
+            body.number("at", high=MILLISECONDS_MAX)
             body.done()
             _, second = offices.access_key(signer, zone=grant.zone, now=now, right=grant.right)
         except (Forged, Refused):

@@ -9,12 +9,12 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Any, Final
 
 from cloister.base.secret import Secret
 from cloister.zones import algorithms, envelope
-from cloister.zones.cbor import Fields, encoded
+from cloister.zones.cbor import MILLISECONDS_MAX, Fields, encoded
 from cloister.zones.grants import Grant, Offices
 from cloister.zones.refusals import Forged, Refusal, Refused
 
@@ -100,7 +100,7 @@ def team_record(
 
 def verified_team(blob: bytes, offices: Offices) -> Team:
     """The team, if a known certificate or the access root signed it. Whether that was an office for a zone: `Teams.way`."""
-    body = envelope.fields(TEAM_LABEL, blob, _public(offices, blob))
+    body = envelope.fields(TEAM_LABEL, blob, offices.claimed_key(blob))
     if body.text("trust") != offices.trust.trust_id:
         raise Forged(Refusal.TRUST)
     team = Team(
@@ -109,7 +109,7 @@ def verified_team(blob: bytes, offices: Offices) -> Team:
         name=body.text("name"),
         hospital=body.text("hospital"),
         kem_public=body.octets("kem", algorithms.KEM_PUBLIC_BYTES),
-        made=_moment(body.number("made", high=_MILLISECONDS_MAX)),
+        made=body.moment("made"),
         signer=envelope.peek_signer(blob),
         hash=envelope.digest(blob),
     )
@@ -155,7 +155,7 @@ def membership(
 
 def verified_membership(blob: bytes, offices: Offices) -> Membership:
     """The membership, if a known certificate or the access root signed it; it may be of another time or person."""
-    raw = envelope.opened(MEMBERSHIP_LABEL, blob, _public(offices, blob))
+    raw = envelope.opened(MEMBERSHIP_LABEL, blob, offices.claimed_key(blob))
     signer = envelope.peek_signer(blob)
     info = _info(signer, {name: value for name, value in raw.items() if name != "sealed"})
     body = Fields(raw)
@@ -167,8 +167,8 @@ def verified_membership(blob: bytes, offices: Offices) -> Membership:
         person=body.text("person"),
         certificate=body.octets("certificate", 32),
         keeps=body.number("keeps", high=1) == 1,
-        not_before=_moment(body.number("not_before", high=_MILLISECONDS_MAX)),
-        live_until=_moment(body.number("live_until", high=_MILLISECONDS_MAX)),
+        not_before=body.moment("not_before"),
+        live_until=body.moment("live_until"),
         reason=body.text("reason"),
         signer=signer,
         sealed=body.octets("sealed", SEALED_BYTES),
@@ -277,23 +277,9 @@ def _opened(found: Membership, team: Team | None, kem: algorithms.KemPrivate) ->
     return Way(team, found, seed, private)
 
 
-def _public(offices: Offices, blob: bytes) -> bytes:
-    signer = envelope.peek_signer(blob)
-    if signer == envelope.ROOT_ACCESS:
-        return offices.trust.access_root_public
-    return offices.certificates.chained(envelope.certificate_hash(signer)).sign_public
-
-
 def _info(signer: str, body: dict[str, Any]) -> bytes:
     return MEMBERSHIP_INFO + algorithms.sha256(encoded([MEMBERSHIP_LABEL, signer, body]))
 
 
-_MILLISECONDS_MAX: Final = 253_370_764_800_000  # year 9999
-
-
 def _milliseconds(moment: datetime) -> int:
-    return min(int(moment.timestamp() * 1000), _MILLISECONDS_MAX)
-
-
-def _moment(milliseconds: int) -> datetime:
-    return datetime.fromtimestamp(milliseconds / 1000, UTC)
+    return min(int(moment.timestamp() * 1000), MILLISECONDS_MAX)

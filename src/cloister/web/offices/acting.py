@@ -34,6 +34,11 @@ def desk_of(request: Request) -> Desk:
     return desk
 
 
+def path_of(request: Request, name: str) -> str:
+    """A part of the address."""
+    return str(request.path_params[name])[:200]
+
+
 async def typed(request: Request) -> dict[str, str]:
     """The form's fields as text; raises Invalid when it is not a form."""
     try:

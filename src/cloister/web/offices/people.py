@@ -17,7 +17,7 @@ from cloister.base.errors import CloisterError, Conflict, Denied, Invalid
 from cloister.epr import Link, Visit
 from cloister.offices import certifying
 from cloister.web.desk import Desk
-from cloister.web.offices.acting import Typed, acting, desk_of, hospitals_of
+from cloister.web.offices.acting import Typed, acting, desk_of, hospitals_of, path_of
 from cloister.web.offices.route import OfficeRoute
 from cloister.zones import Forged
 
@@ -40,7 +40,7 @@ async def show_people(request: Request) -> Response:
 
 async def show_person(request: Request, *, typed: Mapping[str, str] | None = None, refused: CloisterError | None = None) -> Response:
     desk = desk_of(request)
-    row = await desk.gate.call("office_person", person=_path(request, "person"))
+    row = await desk.gate.call("office_person", person=path_of(request, "person"))
     certificates = [_certificate(desk, one, desk.clock()) for one in row["certificates"]]
     mine = row["id"] == desk.actor.person
     return Visit.of(request).page(
@@ -62,13 +62,13 @@ def _certificate(desk: Desk, one: dict[str, Any], now: datetime) -> dict[str, An
 
 
 async def _renew(request: Request, desk: Desk, values: Mapping[str, str]) -> str:
-    person = _path(request, "person")
+    person = path_of(request, "person")
     await certifying.renew(desk.keyring, desk.gate, person=person, now=desk.clock())
     return f"{PEOPLE}/{person}?done=renewed"
 
 
 async def _revoke(request: Request, desk: Desk, values: Mapping[str, str]) -> str:
-    person = _path(request, "person")
+    person = path_of(request, "person")
     await certifying.revoke(desk.keyring, desk.gate, person=person, reason=values.get("reason", ""), now=desk.clock())
     return f"{PEOPLE}/{person}?done=revoked"
 
@@ -76,7 +76,7 @@ async def _revoke(request: Request, desk: Desk, values: Mapping[str, str]) -> st
 async def _again(request: Request, desk: Desk, values: Mapping[str, str]) -> Response:
     if values.get("met") != "1":
         raise Invalid("Meet the person first.", hint="Confirm that you know who it is.", reason="not-met")
-    made = await certifying.register_again(desk.gate, person=_path(request, "person"))
+    made = await certifying.register_again(desk.gate, person=path_of(request, "person"))
     return await show_applicants(request, code=made)
 
 
@@ -119,7 +119,7 @@ async def _register(request: Request, desk: Desk, values: Mapping[str, str]) -> 
 async def show_applicant(request: Request, *, typed: Mapping[str, str] | None = None, refused: CloisterError | None = None) -> Response:
     """The keys' words are not shown: the officer types what the applicant says, so that nobody reads them out the wrong way round."""
     desk, brought = desk_of(request), None
-    row = await desk.gate.call("applicant", id=_path(request, "applicant"))
+    row = await desk.gate.call("applicant", id=path_of(request, "applicant"))
     try:
         _, brought = await certifying.answered(desk.gate, trust=desk.keyring.trust_id, applicant=row["id"])
     except Conflict:
@@ -133,18 +133,14 @@ async def show_applicant(request: Request, *, typed: Mapping[str, str] | None = 
 
 async def _certify(request: Request, desk: Desk, values: Mapping[str, str]) -> str:
     person = await certifying.certify(
-        desk.keyring, desk.gate, applicant=_path(request, "applicant"), words=values.get("words", ""), now=desk.clock()
+        desk.keyring, desk.gate, applicant=path_of(request, "applicant"), words=values.get("words", ""), now=desk.clock()
     )
     return f"{PEOPLE}/{person}?done=certified"
 
 
 async def _withdraw(request: Request, desk: Desk, values: Mapping[str, str]) -> str:
-    await desk.gate.call("applicant_withdraw", id=_path(request, "applicant"))
+    await desk.gate.call("applicant_withdraw", id=path_of(request, "applicant"))
     return APPLICANTS
-
-
-def _path(request: Request, name: str) -> str:
-    return str(request.path_params[name])[:200]
 
 
 def _route(path: str, handler: Any, method: str = "GET") -> OfficeRoute:

@@ -20,7 +20,7 @@ from cloister.base.errors import HTTP_STATUS, CloisterError, Conflict, Denied, I
 from cloister.epr import Link, Visit
 from cloister.offices import proposals, rewrapping, rotation, teams
 from cloister.web.desk import Desk
-from cloister.web.offices.acting import Typed, desk_of, hospitals_of, names_of, raw, until
+from cloister.web.offices.acting import Typed, desk_of, hospitals_of, names_of, path_of, raw, until
 from cloister.web.offices.route import OfficeRoute
 
 TEAMS: Final = "/offices/teams"
@@ -74,7 +74,7 @@ async def show_team(request: Request, *, typed: Mapping[str, str] | None = None,
     monday = _monday(request.query_params.get("day", ""), desk.clock())
     days = [monday + timedelta(days=number) for number in range(DAYS)]
     end = monday + timedelta(days=DAYS)
-    view = await teams.shown(desk.keyring, desk.gate, team=_path(request, "team"), start=monday, end=end)
+    view = await teams.shown(desk.keyring, desk.gate, team=path_of(request, "team"), start=monday, end=end)
     kept = True
     try:
         desk.keyring.team(view.team)
@@ -101,7 +101,7 @@ def _week(view: teams.TeamView, days: list[datetime]) -> list[Facts]:
 
 
 async def _add(request: Request, desk: Desk, values: Mapping[str, str]) -> str:
-    team, sign_in = _path(request, "team"), values.get("person", "").strip().lower()
+    team, sign_in = path_of(request, "team"), values.get("person", "").strip().lower()
     found = await desk.gate.call("people_named", sign_ins=[sign_in[:200] or "-"])
     if not found:
         raise NotFound(f"Nobody signs in as '{sign_in[:60]}'.", hint="Write the sign-in name.", reason="person")
@@ -112,14 +112,14 @@ async def _add(request: Request, desk: Desk, values: Mapping[str, str]) -> str:
 
 
 async def _end(request: Request, desk: Desk, values: Mapping[str, str]) -> str:
-    team, now = _path(request, "team"), desk.clock()
+    team, now = path_of(request, "team"), desk.clock()
     person, reason = values.get("person", ""), values.get("reason", "")
     await teams.end_turn(desk.keyring, desk.gate, turn=raw(values, "turn"), person=person, reason=reason, now=now)
     return f"{TEAMS}/{team}?done=ended"
 
 
 async def _open(request: Request, desk: Desk, values: Mapping[str, str]) -> str:
-    team, right, now = _path(request, "team"), values.get("right", ""), desk.clock()
+    team, right, now = path_of(request, "team"), values.get("right", ""), desk.clock()
     if right not in RIGHTS:
         raise Invalid("Choose a right.", reason="form")
     terms: dict[str, Any] = {
@@ -134,7 +134,7 @@ async def _open(request: Request, desk: Desk, values: Mapping[str, str]) -> str:
 
 async def _leave(request: Request, desk: Desk, values: Mapping[str, str]) -> str:
     """Somebody must lose the team's key: a new generation, and a new epoch of every zone that the team opens."""
-    team, person, now = _path(request, "team"), values.get("person", ""), desk.clock()
+    team, person, now = path_of(request, "team"), values.get("person", ""), desk.clock()
     reason = values.get("reason", "").strip()
     if not person or not reason:
         raise Invalid("Say who leaves, and why.", reason="form")
@@ -204,7 +204,7 @@ async def _import(request: Request, desk: Desk, values: Mapping[str, str]) -> st
 
 async def show_rota(request: Request, *, typed: Mapping[str, str] | None = None, refused: CloisterError | None = None) -> Response:
     desk = desk_of(request)
-    proposal = await proposals.one(desk.gate, _path(request, "rota"))
+    proposal = await proposals.one(desk.gate, path_of(request, "rota"))
     lines = [
         {"number": one.line.number, "person": one.line.person, "team": one.line.team, "from": one.line.start, "until": one.line.end,
          "problem": one.problem}
@@ -215,7 +215,7 @@ async def show_rota(request: Request, *, typed: Mapping[str, str] | None = None,
 
 
 async def _sign(request: Request, desk: Desk, values: Mapping[str, str]) -> str:
-    number = _path(request, "rota")
+    number = path_of(request, "rota")
     if values.get("act") == "refuse":
         await proposals.refuse(desk.gate, number)
         return f"{TEAMS}?done=refused"
@@ -228,7 +228,7 @@ async def _sign(request: Request, desk: Desk, values: Mapping[str, str]) -> str:
 
 
 async def show_keys(request: Request, *, typed: Mapping[str, str] | None = None, refused: CloisterError | None = None) -> Response:
-    desk, zone = desk_of(request), _path(request, "zone")
+    desk, zone = desk_of(request), path_of(request, "zone")
     left = await rewrapping.left(desk.gate, zone)
     facts = {
         "zone": zone, "name": names_of(desk).get(zone, zone), "epoch": desk.keyring.epoch(zone), "stale": left.stale, "total": left.total,
@@ -238,14 +238,14 @@ async def show_keys(request: Request, *, typed: Mapping[str, str] | None = None,
 
 
 async def _rotate(request: Request, desk: Desk, values: Mapping[str, str]) -> str:
-    zone = _path(request, "zone")
+    zone = path_of(request, "zone")
     await rotation.rotate(desk.keyring, desk.gate, zone=zone, now=desk.clock())
     rewrapping.later(desk.keyring, desk.gate, zone)
     return f"{KEYS}/{zone}?done=rotated"
 
 
 async def _rewrap(request: Request, desk: Desk, values: Mapping[str, str]) -> str:
-    zone = _path(request, "zone")
+    zone = path_of(request, "zone")
     await rewrapping.rewrap(desk.keyring, desk.gate, zone)
     return f"{KEYS}/{zone}?done=rewrapped"
 
@@ -257,10 +257,6 @@ def _monday(text: str, now: datetime) -> datetime:
     here = day.astimezone()
     monday = (here - timedelta(days=here.weekday())).replace(hour=0, minute=0, second=0, microsecond=0)
     return monday.astimezone(UTC)
-
-
-def _path(request: Request, name: str) -> str:
-    return str(request.path_params[name])[:200]
 
 
 def _route(path: str, handler: Any, method: str = "GET") -> OfficeRoute:

@@ -18,7 +18,7 @@ from cloister.base.errors import CloisterError, Denied, Invalid, NotFound
 from cloister.epr import Link, Visit
 from cloister.offices import asking, granting, rewrapping, rotation
 from cloister.web.desk import Desk
-from cloister.web.offices.acting import Typed, acting, days, desk_of, hospitals_of, names_of, raw, until
+from cloister.web.offices.acting import Typed, acting, days, desk_of, hospitals_of, names_of, path_of, raw, until
 from cloister.web.offices.route import OfficeRoute
 from cloister.zones import Forged, revocations
 
@@ -74,7 +74,7 @@ async def _create(request: Request, desk: Desk, values: Mapping[str, str]) -> st
 
 async def show_zone(request: Request, *, typed: Mapping[str, str] | None = None, refused: CloisterError | None = None) -> Response:
     desk = desk_of(request)
-    zone = _path(request, "zone")
+    zone = path_of(request, "zone")
     found = await desk.gate.call("office_zones", zone=zone)
     if not found:
         raise NotFound("There is no such zone.", reason="zone")
@@ -106,7 +106,7 @@ async def show_zone(request: Request, *, typed: Mapping[str, str] | None = None,
 
 
 async def _grant(request: Request, desk: Desk, values: Mapping[str, str]) -> str:
-    zone, right = _path(request, "zone"), values.get("right", "")
+    zone, right = path_of(request, "zone"), values.get("right", "")
     if right not in RIGHTS or not values.get("person"):
         raise Invalid("Choose a person and a right.", reason="form")
     now = desk.clock()
@@ -126,7 +126,7 @@ async def _grant(request: Request, desk: Desk, values: Mapping[str, str]) -> str
 
 async def _end(request: Request, desk: Desk, values: Mapping[str, str]) -> str:
     """The grant ends; with `keys` the zone gets a new epoch in the same transaction, which the person's keys do not open."""
-    zone, target, person, now = _path(request, "zone"), raw(values, "target"), values.get("person") or None, desk.clock()
+    zone, target, person, now = path_of(request, "zone"), raw(values, "target"), values.get("person") or None, desk.clock()
     ended = granting.revoked(desk.keyring, "grant", target, person, values.get("reason", ""), now)
     whom = person or f"team:{values.get('team', '')}"
     if values.get("keys"):
@@ -138,7 +138,7 @@ async def _end(request: Request, desk: Desk, values: Mapping[str, str]) -> str:
 
 
 async def _countersign(request: Request, desk: Desk, values: Mapping[str, str]) -> str:
-    zone, target, now = _path(request, "zone"), raw(values, "target"), desk.clock()
+    zone, target, now = path_of(request, "zone"), raw(values, "target"), desk.clock()
     for row in await granting.all_grants(desk.keyring, desk.gate, zone, now):
         if bytes(row["hash"]) == target:
             await granting.countersign(desk.keyring, desk.gate, body=bytes(row["body"]), now=now)
@@ -147,7 +147,7 @@ async def _countersign(request: Request, desk: Desk, values: Mapping[str, str]) 
 
 
 async def _policy(request: Request, desk: Desk, values: Mapping[str, str]) -> str:
-    zone = _path(request, "zone")
+    zone = path_of(request, "zone")
     changes = {revocations.TWO_OFFICERS: values.get("two") == "1"}
     await granting.set_policy(desk.keyring, desk.gate, zone=zone, changes=changes, now=desk.clock())
     return f"{ZONES}/{zone}?done=policy"
@@ -165,7 +165,7 @@ async def show_whom(request: Request, *, typed: Mapping[str, str] | None = None,
     """What one person can open and why: by own grants, and by the teams of the present turns."""
     desk = desk_of(request)
     now = desk.clock()
-    row = await desk.gate.call("office_person", person=_path(request, "person"))
+    row = await desk.gate.call("office_person", person=path_of(request, "person"))
     held = [granting.shown(desk.keyring, one, now) for one in granting.newest_living(row["grants"], now)]
     through: list[dict[str, Any]] = []
     for team in sorted({str(one["team"]) for one in row["memberships"] if one["revoked"] is None and one["live_until"] > now.isoformat()}):
@@ -186,7 +186,7 @@ async def show_whom(request: Request, *, typed: Mapping[str, str] | None = None,
 
 
 async def _renew(request: Request, desk: Desk, values: Mapping[str, str]) -> str:
-    person = _path(request, "person")
+    person = path_of(request, "person")
     await granting.renew_grants(desk.keyring, desk.gate, person=person, now=desk.clock())
     return f"{WHO}/{person}?done=renewed"
 
@@ -200,7 +200,7 @@ async def show_asked(request: Request, *, typed: Mapping[str, str] | None = None
 
 
 async def _answer(request: Request, desk: Desk, values: Mapping[str, str]) -> str:
-    number, answer = _path(request, "request"), values.get("answer", "")
+    number, answer = path_of(request, "request"), values.get("answer", "")
     if request.path_params["act"] == "refuse":
         await asking.refuse_asked(desk.gate, request=number, answer=answer)
     else:
@@ -209,10 +209,6 @@ async def _answer(request: Request, desk: Desk, values: Mapping[str, str]) -> st
             raise Invalid("Choose a right.", reason="form")
         await asking.grant_asked(desk.keyring, desk.gate, request=number, days=days(values), right=right, answer=answer, now=desk.clock())
     return ASKED
-
-
-def _path(request: Request, name: str) -> str:
-    return str(request.path_params[name])[:200]
 
 
 def _route(path: str, handler: Any, method: str = "GET") -> OfficeRoute:
