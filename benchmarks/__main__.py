@@ -8,11 +8,13 @@ import sys
 from collections.abc import Callable, Coroutine
 from typing import Any, Final
 
-from benchmarks import hospital, zones
+import uvloop
+
+from benchmarks import fhir, hospital, zones
 from benchmarks.measure import Result, save, show
 
 Group = Callable[[list[str]], Coroutine[Any, Any, list[Result]]]
-GROUPS: Final[dict[str, Group]] = {"hospital": hospital.run, "zones": zones.run}
+GROUPS: Final[dict[str, Group]] = {"fhir": fhir.run, "hospital": hospital.run, "zones": zones.run}
 
 
 def main() -> int:
@@ -22,7 +24,8 @@ def main() -> int:
     chosen = reader.parse_args()
     missed = 0
     for name in [chosen.only] if chosen.only else sorted(GROUPS):
-        results = asyncio.run(GROUPS[name]([step for step in chosen.steps.split(",") if step]))
+        with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+            results = runner.run(GROUPS[name]([step for step in chosen.steps.split(",") if step]))
         show(name, results)
         print(f"written to {save(name, results)}")
         missed += sum(1 for result in results if result.holds is False)

@@ -28,6 +28,10 @@ OF_PATIENT_AND_CODE: Final = """
     select id::text, ver, updated, body::text from plain.res
      where type = $1 and patient = $2 and code = $4 order by date desc nulls last limit $3"""
 
+EVERYTHING: Final = """
+    select type, id::text, ver, updated, body::text from plain.res
+     where patient = 'Patient/' || $1 order by type <> 'Patient', updated desc limit $2"""
+
 
 def _audit_keys() -> AuditKeys:
     """The same audit log as the trust's, so that what is compared is the record; its keys are nobody's."""
@@ -61,6 +65,9 @@ class PlainGate:
                 found = self._database.fetch(OF_PATIENT_AND_CODE, *asked, code) if code else self._database.fetch(OF_PATIENT, *asked)
                 rows = await found
                 result = [[row["id"], row["ver"], row["updated"].timestamp(), row["body"].encode()] for row in rows]
+            case "everything":
+                rows = await self._database.fetch(EVERYTHING, arguments["patient"], arguments["count"])
+                result = [[row["type"], row["id"], row["ver"], row["updated"].timestamp(), row["body"].encode()] for row in rows]
             case _:
                 raise Invalid("The plaintext gate has no such statement.")
         await self._audit.append(entries)

@@ -9,6 +9,7 @@ from typing import Any, Final
 from cloister.base.clock import iso, system_clock
 from cloister.base.errors import NotFound, Unsupported
 from cloister.base.wire import Caller
+from cloister.records.everything import Asked
 from cloister.records.fhir.references import rewrite
 from cloister.records.fhir.text import encode
 from cloister.records.search.query import Query
@@ -31,7 +32,7 @@ class PlainRecords:
         return [["plain", self._session, action, kind, object, "success", "", "bench"]]
 
     async def read(self, type: str, id: str) -> Stored:
-        found = await self._gate.call("read", type=type, id=id, audit=self._audit("read", type, id))
+        found = await self._gate.call("read", type=type, id=_key(id), audit=self._audit("read", type, id))
         if found is None:
             raise NotFound(f"There is no {type}/{id[:64]} here.")
         version, updated, raw = found
@@ -52,6 +53,12 @@ class PlainRecords:
             audit=self._audit("search", query.type, patients[0]),
         )
         hits = tuple(Hit(stored=Stored(query.type, id, ver, datetime.fromtimestamp(at, UTC), bytes(raw))) for id, ver, at, raw in rows)
+        return Page(hits=hits, total=len(hits))
+
+    async def everything(self, type: str, id: str, asked: Asked) -> Page:
+        """The patient's compartment; what it points at elsewhere is not brought along."""
+        rows = await self._gate.call("everything", patient=id, count=asked.count, audit=self._audit("search", type, id))
+        hits = tuple(Hit(stored=Stored(kind, one, ver, datetime.fromtimestamp(at, UTC), bytes(raw))) for kind, one, ver, at, raw in rows)
         return Page(hits=hits, total=len(hits))
 
     async def create(self, resource: dict[str, Any], *, zone: str | None = None, if_none_exist: Query | None = None) -> Written:
@@ -106,6 +113,14 @@ class PlainRecords:
         raise Unsupported(HERE)
 
 
+def _key(id: str) -> str:
+    """Rows are found by a UUID, as small as a key can be; the few ids that are none get one."""
+    try:
+        return str(uuid.UUID(id))
+    except ValueError:
+        return str(uuid.uuid5(uuid.NAMESPACE_OID, id))
+
+
 def _row(resource: dict[str, Any], moment: datetime) -> tuple[str, str, str | None, str | None, str | None, str]:
     """(type, id, patient, code, date, body); the body is what a read gives back."""
     resource["meta"] = {**resource.get("meta", {}), "versionId": "1", "lastUpdated": iso(moment)}
@@ -116,7 +131,7 @@ def _row(resource: dict[str, Any], moment: datetime) -> tuple[str, str, str | No
     date = next((resource[name] for name in DATES if name in resource), None)
     return (
         resource["resourceType"],
-        resource["id"],
+        _key(resource["id"]),
         patient,
         coding[0].get("code") if coding else None,
         date if date and len(date) >= 10 else None,

@@ -1,0 +1,96 @@
+"""What the steps share: a running trust, the plaintext baseline beside it, the same records in both, and what to ask for."""
+
+from __future__ import annotations
+
+import os
+import random
+import sys
+import time
+from contextlib import AsyncExitStack
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final, Self
+
+from benchmarks.fhir.sample import Sample, whole_records
+from benchmarks.hospital.importing import imported
+from benchmarks.load import Connection
+from benchmarks.plaintext.server import PlainServer
+from benchmarks.trust import BenchTrust
+from cloister.cli.importing.reading import Reading
+from cloister.cli.importing.unit import Unit
+
+RESOURCES: Final = int(os.environ.get("CLOISTER_BENCH_RESOURCES", "40000"))
+# Eight programs, each with eight connections: what a trust's interfaces are, not what its people are (that is group `hospital`).
+SESSIONS: Final = int(os.environ.get("CLOISTER_BENCH_SESSIONS", "8"))
+CONNECTIONS: Final = 64
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Loaded:
+    """What the import took: of both, by the same client."""
+
+    resources: int
+    seconds: float
+    plain_seconds: float
+
+
+@dataclass(frozen=True, slots=True)
+class Side:
+    """One of the two that are compared."""
+
+    name: str
+    connections: list[Connection]
+    processes: list[int]
+
+
+class FhirBench:
+    """`async with FhirBench(trust) as bench`: both hold the same records when entered."""
+
+    loaded: Loaded
+    sample: Sample
+    sealed: Side
+    plain: Side
+
+    def __init__(self, trust: BenchTrust) -> None:
+        self.trust = trust
+        self._stack = AsyncExitStack()
+
+    async def __aenter__(self) -> Self:
+        try:
+            self.server = await self._stack.enter_async_context(PlainServer(self.trust, sessions=SESSIONS))
+            await self._load()
+            tls, port = self.trust.tls(), self.trust.settings.port
+            tokens, plain = await self.trust.sessions(SESSIONS), self.server.tokens()
+            turns = [number % SESSIONS for number in range(CONNECTIONS)]
+            own = self.server.port
+            self.sealed = Side("sealed", [await Connection.open(port, tls, tokens[turn]) for turn in turns], self.trust.processes)
+            self.plain = Side("plaintext", [await Connection.open(own, tls, plain[turn]) for turn in turns], self.server.processes)
+        except BaseException:  # an edge: whatever happened, the baseline's processes end
+            await self._stack.aclose()
+            raise
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        for connection in (*self.sealed.connections, *self.plain.connections):
+            connection.close()
+        await self._stack.aclose()
+
+    async def _load(self) -> None:
+        source = self._source()
+        self.sample = Sample(random.Random(1))
+        for unit in Reading(source).units():
+            if isinstance(unit, Unit):
+                self.sample.learn(unit.bundle()["entry"])
+        began = time.monotonic()
+        count, plain_seconds = await imported(self.server.importer(), source, self.trust.folder / "plain-load")
+        same, seconds = await imported(self.trust.importer(), source, self.trust.folder / "sealed-load")
+        assert count == same
+        self.loaded = Loaded(resources=count, seconds=seconds, plain_seconds=plain_seconds)
+        print(f"· {count:,} resources loaded twice {time.monotonic() - began:.0f} s", file=sys.stderr)
+
+    def _source(self) -> Path:
+        """A folder of bundles, a patient each: `CLOISTER_BENCH_DATA`, or made-up ones."""
+        given = os.environ.get("CLOISTER_BENCH_DATA", "")
+        if given and Path(given).exists():
+            return Path(given)
+        return whole_records(self.trust.folder / "made", RESOURCES)
