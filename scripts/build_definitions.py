@@ -55,7 +55,8 @@ def structures(folder: Path) -> dict[str, dict[str, Any]]:
     for name in ("profiles-types.json", "profiles-resources.json"):
         for entry in read(folder, name)["entry"]:
             body = entry["resource"]
-            if body["resourceType"] == "StructureDefinition" and body["kind"] in ("primitive-type", "complex-type", "resource"):
+            kind = body["resourceType"] == "StructureDefinition" and body["kind"] in ("primitive-type", "complex-type", "resource")
+            if kind and body.get("derivation") != "constraint":  # SimpleQuantity would take the place of Quantity
                 found[body["name"]] = body
     return found
 
@@ -124,13 +125,58 @@ def targets_of(one: dict[str, Any]) -> list[str]:
     return [] if "Resource" in names else names
 
 
-def all_shapes(known: dict[str, dict[str, Any]]) -> dict[str, Shape]:
+# What the package adds to HL7's own files: elements of R5 and of its own server, which are none of R4.
+ADDED: Final = {
+    "Meta": ("project", "author", "onBehalfOf", "account", "accounts", "compartment"),
+    "Reference": ("resource",),
+    "OperationOutcome": ("status", "resource"),
+    "ObservationDefinition": ("publisher",),
+}
+# The one shape whose elements of R4 the package has replaced by those of R5; its choices are told by their names.
+REPLACED: Final = "EvidenceVariable.characteristic"
+CHOICES: Final = ("definition", "participantEffective")
+
+
+def all_shapes(known: dict[str, dict[str, Any]], schema: dict[str, Any]) -> dict[str, Shape]:
+    """Every shape, with the elements that the official JSON schema has too."""
     found: dict[str, Shape] = {}
     for structure in known.values():
         if structure["kind"] != "primitive-type":
             found.update(shapes_of(structure))
+    for name, shape in found.items():
+        type, _, inner = name.partition(".")
+        if "." in inner:  # the schema has no name of its own for these
+            continue
+        official = schema.get(f"{type}_{inner[0].upper()}{inner[1:]}" if inner else name, {})
+        if "properties" in official:
+            confine(shape, official["properties"])
+        if name == REPLACED:
+            replace(shape, official)
     found["Resource"] = Shape()  # contained resources are checked by their own type
     return found
+
+
+def confine(shape: Shape, official: dict[str, Any]) -> None:
+    for prop in shape.fields.keys() - official.keys():
+        del shape.fields[prop]
+    shape.required = [prop for prop in shape.required if prop in official]
+    shape.choices = {stem: [one for one in props if one in official] for stem, props in shape.choices.items()}
+    shape.choices = {stem: props for stem, props in shape.choices.items() if props}
+    shape.required_choices = [stem for stem in shape.required_choices if stem in shape.choices]
+    shape.summary = [prop for prop in shape.summary if prop in official]
+
+
+def replace(shape: Shape, official: dict[str, Any]) -> None:
+    """The shape by the official JSON schema, whose properties stand in their order."""
+    fields: dict[str, tuple[str, bool, list[str]]] = {}
+    for prop, node in official["properties"].items():
+        if prop[0] != "_":
+            written_out = "#/definitions/dateTime" if prop.endswith("DateTime") else "#/definitions/code"
+            kind = node.get("items", node).get("$ref", written_out).rpartition("/")[2]
+            fields[prop] = (shape.fields[prop][0] if prop in shape.fields else kind, "items" in node, [])
+    shape.fields = fields
+    shape.choices = {stem: [prop for prop in fields if re.fullmatch(f"{stem}[A-Z]\\w+", prop)] for stem in CHOICES}
+    shape.required_choices = ["definition"]
 
 
 def elements_table(shapes: dict[str, Shape]) -> dict[str, Any]:
@@ -157,6 +203,9 @@ def patched_schema(folder: Path, known: dict[str, dict[str, Any]]) -> dict[str, 
         stem = name.split("_")[0]
         if stem in known or name in ("xhtml", "Element", "BackboneElement"):
             kept[name] = slimmed(body)
+            for added in ADDED.get(name, ()):
+                for prop in (added, f"_{added}"):
+                    kept[name]["properties"].pop(prop, None)
             if "properties" in kept[name]:  # HL7 does not say that these are objects, so text and null would pass
                 kept[name] |= {"type": "object", "minProperties": 1}  # json.html: an object is never empty
                 accompany(kept[name]["properties"])
@@ -446,11 +495,12 @@ def main() -> None:
     folder = chosen.source / "dist" / "fhir" / "r4"
     known = structures(folder)
     types = resource_types(known)
-    shapes = all_shapes(known)
+    schema = patched_schema(folder, known)
+    shapes = all_shapes(known, schema)
     search = search_table(folder, shapes, known, types)
     version = re.search(r'__version__ = "([^"]+)"', Path("src/cloister/__init__.py").read_text(encoding="utf-8"))
     tables = {
-        "schema": patched_schema(folder, known),
+        "schema": schema,
         "elements": elements_table(shapes),
         "search": search,
         "compartment": compartment_table(folder, types),

@@ -66,7 +66,7 @@ async def test_a_binary_as_a_resource_is_written_as_before(client: httpx.AsyncCl
         ({"Content-Type": "application/pdf", "X-Security-Context": "Device/1"}, PDF, 400),
         ({"Content-Type": "application/pdf", **OF}, b"", 400),
         ({"Content-Type": "pdf", **OF}, PDF, 415),
-        ({"Content-Type": "application/fhir+xml", **OF}, b"<Binary/>", 415),
+        ({"Content-Type": "application/fhir+turtle", **OF}, b"<Binary/>", 415),
         (OF, PDF, 415),
     ],
 )

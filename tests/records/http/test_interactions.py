@@ -246,10 +246,10 @@ async def test_json_is_served_to_who_takes_it(client: httpx.AsyncClient, accept:
     assert (await client.get("/metadata", headers={"Accept": accept})).status_code == 200
 
 
-@pytest.mark.parametrize("accept", ["application/fhir+xml", "application/xml", "text/turtle", "application/fhir+json; fhirVersion=5.0"])
-async def test_xml_is_refused_with_a_sentence(client: httpx.AsyncClient, accept: str) -> None:
+@pytest.mark.parametrize("accept", ["text/turtle", "application/fhir+json; fhirVersion=5.0", "text/html", "application/fhir+json;q=0"])
+async def test_what_is_neither_json_nor_xml_is_refused_with_a_sentence(client: httpx.AsyncClient, accept: str) -> None:
     answer = await client.get("/metadata", headers={"Accept": accept})
     assert answer.status_code == 406
-    assert "JSON" in issues(answer)[0]["details"]["text"]
-    assert (await client.get("/metadata?_format=xml")).status_code == 406
+    assert "JSON or XML" in issues(answer)[0]["details"]["text"]
+    assert (await client.get("/metadata?_format=ttl")).status_code == 406
     assert (await client.get("/metadata?_format=json", headers={"Accept": accept})).status_code == 200

@@ -1,6 +1,7 @@
-"""The last step of every answer: indented where that was asked for, compressed where that is safe and worth it.
+"""The last step of every answer: in the format that was asked for, indented, compressed where that is safe and worth it.
 
-Spec: http://hl7.org/fhir/R4/http.html#parameters (_pretty), #compression; RFC 9110 8.4, RFC 1952.
+Spec: http://hl7.org/fhir/R4/http.html#mime-type, #parameters (_pretty), #compression; RFC 9110 8.4, RFC 1952. Until here
+every resource is JSON.
 """
 
 from __future__ import annotations
@@ -14,7 +15,10 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from cloister.base.errors import Invalid
-from cloister.records.fhir.outcomes import TooLarge
+from cloister.records.fhir.formats import FHIR_JSON, IN_JSON, Format
+from cloister.records.fhir.outcomes import NotAcceptable, TooLarge, outcome_bytes, status_of
+from cloister.records.fhir.text import decode
+from cloister.records.fhir.xml_writing import to_xml
 
 COMPRESSED_FROM: Final = 4096  # below, the time costs more than the bytes
 LEVEL: Final = 1
@@ -23,21 +27,42 @@ CHUNK: Final = 1024 * 1024
 WITHOUT_BODY: Final = frozenset({204, 304})
 
 
-def finished(request: Request, answer: Response) -> Response:
+# A browser draws the XHTML inside XML as a page: it is drawn in a sandbox, with nothing that is fetched or run.
+AS_DOCUMENT: Final = {
+    "content-security-policy": "sandbox; default-src 'none'; style-src 'unsafe-inline'",
+    "x-content-type-options": "nosniff",
+}
+
+
+def finished(request: Request, answer: Response, format: Format = IN_JSON) -> Response:
     """The answer as it leaves."""
     body = bytes(answer.body)
     if answer.status_code in WITHOUT_BODY or not body:
         return answer
-    before = body
-    if request.query_params.get("_pretty") == "true" and answer.headers.get("content-type", "").startswith("application/fhir+json"):
-        body = msgspec.json.format(body, indent=2)  # digits stay as they are written
-    headers = {name: value for name, value in answer.headers.items() if name != "content-length"}
+    before, status = body, answer.status_code
+    more: dict[str, str] = {}
+    if answer.headers.get("content-type", "").startswith(FHIR_JSON):
+        pretty = request.query_params.get("_pretty") == "true"
+        if format.xml:
+            body, more, status = _as_xml(body, format, status, pretty=pretty)
+        elif pretty:
+            body = msgspec.json.format(body, indent=2)  # digits stay as they are written
+        if format.media != FHIR_JSON and not more:
+            more = {"content-type": f"{format.media}; charset=utf-8"}
+    headers = {name: value for name, value in answer.headers.items() if name != "content-length"} | more
     if len(body) >= COMPRESSED_FROM:
-        headers["vary"] = "Accept-Encoding"
+        headers["vary"] = "Accept, Accept-Encoding"
         if compresses(request):
             body = gzip.compress(body, LEVEL, mtime=0)
             headers["content-encoding"] = "gzip"
-    return answer if body is before and "vary" not in headers else Response(body, status_code=answer.status_code, headers=headers)
+    return answer if body is before and not more and "vary" not in headers else Response(body, status_code=status, headers=headers)
+
+
+def _as_xml(body: bytes, format: Format, status: int, *, pretty: bool) -> tuple[bytes, dict[str, str], int]:
+    try:
+        return to_xml(decode(body), pretty=pretty), {"content-type": f"{format.media}; charset=utf-8", **AS_DOCUMENT}, status
+    except NotAcceptable as impossible:
+        return outcome_bytes(impossible), {"content-type": f"{FHIR_JSON}; charset=utf-8"}, status_of(impossible)
 
 
 def compresses(request: Request) -> bool:

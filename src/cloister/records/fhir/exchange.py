@@ -17,19 +17,19 @@ from starlette.responses import Response
 
 from cloister.base.errors import CloisterError, Invalid
 from cloister.records.fhir.answering import decompressed
-from cloister.records.fhir.outcomes import NotAcceptable, TooLarge, WrongMedia, done, outcome_of, status_of
+from cloister.records.fhir.formats import FHIR_JSON, FHIR_XML, JSON, XML, chosen, media_type
+from cloister.records.fhir.outcomes import TooLarge, WrongMedia, WrongMethod, done, outcome_of, status_of
 from cloister.records.fhir.references import localise
 from cloister.records.fhir.text import decode, encode
+from cloister.records.fhir.xml_reading import from_xml
 from cloister.records.interactions.port import RecordsPort
 from cloister.records.search.parse import pairs_of
 from cloister.records.stored import Stored
 
 BASE: Final = "/fhir/R4"
 BODY_BYTES_MAX: Final = 64 * 1024 * 1024
-FHIR_JSON: Final = "application/fhir+json"
-JSON: Final = frozenset({FHIR_JSON, "application/json", "text/json", "json"})
-ACCEPTED: Final = JSON | {"*/*", "application/*", "text/*"}
 FORMAT: Final = frozenset({"_format", "_pretty"})  # parameters of every interaction
+ASKED_FORMAT: Final = "fhir_format"  # in the scope: the format, where more than address and Accept decide it
 FORM: Final = "application/x-www-form-urlencoded"
 ETAG: Final = re.compile(r'(?:W/)?"(\d{1,9})"')
 RETURNS: Final = frozenset({"minimal", "representation", "OperationOutcome"})
@@ -84,15 +84,20 @@ class Exchange:
             text = body.decode()
         except UnicodeDecodeError:
             raise Invalid("The form is not UTF-8.", hint="Percent-encode it as UTF-8.") from None
-        return pairs_of(text) + self.pairs()
+        pairs = pairs_of(text)
+        asked = next((value for name, value in pairs if name == "_format"), None)
+        if asked is not None:
+            self.request.scope[ASKED_FORMAT] = chosen("", asked, False)
+        return pairs + self.pairs()
 
     async def resource(self) -> dict[str, Any]:
-        """The JSON object in the body."""
+        """The resource in the body, from JSON or XML."""
         media = media_type(self.request)
-        if media not in JSON:
-            raise WrongMedia("This server reads JSON.", hint=f"Send the resource as JSON, with Content-Type: {FHIR_JSON}.")
+        if media not in JSON and media not in XML:
+            hint = f"Send the resource with Content-Type: {FHIR_JSON} or {FHIR_XML}."
+            raise WrongMedia("This server reads JSON and XML.", hint=hint, accept=f"{FHIR_JSON}, {FHIR_XML}")
         body = await self.body()
-        value = decode(body)
+        value = from_xml(body) if media in XML else decode(body)
         if not isinstance(value, dict):
             raise Invalid("The body is not a JSON object.", hint="Send an object with a resourceType.", reason="json")
         if self.base.encode() in body:
@@ -135,24 +140,6 @@ def preferences(request: Request) -> dict[str, str]:
             name, _, value = part.strip().partition("=")
             found.setdefault(name.strip().lower(), value.strip().strip('"'))
     return found
-
-
-def media_type(request: Request) -> str:
-    return request.headers.get("content-type", "").partition(";")[0].strip().lower()
-
-
-def check_format(request: Request) -> None:
-    """Raises NotAcceptable unless the client takes JSON; `_format` goes before Accept (http.html#mime-type)."""
-    wanted = request.query_params.get("_format")
-    accept = wanted.replace(" ", "+") if wanted is not None else request.headers.get("accept", "")
-    kinds = [part.partition(";") for part in accept.split(",") if part.strip()]
-    for kind, _, rest in kinds:
-        if "fhirversion=" in rest.lower() and not re.search(r"fhirversion=4\.0", rest, re.IGNORECASE):
-            continue
-        if kind.strip().lower() in ACCEPTED:
-            return
-    if kinds:
-        raise NotAcceptable("This server answers in JSON, of FHIR 4.0.", hint=f"Send Accept: {FHIR_JSON}; XML and Turtle are not served.")
 
 
 def version_of(etag: str) -> int:
@@ -211,5 +198,11 @@ def written_response(exchange: Exchange, stored: Stored, *, created: bool, text:
 
 
 def error_response(error: CloisterError) -> Response:
-    headers = {"Retry-After": "5"} if error.category in ("busy", "unavailable") else None
+    headers: dict[str, str] = {}
+    if error.category in ("busy", "unavailable"):
+        headers["Retry-After"] = "5"
+    if isinstance(error, WrongMethod) and error.allow:
+        headers["Allow"] = error.allow
+    if isinstance(error, WrongMedia) and error.accept:
+        headers["Accept-Patch" if "patch" in error.accept else "Accept"] = error.accept
     return json_response(encode(outcome_of(error)), status=status_of(error), headers=headers)

@@ -11,7 +11,13 @@ from cloister.records.fhir.text import encode
 from cloister.records.stored import DELETED
 from cloister.records.validation import InvalidResource
 
-ISSUE_OF_REASON: Final = {DELETED: "deleted", "json": "structure", "too-costly": "too-costly", "multiple-matches": "multiple-matches"}
+ISSUE_OF_REASON: Final = {
+    DELETED: "deleted",
+    "json": "structure",
+    "xml": "structure",
+    "too-costly": "too-costly",
+    "multiple-matches": "multiple-matches",
+}
 STATUS_OF_REASON: Final = {DELETED: 410, "version": 412, "multiple-matches": 412}
 
 
@@ -22,15 +28,23 @@ class NotAcceptable(Unsupported):
 
 
 class WrongMedia(Unsupported):
-    """The body is of a format that is not read (HTTP 415)."""
+    """The body is of a format that is not read (HTTP 415); `accept` names those that are (RFC 9110 15.5.16)."""
 
     http_status: ClassVar[int] = 415
 
+    def __init__(self, text: str, *, hint: str = "", accept: str = "") -> None:
+        super().__init__(text, hint=hint)
+        self.accept = accept
+
 
 class WrongMethod(Unsupported):
-    """The address exists, and not for this method (HTTP 405)."""
+    """The address exists, and not for this method (HTTP 405); `allow` names the methods that it has (RFC 9110 15.5.6)."""
 
     http_status: ClassVar[int] = 405
+
+    def __init__(self, text: str, *, hint: str = "", allow: str = "") -> None:
+        super().__init__(text, hint=hint)
+        self.allow = allow
 
 
 class TooLarge(Invalid):

@@ -16,7 +16,8 @@ from starlette.routing import Route
 from cloister.base.errors import CloisterError, Invalid, NotFound, Unsupported
 from cloister.records.definitions import is_type
 from cloister.records.fhir.answering import finished
-from cloister.records.fhir.exchange import BASE, Exchange, check_format, error_response
+from cloister.records.fhir.exchange import ASKED_FORMAT, BASE, Exchange, error_response
+from cloister.records.fhir.formats import IN_JSON, format_of
 from cloister.records.fhir.outcomes import WrongMethod
 from cloister.records.interactions import binary
 from cloister.records.interactions.batch import batch
@@ -85,9 +86,10 @@ def routes(origin: str = "") -> list[Route]:
 
 def _endpoint(interaction: Interaction, base: str, of: str, *, any_format: bool = False) -> Callable[[Request], Awaitable[Response]]:
     async def answer(request: Request) -> Response:
+        format = IN_JSON
         try:
             if not any_format:
-                check_format(request)
+                format = format_of(request)
             if of:  # an address of one type's own
                 request.path_params["type"] = of
             type = request.path_params.get("type")
@@ -96,7 +98,7 @@ def _endpoint(interaction: Interaction, base: str, of: str, *, any_format: bool 
             given = await interaction(Exchange(request, request.state.records, base or _own_address(request)))
         except CloisterError as refused:
             given = error_response(refused)
-        return finished(request, given)
+        return finished(request, given, request.scope.get(ASKED_FORMAT, format))
 
     return answer
 

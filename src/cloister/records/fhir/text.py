@@ -17,7 +17,7 @@ from cloister.base.errors import Invalid
 NUMBER_CHARACTERS_MAX: Final = 64
 
 
-def _number(text: str) -> float | Decimal:
+def number(text: str) -> float | Decimal:
     """A float where it would be written with the same digits, else a Decimal: 5.4 stays quick, 5.40 stays 5.40."""
     value = float(text)
     if repr(value) == text:
@@ -27,7 +27,7 @@ def _number(text: str) -> float | Decimal:
     return Decimal(text)
 
 
-_decoder: Final = msgspec.json.Decoder(float_hook=_number)
+_decoder: Final = msgspec.json.Decoder(float_hook=number)
 _encoder: Final = msgspec.json.Encoder(decimal_format="number")
 
 

@@ -5,6 +5,9 @@ from __future__ import annotations
 from cloister.records import search, validation
 from cloister.records.definitions import capability_statement, load, type_numbers
 from cloister.records.fhir.text import decode, encode
+from cloister.records.fhir.xml_reading import from_xml
+from cloister.records.fhir.xml_shapes import shape
+from cloister.records.fhir.xml_writing import to_xml
 
 
 def warm() -> None:
@@ -21,3 +24,6 @@ def warm() -> None:
     search.extract(resource)
     search.parse("Observation", [("patient", "Patient/1"), ("code", "http://loinc.org|8480-6"), ("_sort", "-date")])
     encode(resource)
+    for name in load().elements:
+        shape(name)
+    from_xml(to_xml(resource))

@@ -16,15 +16,14 @@ from starlette.responses import Response
 
 from cloister.base.errors import Conflict, Invalid, NotFound
 from cloister.records.fhir.exchange import (
-    JSON,
+    ASKED_FORMAT,
     Exchange,
-    check_format,
     json_response,
-    media_type,
     resource_headers,
     unchanged,
     written_response,
 )
+from cloister.records.fhir.formats import FHIR_XML, JSON, format_of, media_type
 from cloister.records.fhir.outcomes import NotAcceptable, TooLarge, WrongMedia, not_here
 from cloister.records.interactions.create import create as create_resource
 from cloister.records.interactions.target import Stale
@@ -33,7 +32,7 @@ from cloister.records.stored import DELETED
 
 TYPE: Final = "Binary"
 RAW_BYTES_MAX: Final = 16 * 1024 * 1024
-RESOURCE: Final = JSON | {"application/fhir+xml", "application/fhir+turtle"}
+RESOURCE: Final = JSON | {FHIR_XML, "application/fhir+turtle"}
 MEDIA: Final = re.compile(r"[\x21-\x7e]+/[\x21-\x7e]+(?:; ?[\x21-\x7e]+)*")
 HARMLESS: Final = {
     "Content-Disposition": "attachment",
@@ -46,9 +45,9 @@ PATIENT: Final = re.compile(r"Patient/[A-Za-z0-9\-.]{1,64}")
 async def read(exchange: Exchange) -> Response:
     id, request = exchange.path["id"], exchange.request
     wanted = _accepted(request)
-    as_resource = "_format" in request.query_params or not wanted or any(one in JSON for one in wanted)
+    as_resource = "_format" in request.query_params or not wanted or any(one in JSON or one == FHIR_XML for one in wanted)
     if as_resource:
-        check_format(request)
+        request.scope[ASKED_FORMAT] = format_of(request)
     try:
         stored = await exchange.records.read(TYPE, id)
     except NotFound as absent:

@@ -11,7 +11,8 @@ from typing import Any, Final
 from starlette.responses import JSONResponse, Response
 
 from cloister.base.errors import Invalid
-from cloister.records.fhir.exchange import Exchange, media_type
+from cloister.records.fhir.exchange import Exchange
+from cloister.records.fhir.formats import media_type
 from cloister.records.fhir.outcomes import WrongMedia
 
 SEALED: Final = "application/octet-stream"

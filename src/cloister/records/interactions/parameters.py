@@ -7,7 +7,8 @@ from typing import Any, Final
 
 from cloister.base.errors import Invalid, Unsupported
 from cloister.records.definitions import is_type
-from cloister.records.fhir.exchange import FORMAT, Exchange, media_type
+from cloister.records.fhir.exchange import FORMAT, Exchange
+from cloister.records.fhir.formats import media_type
 from cloister.records.search.fold import asked_span
 
 COUNT_MAX: Final = 1000

@@ -12,7 +12,8 @@ from starlette.responses import Response
 
 from cloister.base.errors import Conflict, Invalid, NotFound
 from cloister.records.fhir import pointers
-from cloister.records.fhir.exchange import Exchange, media_type, written_response
+from cloister.records.fhir.exchange import Exchange, written_response
+from cloister.records.fhir.formats import media_type
 from cloister.records.fhir.outcomes import WrongMedia, not_here
 from cloister.records.fhir.references import localise
 from cloister.records.fhir.text import decode
