@@ -62,9 +62,10 @@ node_modules/.ready: package-lock.json package.json | .venv/.ready
 	@npm ci --silent --no-audit --no-fund
 	@touch $@
 
-$(DEFINITIONS): node_modules/.ready scripts/build_definitions.py
+$(DEFINITIONS): node_modules/.ready scripts/build_definitions.py scripts/build_terminology.py $(wildcard src/cloister/records/terminology/*.py)
 	@echo "· FHIR R4 definitions"
 	@$(PY) scripts/build_definitions.py
+	@$(PY) scripts/build_terminology.py
 	@touch $@
 
 $(FRONTEND): node_modules/.ready $(wildcard frontend/* frontend/*/* frontend/*/*/*)

@@ -428,10 +428,13 @@ SERVED: Final = ("read", "vread", "update", "patch", "delete", "history-instance
 
 OPERATION: Final = "http://hl7.org/fhir/OperationDefinition/"
 OPERATIONS: Final = {
+    "CodeSystem": [("lookup", "CodeSystem-lookup"), ("subsumes", "CodeSystem-subsumes"), ("validate-code", "CodeSystem-validate-code")],
     "Composition": [("document", "Composition-document")],
+    "ConceptMap": [("translate", "ConceptMap-translate")],
     "Encounter": [("everything", "Encounter-everything")],
     "Observation": [("lastn", "Observation-lastn")],
     "Patient": [("everything", "Patient-everything")],
+    "ValueSet": [("expand", "ValueSet-expand"), ("validate-code", "ValueSet-validate-code")],
 }
 EVERYWHERE: Final = [("validate", "Resource-validate")]
 

@@ -41,11 +41,12 @@ class Held:
     controller_token: str
     files: dict[str, StaticFile]
     capability: StaticFile
+    terminology: StaticFile
     render: Callable[..., str]
 
 
 def _held(settings: Settings) -> Held:
-    from cloister.assemble.pages import capability_file, sign_in_pages, static_files
+    from cloister.assemble.pages import capability_file, sign_in_pages, static_files, terminology_file
 
     return Held(
         database=where(settings, ESTATE).arguments(),
@@ -55,6 +56,7 @@ def _held(settings: Settings) -> Held:
         controller_token=service_token(settings, "controller"),
         files=static_files(),
         capability=capability_file(settings),
+        terminology=terminology_file(settings),
         render=sign_in_pages().render,
     )
 
@@ -136,5 +138,6 @@ def _door(settings: Settings, held: Held, pool: Any, broker: Broker) -> Door:
         render=held.render,
         files=held.files,
         capability=held.capability,
+        terminology=held.terminology,
         clock=system_clock,
     )

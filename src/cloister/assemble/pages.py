@@ -6,7 +6,7 @@ import json
 
 from cloister.base.settings import Settings
 from cloister.gateway import StaticFile, read_files, static_file
-from cloister.records import capability_statement
+from cloister.records import capability_statement, loading
 from cloister.web import STATIC_FOLDER, Pages, read_pages, static_names
 
 
@@ -22,3 +22,9 @@ def capability_file(settings: Settings) -> StaticFile:
     """The CapabilityStatement of this installation (FHIR R4, capabilitystatement.html: implementation.url)."""
     statement = {**json.loads(capability_statement()), "implementation": {"description": "Cloister", "url": f"{settings.base_url}/fhir/R4"}}
     return static_file("metadata.fhir", json.dumps(statement, ensure_ascii=False, separators=(",", ":")).encode())
+
+
+def terminology_file(settings: Settings) -> StaticFile:
+    """The TerminologyCapabilities, of what was loaded when this trust was started; a session tells what itself has."""
+    loading.refresh(settings.terminology)
+    return static_file("terminology.fhir", loading.terminology_statement())

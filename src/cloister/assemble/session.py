@@ -19,7 +19,7 @@ from cloister.base.wire import Caller
 from cloister.epr import CLINICAL_ROLES
 from cloister.identity import passkey
 from cloister.offices import glass, recovery
-from cloister.records import Records, routes, warm
+from cloister.records import Records, loading, routes, warm
 from cloister.server import Application, Asgi, SessionRuntime, control_socket, run_zygote
 from cloister.web import Desk, Pages, read_pages, wards_of, workspace
 from cloister.zones import Keyring
@@ -113,4 +113,9 @@ def _around(runtime: SessionRuntime, pages: Pages, policy: Policy, party: passke
 
 
 def run_session_zygote(settings: Settings, number: int) -> NoReturn:
-    run_zygote(control_socket(number), application=application_of(settings), trust=pinned_roots(settings))
+    """What was loaded with `cloister terminology load` is looked for before each fork: a session has what was there when it began."""
+
+    def refresh() -> bool:
+        return loading.refresh(settings.terminology)
+
+    run_zygote(control_socket(number), application=application_of(settings), trust=pinned_roots(settings), refresh=refresh)

@@ -32,6 +32,7 @@ class Settings:
     linger_seconds: int  # how long a session without a browser is kept
     checkpoint_age_seconds: int = 600  # how old the audit log's newest checkpoint may be when a session opens
     witnesses: tuple[str, ...] = ()  # beside the two of this machine: name+key id+key@http://..., or folder:/...
+    known_profiles_only: bool = False  # refuse what claims a profile (meta.profile) that is not loaded
 
     @property
     def base_url(self) -> str:
@@ -44,6 +45,11 @@ class Settings:
     @property
     def secrets_folder(self) -> Path:
         return self.state / "secrets"
+
+    @property
+    def terminology(self) -> Path:
+        """The packs that `cloister terminology load` makes."""
+        return self.state / "terminology"
 
     @property
     def logs(self) -> Path:
@@ -65,6 +71,13 @@ def _number(environment: Mapping[str, str], name: str, default: int, low: int, h
     if not low <= value <= high:
         raise Invalid(f"{name} is '{text[:40]}'.", hint=f"Set {name} to a whole number from {low} to {high}.")
     return value
+
+
+def _flag(environment: Mapping[str, str], name: str) -> bool:
+    text = environment.get(name, "").strip().lower() or "no"
+    if text not in ("yes", "no", "1", "0", "true", "false"):
+        raise Invalid(f"{name} is '{text[:40]}'.", hint=f"Set {name} to yes or no.")
+    return text in ("yes", "1", "true")
 
 
 def read_settings(environment: Mapping[str, str] | None = None) -> Settings:
@@ -90,5 +103,6 @@ def read_settings(environment: Mapping[str, str] | None = None) -> Settings:
         idle_lock_seconds=_number(env, "CLOISTER_IDLE_LOCK_SECONDS", 600, 5, 86_400),
         linger_seconds=_number(env, "CLOISTER_LINGER_SECONDS", 3600, 5, 604_800),
         checkpoint_age_seconds=_number(env, "CLOISTER_CHECKPOINT_AGE_SECONDS", 600, 60, 86_400),
+        known_profiles_only=_flag(env, "CLOISTER_KNOWN_PROFILES_ONLY"),
         witnesses=tuple(env.get("CLOISTER_WITNESSES", "").split()),
     )

@@ -21,6 +21,7 @@ from cloister.cli.look import app as look
 from cloister.cli.office import app as office
 from cloister.cli.session import app as session
 from cloister.cli.team import app as team
+from cloister.cli.terminology import app as terminology
 from cloister.cli.up import up
 from cloister.cli.verify import verify
 from cloister.cli.witness import app as witness
@@ -64,6 +65,7 @@ app.add_typer(card, name="card")
 app.add_typer(zone, name="zone")
 app.add_typer(ceremony, name="ceremony")
 app.add_typer(team, name="team")
+app.add_typer(terminology, name="terminology")
 
 
 def say(refused: CloisterError) -> None:

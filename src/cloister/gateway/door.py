@@ -87,10 +87,13 @@ def _favicon(door: Door) -> Endpoint:
 
 
 def _capability(door: Door) -> Endpoint:
-    """FHIR R4 capabilities: public, because a client asks before it can sign in (HL7 FHIR R4, RESTful API, 3.1.0.14)."""
+    """FHIR R4 capabilities, or (mode) of terminology.
+
+    Public, because a client asks before it can sign in (HL7 FHIR R4, RESTful API, 3.1.0.14)."""
 
     async def capability(request: Request) -> Response:
-        return file_response({"metadata": door.capability}, "metadata", request)
+        asked = door.terminology if request.query_params.get("mode") == "terminology" else door.capability
+        return file_response({"metadata": asked}, "metadata", request)
 
     return capability
 

@@ -41,6 +41,7 @@ class Door:
     render: Callable[..., str]  # render(name, language=..., **context) of room web
     files: Mapping[str, StaticFile]
     capability: StaticFile
+    terminology: StaticFile  # the TerminologyCapabilities
     clock: Clock
     challenges: challenge.Challenges = field(default_factory=challenge.Challenges)
 

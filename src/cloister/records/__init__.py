@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from cloister.records import sealed_in
+    from cloister.records import loading, sealed_in
     from cloister.records.chart import Chart
     from cloister.records.definitions import capability_statement
     from cloister.records.fhir.routes import routes
@@ -28,6 +28,7 @@ __all__ = [
     "Stored",
     "Written",
     "capability_statement",
+    "loading",
     "parse",
     "routes",
     "sealed_in",
@@ -60,6 +61,10 @@ def __getattr__(name: str) -> Any:
         from cloister.records.search import parse
 
         return parse
+    if name == "loading":
+        import cloister.records.loading as loading
+
+        return loading
     if name == "sealed_in":
         import cloister.records.sealed_in as sealed_in
 

@@ -36,10 +36,13 @@ PROBE_UID: Final = 209_999  # nobody's
 
 Application = Callable[[SessionRuntime], Asgi]
 Warm = Callable[[Asgi], Coroutine[Any, Any, None]]
+Refresh = Callable[[], bool]  # loads anew what has changed on disk, and says whether anything had
 
 
-def run_zygote(control: socket.socket, *, application: Application, trust: TrustRoots, warm: Warm | None = None) -> NoReturn:
-    """Build the application around a blank runtime, warm it, and fork until the agent is gone."""
+def run_zygote(
+    control: socket.socket, *, application: Application, trust: TrustRoots, warm: Warm | None = None, refresh: Refresh | None = None
+) -> NoReturn:
+    """Build the application around a blank runtime, warm it, and fork until the agent is gone; `refresh` goes before each fork."""
     name_part("zygote")
     name_process("zygote")
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the supervisor, which stops its parts in order
@@ -62,6 +65,8 @@ def run_zygote(control: socket.socket, *, application: Application, trust: Trust
         if not packet:
             sys.exit(0)
         assignment = assignment_from_wire(msgpack.unpackb(packet))
+        if refresh is not None and refresh():
+            _settle()
         pid = os.fork()
         if pid == 0:
             _become_session(runtime, assignment, config, fds)

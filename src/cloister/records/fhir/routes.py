@@ -26,19 +26,31 @@ from cloister.records.interactions.create import create
 from cloister.records.interactions.delete import delete, delete_where
 from cloister.records.interactions.document import document
 from cloister.records.interactions.everything import everything
+from cloister.records.interactions.expand import expand
 from cloister.records.interactions.history import history, history_of_all, history_of_type
 from cloister.records.interactions.ingest import describe, put
 from cloister.records.interactions.lastn import lastn
+from cloister.records.interactions.lookup import lookup
 from cloister.records.interactions.metadata import metadata
 from cloister.records.interactions.patch import patch, patch_where
 from cloister.records.interactions.read import read
 from cloister.records.interactions.search import search, search_by_post
+from cloister.records.interactions.subsumes import subsumes
 from cloister.records.interactions.transaction import transaction
+from cloister.records.interactions.translate import translate
 from cloister.records.interactions.update import update, update_where
 from cloister.records.interactions.validate import validate
+from cloister.records.interactions.validate_code import validate_code
 from cloister.records.interactions.vread import vread
 
 Interaction = Callable[[Exchange], Awaitable[Response]]
+TERMINOLOGY: Final[dict[str, Interaction]] = {
+    "lookup": lookup,
+    "validate-code": validate_code,
+    "subsumes": subsumes,
+    "expand": expand,
+    "translate": translate,
+}
 METHODS: Final = ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"]
 
 
@@ -63,6 +75,11 @@ def routes(origin: str = "") -> list[Route]:
         route("/{type}/{id}/$validate", validate, "GET", "POST"),
         route("/{type}/{id}/$everything", everything, "GET", "POST"),
         route("/{type}/{id}/$document", document, "GET", "POST"),
+        *(
+            route(f"{path}/${name}", operation, "GET", "POST")
+            for name, operation in TERMINOLOGY.items()
+            for path in (("/{type}",) if name == "lookup" else ("/{type}", "/{type}/{id}"))
+        ),
         route("/Binary", binary.create, "POST", of="Binary"),
         route("/Binary/{id}", binary.read, "GET", of="Binary", any_format=True),
         route("/Binary/{id}", binary.update, "PUT", of="Binary"),

@@ -8,6 +8,7 @@ from cloister.records.fhir.text import decode, encode
 from cloister.records.fhir.xml_reading import from_xml
 from cloister.records.fhir.xml_shapes import shape
 from cloister.records.fhir.xml_writing import to_xml
+from cloister.records.terminology import shelf
 
 
 def warm() -> None:
@@ -17,6 +18,7 @@ def warm() -> None:
     capability_statement()
     search.warm()
     validation.warm()
+    shelf.refresh(None)
     div = '<div xmlns="http://www.w3.org/1999/xhtml">warm</div>'
     resource = decode(b'{"resourceType":"Observation","status":"final","code":{"text":"warm"},"valueQuantity":{"value":1.0}}')
     resource["text"] = {"status": "generated", "div": div}

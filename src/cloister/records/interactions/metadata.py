@@ -4,9 +4,16 @@ from __future__ import annotations
 
 from starlette.responses import Response
 
+from cloister.base.errors import Invalid
 from cloister.records.definitions import capability_statement
 from cloister.records.fhir.exchange import Exchange, json_response
+from cloister.records.terminology.capabilities import terminology_statement
 
 
 async def metadata(exchange: Exchange) -> Response:
+    mode = exchange.request.query_params.get("mode", "full")
+    if mode == "terminology":
+        return json_response(terminology_statement())
+    if mode not in ("full", "normative"):
+        raise Invalid("'mode' takes full, normative or terminology.", hint="Leave it out for the whole statement.", expression="mode")
     return json_response(capability_statement())

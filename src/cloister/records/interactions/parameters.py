@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Final
 
 from cloister.base.errors import Invalid, Unsupported
@@ -16,10 +16,11 @@ COUNT_MAX: Final = 1000
 
 @dataclass(frozen=True, slots=True)
 class Sent:
-    """The parameters by name, each with its place for error texts; and the resources among them."""
+    """The parameters by name, each with its place for error texts; the resources among them; and codings, where they are asked for."""
 
     values: list[tuple[str, str]]
     resources: dict[str, dict[str, Any]]
+    codings: dict[str, dict[str, Any]] = field(default_factory=dict)  # a Coding or a CodeableConcept
 
     def of(self, *known: str) -> dict[str, list[str]]:
         """The values by name; raises Unsupported for a name that is not among the known ones."""
@@ -33,8 +34,14 @@ class Sent:
         return found
 
 
-async def sent(exchange: Exchange) -> Sent:
-    """Of the address, and for POST of the body: a Parameters resource, or the one resource that the operation is about."""
+CODINGS: Final = ("valueCoding", "valueCodeableConcept")
+
+
+async def sent(exchange: Exchange, *, codings: bool = False) -> Sent:
+    """Of the address, and for POST of the body: a Parameters resource, or the one resource that the operation is about.
+
+    `codings`: whether this operation reads parameters that are a Coding or a CodeableConcept; elsewhere they are refused.
+    """
     values = [pair for pair in exchange.pairs() if pair[0] not in FORMAT]
     if exchange.request.method != "POST":
         return Sent(values, {})
@@ -44,6 +51,7 @@ async def sent(exchange: Exchange) -> Sent:
     if body.get("resourceType") != "Parameters":
         return Sent(values, {"resource": body})
     resources: dict[str, dict[str, Any]] = {}
+    coded: dict[str, dict[str, Any]] = {}
     parts = body.get("parameter", [])
     for number, part in enumerate(parts if isinstance(parts, list) else [parts]):
         place = f"Parameters.parameter[{number}]"
@@ -53,6 +61,8 @@ async def sent(exchange: Exchange) -> Sent:
         value = next((one for key, one in part.items() if key.startswith("value")), None)
         if isinstance(part.get("resource"), dict):
             resources[name] = part["resource"]
+        elif codings and isinstance(value, dict) and any(kind in part for kind in CODINGS):
+            coded[name] = value
         elif isinstance(value, str | int | float | bool):
             values.append((name, str(value).lower() if isinstance(value, bool) else str(value)))
         else:
@@ -61,7 +71,7 @@ async def sent(exchange: Exchange) -> Sent:
                 hint="Give it a simple value or a resource.",
                 expression=place,
             )
-    return Sent(values, resources)
+    return Sent(values, resources, coded)
 
 
 # --- reading values -----------------------------------------------------------------------------------------------

@@ -1,0 +1,1 @@
+"""Terminology over loaded code systems: names, membership, expansion, subsumption, translation. docs/terminology.md."""
