@@ -423,7 +423,7 @@ def compartment_table(folder: Path, types: list[str]) -> dict[str, list[str]]:
 
 UNSEARCHED: Final = ("phonetic",)  # understood, and not offered: an honest server does not call a prefix match phonetic
 ASIDE: Final = ("_id", "_lastUpdated", "_text", "_content")  # searched, and not by an expression
-LINKS: Final = ("_has", "_list")  # no search parameters by the definitions, and searched by
+LINKS: Final = ("_has", "_list", "_filter")  # no search parameters by the definitions, and searched by
 SERVED: Final = ("read", "vread", "update", "patch", "delete", "history-instance", "history-type", "create", "search-type")
 
 OPERATION: Final = "http://hl7.org/fhir/OperationDefinition/"

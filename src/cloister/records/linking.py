@@ -28,6 +28,7 @@ class Linked:
 
     targets: dict[Chain | Pointed, frozenset[str]] = field(default_factory=dict)
     confined: list[bytes] | None = None
+    in_vain: bool = False  # one that must lead somewhere leads nowhere
 
     def confine(self, dossiers: Sequence[bytes]) -> None:
         """Every chain must hold, so matches are where all say."""
@@ -36,10 +37,6 @@ class Linked:
             self.confined = [one for one in self.confined if one in also]
         else:
             self.confined = list(dict.fromkeys(dossiers))
-
-    @property
-    def in_vain(self) -> bool:
-        return any(not one for one in self.targets.values())
 
 
 class Inner(Protocol):
@@ -63,13 +60,16 @@ async def linked(query: Query, searcher: Inner, finder: Finder, among: Sequence[
     found = Linked()
     for chain in query.chains:
         await _ahead(found, query, chain, searcher, among)
+    for one in query.filters:
+        for chain in one.chains:
+            await _ahead(found, query, chain, searcher, among, needed=False)
     for pointed in query.pointed:
         await _behind(found, query, pointed, searcher, finder, among if found.confined is None else found.confined)
     return found
 
 
-async def _ahead(found: Linked, query: Query, chain: Chain, searcher: Inner, among: Sequence[bytes] | None) -> None:
-    """What a chain's reference may point at."""
+async def _ahead(found: Linked, query: Query, chain: Chain, searcher: Inner, among: Sequence[bytes] | None, *, needed: bool = True) -> None:
+    """What a chain's reference may point at; where it is not `needed` (one side of an `or`), it says nothing of where matches are."""
     about = chain.parameter.code in ABOUT and query.type in load().compartment
     references: list[str] = []
     dossiers: list[bytes] = []
@@ -81,6 +81,9 @@ async def _ahead(found: Linked, query: Query, chain: Chain, searcher: Inner, amo
     if len(references) > CHAINED_MAX:
         raise too_costly(query)
     found.targets[chain] = frozenset(references)
+    if not needed:
+        return
+    found.in_vain |= not references
     if about and all(one.startswith("Patient/") for one in references):
         found.confine(dossiers)
 
@@ -97,6 +100,7 @@ async def _behind(found: Linked, query: Query, pointed: Pointed, searcher: Inner
     if len(references) > CHAINED_MAX:
         raise too_costly(query)
     found.targets[pointed] = frozenset(references)
+    found.in_vain |= not references
     places = [(query.type, one.removeprefix(start)) for one in sorted(references)]
     located = await finder.locate(places) if places else {}
     found.confine([dossier for several in located.values() for dossier in several])

@@ -252,7 +252,7 @@ class Searcher:
 
     async def _in_shards(self, query: Query) -> Scope:
         """People by name, birth date, gender: from the zones' sealed lists of people, in memory."""
-        plain = replace(query, chains=(), pointed=())  # what stands at their other end is decided on opened values
+        plain = replace(query, chains=(), pointed=(), filters=())  # what stands at their other end is decided on opened values
         dossiers: dict[bytes, None] = {}
         for shard in self._shards():
             for person in await shard.people():

@@ -91,6 +91,14 @@ CASES = [
     ("DiagnosticReport", "result.encounter.patient.family={name}", {"report"}),
     ("DiagnosticReport", "result.encounter.patient.family={name}&result.code=nothing", set()),
     ("Observation", "patient._has:Encounter:patient:_id={encounter}&patient.family={name}", {"observation"}),
+    ("Patient", "_filter=family eq {name} and given eq heavy", {"heavy"}),
+    ("Patient", "_filter=family eq {name} and not (given eq heavy)", {"light"}),
+    ("Observation", '_filter=subject:Patient.family eq "{name}"', {"observation", "other"}),
+    ("Observation", "_filter=subject:Patient.family eq {name} and (value-quantity gt 100 or code eq x)", {"observation"}),
+    ("Observation", "_filter=patient[family eq {name}].given eq light", {"other"}),
+    ("Observation", "patient={heavy},{light}&_filter=encounter.patient.family eq {name} or value-quantity lt 60", {"observation", "other"}),
+    ("Observation", "patient={heavy},{light}&_filter=not (encounter.status pr true)", {"other"}),
+    ("Observation", "_filter=patient re Patient/{heavy} and date ge 2026", {"observation"}),
 ]
 
 

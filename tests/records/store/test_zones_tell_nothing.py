@@ -56,6 +56,10 @@ async def test_a_read_by_id_is_the_same_404(outsider: Session, hidden: dict[str,
         ("Observation", "_id={observation}"),
         ("Encounter", "status=in-progress&location=Location/saint-roch-surgery"),
         ("Encounter", "patient={patient}"),
+        ("Patient", "_filter=family eq hidden"),
+        ("Patient", "_filter=_id eq {patient} or identifier eq {identifier}"),
+        ("Observation", "_filter=subject.family eq hidden or encounter re Encounter/{encounter}"),
+        ("Observation", "_filter=patient re Patient/{patient} and not (code eq x)"),
     ],
 )
 async def test_no_search_counts_or_finds_it(outsider: Session, hidden: dict[str, str], type: str, question: str) -> None:

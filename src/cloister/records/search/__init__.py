@@ -7,9 +7,9 @@ Names used by the store: `extract`, `IndexEntry`, `parse`, `Query`, `matches`, `
 from cloister.records.search.compartment import patient_reference
 from cloister.records.search.compile import extract, parameter, parameters, warm
 from cloister.records.search.entry import IndexEntry, Values
-from cloister.records.search.match import Targets, decided, included_by, matches, pointed_at, sorted_entries
+from cloister.records.search.match import decided, included_by, matches, pointed_at, sorted_entries
 from cloister.records.search.parse import parse, parse_url
-from cloister.records.search.query import Chain, Include, Kind, Parameter, Pointed, Query, SortKey, Term
+from cloister.records.search.query import Chain, Include, Kind, Parameter, Pointed, Query, SortKey, Targets, Term
 
 __all__ = [
     "Chain",

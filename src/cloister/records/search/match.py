@@ -5,14 +5,12 @@ Spec: http://hl7.org/fhir/R4/search.html#modifiers, #sort, #include.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from operator import itemgetter
 from typing import Any
 
 from cloister.records.search.entry import IndexEntry
-from cloister.records.search.query import Chain, Include, Kind, Pointed, Query, SortKey, unmarked
-
-Targets = Mapping[Chain | Pointed, frozenset[str]]
+from cloister.records.search.query import Include, Kind, Query, SortKey, Targets, unmarked
 
 
 def matches(query: Query, entry: IndexEntry, *, targets: Targets | None = None, undecided: bool = False) -> bool:
@@ -29,6 +27,8 @@ def matches(query: Query, entry: IndexEntry, *, targets: Targets | None = None, 
         found = targets.get(chain) if targets else None
         if not found or found.isdisjoint(chain.parameter.values(entry.values)):
             return False
+    if not all(one.test(entry, targets) for one in query.filters):
+        return False
     return all(targets and f"{entry.type}/{entry.id}" in targets.get(one, ()) for one in query.pointed)
 
 

@@ -16,7 +16,8 @@ from cloister.base.errors import Invalid, NotFound, Unsupported
 from cloister.records.definitions import is_type
 from cloister.records.search.compile import parameter, parameters
 from cloister.records.search.entry import IndexEntry
-from cloister.records.search.query import COUNT_DEFAULT, COUNT_MAX, Chain, Include, Kind, Parameter, Pointed, Query, SortKey, Term
+from cloister.records.search.filter import filtered
+from cloister.records.search.query import COUNT_DEFAULT, COUNT_MAX, Chain, Filter, Include, Kind, Parameter, Pointed, Query, SortKey, Term
 from cloister.records.search.terms import PREFIX, Asked, date_within, split, term, unescape
 from cloister.records.search.words import words_term
 
@@ -24,7 +25,7 @@ PARAMETERS_MAX: Final = 100
 VALUE_CHARACTERS_MAX: Final = 100_000
 CHAIN_TYPES_MAX: Final = 8
 STEPS_MAX: Final = 4  # of chains and `_has` inside each other
-REFUSED: Final = frozenset({"_filter", "_query", "_containedType", "_type"})
+REFUSED: Final = frozenset({"_query", "_containedType", "_type"})
 FORMAT: Final = frozenset({"_format", "_pretty"})  # the HTTP face looks at these
 TOTALS: Final = frozenset({"none", "estimate", "accurate"})
 SUMMARIES: Final = frozenset({"true", "text", "data", "count", "false"})
@@ -40,6 +41,7 @@ class Draft:
     terms: list[Term] = field(default_factory=list)
     chains: list[Chain] = field(default_factory=list)
     pointed: list[Pointed] = field(default_factory=list)
+    filters: list[Filter] = field(default_factory=list)
     sort: list[SortKey] = field(default_factory=list)
     count: int = COUNT_DEFAULT
     includes: list[Include] = field(default_factory=list)
@@ -85,6 +87,7 @@ def _parsed(draft: Draft, pairs: Iterable[tuple[str, str]]) -> Query:
         terms=tuple(draft.terms),
         chains=tuple(draft.chains),
         pointed=tuple(draft.pointed),
+        filters=tuple(draft.filters),
         sort=tuple(draft.sort),
         count=draft.count,
         includes=tuple(draft.includes),
@@ -228,6 +231,17 @@ def _last_updated(draft: Draft, name: str, text: str) -> None:
     draft.terms.append(Term(name, None, "", alternatives, None, (), test))
 
 
+def _filter(draft: Draft, name: str, text: str) -> None:
+    if name != "_filter":
+        raise Unsupported("'_filter' takes no modifier.", expression=name)
+    parts = filtered(draft.type, text, draft.asked)
+    draft.terms += parts.terms
+    draft.chains += parts.chains
+    draft.filters += parts.filters
+    if parts.ids is not None:
+        draft.ids = parts.ids if draft.ids is None else draft.ids & parts.ids
+
+
 def _words(draft: Draft, name: str, text: str) -> None:
     code, _, modifier = name.partition(":")
     if modifier:
@@ -319,6 +333,7 @@ RESULT: Final = {
     "_elements": _elements,
     "_contained": _contained,
     "_list": _list,
+    "_filter": _filter,
     "_text": _words,
     "_content": _words,
 }

@@ -6,8 +6,8 @@ it never touches a row. `parse` (parse.py) makes it, `matches` (match.py) applie
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any, Final
 
@@ -98,6 +98,23 @@ class Pointed:
     query: Query
 
 
+Targets = Mapping[Chain | Pointed, frozenset[str]]
+
+
+@dataclass(frozen=True, slots=True)
+class Filter:
+    """One part of a `_filter` (search_filter.html). `chains` are resolved as others are, and need not find anything."""
+
+    node: object  # what was asked, so that equal filters are equal
+    holds: Callable[[IndexEntry, Targets], bool] = field(compare=False)
+    chains: tuple[Chain, ...] = field(compare=False, default=())
+
+    def test(self, entry: IndexEntry, targets: Targets | None) -> bool:
+        """False without the targets of its chains, so that a forgotten one cannot widen a result, not even by 'not'."""
+        known: Targets = targets or {}
+        return all(chain in known for chain in self.chains) and self.holds(entry, known)
+
+
 @dataclass(frozen=True, slots=True)
 class SortKey:
     parameter: Parameter | None  # None: _id or _lastUpdated
@@ -123,6 +140,7 @@ class Query:
     terms: tuple[Term, ...] = ()
     chains: tuple[Chain, ...] = ()
     pointed: tuple[Pointed, ...] = ()
+    filters: tuple[Filter, ...] = ()
     sort: tuple[SortKey, ...] = ()  # empty: most recently updated first
     count: int = COUNT_DEFAULT
     includes: tuple[Include, ...] = ()

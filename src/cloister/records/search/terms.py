@@ -256,7 +256,7 @@ Within = Callable[[Value, Value], bool]  # of the low and high end of one value
 
 def _ordered(parameter: Parameter, name: str, alternatives: list[str], asked: Asked) -> Term:
     step = 3 if parameter.kind is Kind.QUANTITY else 2
-    tests = [_one_ordered(parameter.kind, text, asked) for text in alternatives]
+    tests = [ordered_test(parameter.kind, text, asked) for text in alternatives]
 
     def test(entry: IndexEntry) -> bool:
         for place in parameter.places:
@@ -271,7 +271,7 @@ def _ordered(parameter: Parameter, name: str, alternatives: list[str], asked: As
     return Term(name, parameter, "", tuple(alternatives), None, (), test)
 
 
-def _one_ordered(kind: Kind, text: str, asked: Asked) -> tuple[Within, Accept | None]:
+def ordered_test(kind: Kind, text: str, asked: Asked) -> tuple[Within, Accept | None]:
     match = PREFIX.fullmatch(text.strip())
     prefix, value = (match[1] or "eq", match[2]) if match else ("eq", text)
     if kind is Kind.DATE:
