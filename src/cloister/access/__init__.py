@@ -8,5 +8,22 @@ from cloister.access.actor import ESTATE, PAGE, Action, Actor, Compartment, Fact
 from cloister.access.kinds import Page
 from cloister.access.policy import Policy, read_policy
 from cloister.access.reason import Reason
+from cloister.access.scopes import Narrowed, Scopes, read_scopes
 
-__all__ = ["ESTATE", "PAGE", "Action", "Actor", "Compartment", "Facts", "Page", "Permit", "Policy", "Purpose", "Reason", "read_policy"]
+__all__ = [
+    "ESTATE",
+    "PAGE",
+    "Action",
+    "Actor",
+    "Compartment",
+    "Facts",
+    "Narrowed",
+    "Page",
+    "Permit",
+    "Policy",
+    "Purpose",
+    "Reason",
+    "Scopes",
+    "read_policy",
+    "read_scopes",
+]

@@ -7,7 +7,7 @@ from typing import Final
 
 
 class Reason(StrEnum):
-    """Ids of forbidding policies are of this list; the first four need no policy."""
+    """Ids of forbidding policies are of this list; the first four and the last need no policy."""
 
     NOT_PERMITTED = "not-permitted"
     ROLE_UNKNOWN = "role-unknown"
@@ -21,6 +21,7 @@ class Reason(StrEnum):
     OPERATORS_ONLY = "operators-only"
     OTHER_OFFICE = "other-office"
     PROGRAM_WITHOUT_PAGES = "program-without-pages"
+    SCOPE_MISSING = "scope-missing"
 
 
 # (sentence, hint) by language; languages missing here read English.
@@ -72,6 +73,13 @@ SENTENCES: Final[dict[Reason, dict[str, tuple[str, str]]]] = {
     Reason.PROGRAM_WITHOUT_PAGES: {
         "en": ("Programs have no screens.", "Use the FHIR address, /fhir/R4."),
         "fr": ("Les programmes n'ont pas d'écrans.", "Utilisez l'adresse FHIR, /fhir/R4."),
+    },
+    Reason.SCOPE_MISSING: {
+        "en": ("The scopes of this token do not permit this.", "Ask for a token with the scope that it needs, such as system/Patient.rs."),
+        "fr": (
+            "Les portées de ce jeton ne le permettent pas.",
+            "Demandez un jeton avec la portée nécessaire (system/Patient.rs).",
+        ),
     },
 }
 

@@ -7,9 +7,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from cloister.base.errors import Denied
 from cloister.base.settings import Settings
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from datetime import datetime
 
     import asyncpg
@@ -75,7 +77,24 @@ def witness_report(settings: Settings) -> dict[str, Any] | None:
     return read_report(settings)
 
 
+async def controllers_word(settings: Settings, entries: Sequence[dict[str, str]]) -> None:
+    """Audit entries of who works at the machine's command line; durable when this returns."""
+    from cloister.assemble.gate import service_token
+    from cloister.base.wire import Caller
+
+    try:
+        token = service_token(settings, "controller")
+    except OSError as wrong:
+        raise Denied("The trust's secrets belong to another user.", hint="Run this as the user who runs `cloister up`.") from wrong
+    gate = Caller(settings.socket("gate"), part="store gate")
+    try:
+        await gate.call("audit_append", token=token, entries=list(entries))
+    finally:
+        gate.close()
+
+
 __all__ = [
+    "controllers_word",
     "mandate_candidate",
     "owner_connection",
     "pinned_roots",

@@ -24,7 +24,7 @@ from cloister.base.secret import Secret
 from cloister.base.settings import Settings
 from cloister.base.telemetry import log
 from cloister.farm import Broker, EstateStore, Tickets
-from cloister.gateway import Door, Limits, StaticFile, door_application, serve_application
+from cloister.gateway import Door, Limits, StaticFile, clients, door_application, serve_application
 from cloister.identity import passkey
 
 ACCOUNT: Final = "cloister-ctl"
@@ -110,6 +110,7 @@ class People:
 
 def _broker(settings: Settings, held: Held, pool: Any) -> Broker:
     agent = wire.Caller(settings.socket("agent"), part="agent")
+    uses = clients.Uses(People(pool), system_clock)
     return Broker(
         store=EstateStore(pool),
         tickets=_tickets(held),
@@ -117,6 +118,7 @@ def _broker(settings: Settings, held: Held, pool: Any) -> Broker:
         destination=lambda server, slot: str(settings.slot(slot)),
         agent_token=Secret(held.agent_token.encode()),
         clock=system_clock,
+        further={"client_used": lambda session, words: uses.answer(session.person, words)},
     )
 
 

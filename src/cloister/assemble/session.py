@@ -7,9 +7,10 @@ lives in one desk, made when the session is unlocked and closed before the keys 
 from __future__ import annotations
 
 import asyncio
-from typing import Any, NoReturn
+from collections import OrderedDict
+from typing import Any, Final, NoReturn
 
-from cloister.access import Actor, Policy, read_policy
+from cloister.access import Actor, Narrowed, Policy, read_policy, read_scopes
 from cloister.assemble.background import work
 from cloister.assemble.roots import pinned_roots
 from cloister.base.clock import system_clock
@@ -20,9 +21,11 @@ from cloister.epr import CLINICAL_ROLES
 from cloister.identity import passkey
 from cloister.offices import glass, recovery
 from cloister.records import Records, loading, routes, warm
-from cloister.server import Application, Asgi, SessionRuntime, control_socket, run_zygote
+from cloister.server import Application, Asgi, SessionRuntime, Token, control_socket, run_zygote
 from cloister.web import Desk, Pages, read_pages, wards_of, workspace
 from cloister.zones import Keyring
+
+NARROWED_MAX: Final = 8  # differently narrowed tokens of one session at once
 
 
 class Workplace:
@@ -33,6 +36,7 @@ class Workplace:
         self._policy = policy
         self._party = party
         self._records: Records | None = None
+        self._narrowed: OrderedDict[str, Records] = OrderedDict()  # by what narrows them
         self._desk: Desk | None = None
         self._glass: glass.Glass | None = None
         self._work: asyncio.Task[None] | None = None
@@ -49,6 +53,7 @@ class Workplace:
 
     def close(self) -> None:
         records, self._records, self._desk = self._records, None, None
+        self._forget_tokens()
         if self._work is not None:
             self._work.cancel()
             self._work = None
@@ -62,8 +67,26 @@ class Workplace:
     def forget(self, lost: frozenset[str]) -> None:
         """The person's zones have changed: what the lost ones opened goes, the rest stays, the desk is laid anew."""
         self._desk = None
-        if self._records is not None:
-            self._records.forget(lost)
+        for records in (self._records, *self._narrowed.values()):
+            if records is not None:
+                records.forget(lost)
+
+    def narrowed(self, token: Token) -> Records:
+        """The record as a token's scopes leave it: kept apart from all others, also in what is found and paged."""
+        records = self._narrowed.get(token.scope)
+        if records is None:
+            runtime = self._runtime
+            policy = Narrowed(self._policy, read_scopes(token.scope))
+            records = self._narrowed[token.scope] = Records(runtime.actor, runtime.keyring, runtime.gate, policy)
+            while len(self._narrowed) > NARROWED_MAX:
+                self._narrowed.popitem(last=False)[1].close()
+        self._narrowed.move_to_end(token.scope)
+        return records
+
+    def _forget_tokens(self) -> None:
+        for records in self._narrowed.values():
+            records.close()
+        self._narrowed.clear()
 
     def desk(self, runtime: Any) -> Desk:
         """Made at the first request after unlocking, when the directory of names is there."""
@@ -109,7 +132,7 @@ def application_of(settings: Settings) -> Application:
 
 def _around(runtime: SessionRuntime, pages: Pages, policy: Policy, party: passkey.RelyingParty, base_url: str) -> Asgi:
     workplace = Workplace(runtime, policy, party)
-    return workspace(pages, workplace.desk, routes=routes(base_url))
+    return workspace(pages, workplace.desk, routes=routes(base_url), narrowed=workplace.narrowed)
 
 
 def run_session_zygote(settings: Settings, number: int) -> NoReturn:

@@ -15,8 +15,8 @@ from cloister.base.settings import Settings
 
 
 @asynccontextmanager
-async def owner(settings: Settings) -> AsyncIterator[asyncpg.Connection[Any]]:
-    """A connection for reading. Unavailable when the trust does not run."""
+async def owner(settings: Settings, *, writing: bool = False) -> AsyncIterator[asyncpg.Connection[Any]]:
+    """A connection, for reading unless `writing`. Unavailable when the trust does not run."""
     if not (settings.state / "secrets").exists():
         raise Unavailable(
             f"There is no trust in {settings.state}.", hint="Start one with `cloister up`, or set CLOISTER_STATE to its folder."
@@ -29,7 +29,8 @@ async def owner(settings: Settings) -> AsyncIterator[asyncpg.Connection[Any]]:
         raise Unavailable("The database does not answer.", hint="Start the trust with `cloister up`, or set CLOISTER_STATE.") from lost
     try:
         # Whoever looks must not change anything by mistake.
-        await connection.execute("set default_transaction_read_only = on")
+        if not writing:
+            await connection.execute("set default_transaction_read_only = on")
         yield connection
     except LOST as lost:
         raise Unavailable("The database went away.", hint="Try again when the trust runs.") from lost

@@ -19,6 +19,7 @@ from cloister.cli.importing.command import import_records
 from cloister.cli.ingest import ingest_files
 from cloister.cli.look import app as look
 from cloister.cli.office import app as office
+from cloister.cli.program import app as program
 from cloister.cli.session import app as session
 from cloister.cli.team import app as team
 from cloister.cli.terminology import app as terminology
@@ -60,6 +61,7 @@ app.add_typer(look, name="look")
 app.add_typer(audit, name="audit")
 app.add_typer(witness, name="witness")
 app.add_typer(session, name="session")
+app.add_typer(program, name="program")
 app.add_typer(office, name="office")
 app.add_typer(card, name="card")
 app.add_typer(zone, name="zone")

@@ -4,10 +4,11 @@ from cloister.farm.broker import AgentCalls, Broker, Started
 from cloister.farm.placement import Server, Session
 from cloister.farm.states import SessionEvent, SessionState, step
 from cloister.farm.store import EstateStore, migrations
-from cloister.farm.tickets import Tickets, verified_ticket
+from cloister.farm.tickets import Bearer, Tickets, verified_ticket
 
 __all__ = [
     "AgentCalls",
+    "Bearer",
     "Broker",
     "EstateStore",
     "Server",

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import hmac
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import timedelta
@@ -23,7 +23,7 @@ from cloister.base.wire import Peer
 from cloister.farm.placement import Rejoin, Server, ServerState, Session, SessionKind, decide
 from cloister.farm.states import LIVE, SessionState, reported
 from cloister.farm.store import Store
-from cloister.farm.tickets import Tickets
+from cloister.farm.tickets import BROWSER, Bearer, Tickets
 
 HEARTBEAT_SECONDS: Final = 5
 SPAWN_SECONDS_MAX: Final = 20
@@ -36,6 +36,9 @@ class AgentCalls(Protocol):
     async def call(self, method: str, /, *, timeout_seconds: float = 30.0, **arguments: Any) -> Any: ...
 
 
+Further = Callable[[Session, dict[str, Any]], Awaitable[dict[str, Any]]]
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Started:
     """What the door hands to a browser; the ticket is a bearer's word, so it never shows in a repr."""
@@ -45,6 +48,7 @@ class Started:
     ticket: str
     public_key: bytes
     reconnected: bool
+    unlocked: bool = False  # its keys are open already
 
     def __repr__(self) -> str:
         return f"Started(session={self.session!r}, slot={self.slot}, reconnected={self.reconnected})"
@@ -60,8 +64,13 @@ class Broker:
         destination: Callable[[str, int], str],
         agent_token: Secret,
         clock: Clock,
+        further: Mapping[str, Further] | None = None,
     ) -> None:
-        """`agents` reaches the agent of a server id; `destination` is the socket of a server's slot, as Envoy knows it."""
+        """`agents` reaches the agent of a server id; `destination` is the socket of a server's slot, as Envoy knows it.
+
+        `further`: what else a session may ask of the controller, by method; answered for that session alone.
+        """
+        self.further: dict[str, Further] = dict(further or {})
         self._store = store
         self._tickets = tickets
         self._agents = agents
@@ -74,20 +83,23 @@ class Broker:
 
     # --- for the door -------------------------------------------------------------------------
 
-    async def start_session(self, person: str, role: str, kind: str, label: str = "") -> Started:
-        """A new session, or the live one under a new epoch, so that older tickets end. Raises what refused, by name."""
+    async def start_session(self, person: str, role: str, kind: str, label: str = "", *, to: Bearer = BROWSER) -> Started:
+        """A new session, or the live one under a new epoch, so that older tickets end. Raises what refused, by name.
+
+        `to`: the client that the ticket is for.
+        """
         wanted = _kind(kind)
         async with self._turn(person, label):
             choice = decide(await self._store.live_of(person), await self._store.servers(), kind=wanted, label=label, now=self._clock())
             if isinstance(choice, Rejoin):
-                rejoined = await self._rejoin(choice.session)
+                rejoined = await self._rejoin(choice.session, to)
                 if rejoined is not None:
                     return rejoined
                 live = [s for s in await self._store.live_of(person) if s.id != choice.session.id]
                 choice = decide(live, await self._store.servers(), kind=wanted, label=label, now=self._clock())
                 if isinstance(choice, Rejoin):
                     raise Conflict("This session is changing hands.", hint="Sign in again.", reason="session-state")
-            return await self._start(choice.server, person, role, wanted, label)
+            return await self._start(choice.server, person, role, wanted, label, to)
 
     async def unlock(self, session: str, unlocker: str, sealed: bytes) -> dict[str, Any]:
         """Carry a sealed unlock message to a session: for programs, whose token request comes through the door."""
@@ -101,6 +113,25 @@ class Broker:
         if row.slot is None or row.epoch != epoch:
             raise Denied("This session was continued elsewhere.", reason="epoch", hint="Sign in again.")
         return self._ticket(row.id, row.server, row.slot, row.person, row.epoch)
+
+    async def ticket_for(self, session: str, to: Bearer) -> str:
+        """A ticket of a live session for an app that its person allowed in; of the epoch that is in force."""
+        row = await self._live(session)
+        if row.slot is None:
+            raise Denied("This session is starting.", reason="session-state", hint="Try again in a moment.")
+        return self._ticket(row.id, row.server, row.slot, row.person, row.epoch, to)
+
+    async def is_live(self, session: str, epoch: int) -> bool:
+        """Whether a ticket of this epoch can still lead to a session."""
+        row = await self._store.session(session)
+        if row is None or row.state not in LIVE:
+            return False
+        return epoch == row.epoch or (row.kind is SessionKind.PROGRAM and 0 < epoch < row.epoch)
+
+    async def refuse(self, session: str, *, epoch: int = 0, grant: str = "") -> None:
+        """Take back one token of a session (RFC 7009): a program's by its epoch, an app's by what it was allowed."""
+        row = await self._live(session)
+        await self._agents(row.server).call("refuse", session=session, epoch=epoch, grant=grant)
 
     async def end_session(self, session: str, reason: str = "ended") -> None:
         row = await self._live(session)
@@ -134,6 +165,8 @@ class Broker:
         if method == "session_state":
             await self._reported(session, SessionState(arguments["state"]), str(arguments.get("why", ""))[:64])
             return {}
+        if method in self.further:
+            return await self.further[method](session, arguments)
         if method == "renew_ticket":
             return {"ticket": await self.renew(session.id, int(arguments["epoch"]))}
         raise Invalid("The controller has no such method.", reason="method")
@@ -191,7 +224,7 @@ class Broker:
 
     # --- inside ------------------------------------------------------------------------------------
 
-    async def _start(self, server: str, person: str, role: str, kind: SessionKind, label: str) -> Started:
+    async def _start(self, server: str, person: str, role: str, kind: SessionKind, label: str, to: Bearer) -> Started:
         now = self._clock()
         session = Session(
             id=new_id(), person=person, role=role, kind=kind, label=label, server=server, slot=None,
@@ -210,10 +243,10 @@ class Broker:
             raise
         finally:
             self._starting.discard(session.id)
-        ticket = self._ticket(session.id, server, slot, person, 1)
+        ticket = self._ticket(session.id, server, slot, person, 1, to)
         return Started(session=session.id, slot=slot, ticket=ticket, public_key=bytes(reply["public_key"]), reconnected=False)
 
-    async def _rejoin(self, session: Session) -> Started | None:
+    async def _rejoin(self, session: Session, to: Bearer) -> Started | None:
         """None when the agent does not know the session any more: then a new one is placed."""
         epoch = session.epoch + 1
         if session.slot is None or not await self._store.set_epoch(session.id, session.epoch, epoch, now=self._clock()):
@@ -223,11 +256,15 @@ class Broker:
         except NotFound:
             await self._ended(session.id, "lost")
             return None
-        ticket = self._ticket(session.id, session.server, session.slot, session.person, epoch)
-        return Started(session=session.id, slot=session.slot, ticket=ticket, public_key=bytes(reply["public_key"]), reconnected=True)
+        ticket = self._ticket(session.id, session.server, session.slot, session.person, epoch, to)
+        return Started(
+            session=session.id, slot=session.slot, ticket=ticket, public_key=bytes(reply["public_key"]), reconnected=True,
+            unlocked=bool(reply.get("unlocked")),
+        )  # fmt: skip
 
-    def _ticket(self, session: str, server: str, slot: int, person: str, epoch: int) -> str:
-        return self._tickets.issue(session=session, destination=self._destination(server, slot), slot=slot, person=person, epoch=epoch)
+    def _ticket(self, session: str, server: str, slot: int, person: str, epoch: int, to: Bearer = BROWSER) -> str:
+        where = self._destination(server, slot)
+        return self._tickets.issue(session=session, destination=where, slot=slot, person=person, epoch=epoch, to=to)
 
     async def _live(self, session: str) -> Session:
         row = await self._store.session(session)

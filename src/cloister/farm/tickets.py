@@ -28,7 +28,11 @@ TICKET_CHARACTERS_MAX: Final = 4096
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TicketClaims:
-    """What a ticket says; registered claim names as in RFC 7519 section 4.1."""
+    """What a ticket says; registered claim names as in RFC 7519 section 4.1, `scope` and `client` (client_id) as in RFC 9068.
+
+    A browser's ticket has no client and no scope. `grant`: what the person allowed an app; the session knows the rest of it.
+    `pace`: how fast and how much this client may ask (gateway, pace.py).
+    """
 
     sid: str
     dst: str  # the slot's socket: Envoy routes by it
@@ -37,8 +41,28 @@ class TicketClaims:
     epoch: int
     iat: int
     exp: int
+    client: str = ""
+    scope: str = ""
+    grant: str = ""
+    pace: str = ""
     iss: str = ISSUER
     aud: str = AUDIENCE
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Bearer:
+    """Whom a ticket is for besides the person: a client (RFC 6749), and what narrows it. Empty for a browser."""
+
+    client: str = ""
+    scope: str = ""
+    grant: str = ""
+    pace: str = ""
+
+
+BROWSER: Final = Bearer()
+
+
+REQUIRED: Final = frozenset({"sid", "dst", "person"})  # the others are left out when they say nothing
 
 
 def _text(raw: bytes) -> str:
@@ -69,11 +93,17 @@ class Tickets:
         self._keys = [public, *(key for key in earlier_keys if key != public)]
         self._header = _text(json.dumps({"alg": "EdDSA", "kid": key_id(public), "typ": "JWT"}, separators=(",", ":")).encode("ascii"))
 
-    def issue(self, *, session: str, destination: str, slot: int, person: str, epoch: int, seconds: int = TICKET_SECONDS_MAX) -> str:
+    def issue(
+        self, *, session: str, destination: str, slot: int, person: str, epoch: int, seconds: int = TICKET_SECONDS_MAX, to: Bearer = BROWSER
+    ) -> str:
         now = int(self._clock().timestamp()) - CLOCK_SKEW_SECONDS
         life = min(seconds, TICKET_SECONDS_MAX)
-        claims = TicketClaims(sid=session, dst=destination, slot=slot, person=person, epoch=epoch, iat=now, exp=now + life)
-        body = _text(json.dumps(asdict(claims), separators=(",", ":"), sort_keys=True).encode())
+        claims = TicketClaims(sid=session, dst=destination, slot=slot, person=person, epoch=epoch, iat=now, exp=now + life, **asdict(to))
+        return self.signed({name: value for name, value in asdict(claims).items() if value != "" or name in REQUIRED})
+
+    def signed(self, claims: Mapping[str, Any]) -> str:
+        """Any claims as a JWT under the tickets' key, such as an id_token; `aud` says what it is for."""
+        body = _text(json.dumps(claims, separators=(",", ":"), sort_keys=True).encode())
         signed = f"{self._header}.{body}"
         return f"{signed}.{_text(algorithms.sign(self._seed.reveal(), signed.encode('ascii')))}"
 

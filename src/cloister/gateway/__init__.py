@@ -3,6 +3,7 @@
 from pathlib import Path
 
 from cloister.base.database import Migration, read_migrations
+from cloister.gateway import assertions, clients
 from cloister.gateway.door import door_application
 from cloister.gateway.envoy import Plan, bootstrap
 from cloister.gateway.files import StaticFile, read_files, static_file
@@ -20,7 +21,9 @@ __all__ = [
     "Limits",
     "Plan",
     "StaticFile",
+    "assertions",
     "bootstrap",
+    "clients",
     "door_application",
     "migrations",
     "read_files",

@@ -23,7 +23,9 @@ from cloister.gateway.sign_in import SignIn
 
 Endpoint = Callable[[Request], Awaitable[Response]]
 
-METADATA: Final = "/fhir/R4/metadata"
+FHIR: Final = "/fhir/R4"
+METADATA: Final = f"{FHIR}/metadata"
+SMART: Final = "/.well-known/smart-configuration"
 
 
 def door_application(door: Door) -> Starlette:
@@ -40,10 +42,14 @@ def door_application(door: Door) -> Starlette:
             Route("/enrol/start", enrol.start, methods=["POST"]),
             Route("/enrol/finish", enrol.finish, methods=["POST"]),
             Route("/oauth2/token", tokens.token, methods=["POST"]),
+            Route("/oauth2/unlock", tokens.unlock, methods=["POST"]),
+            Route("/oauth2/introspect", tokens.introspect, methods=["POST"]),
+            Route("/oauth2/revoke", tokens.revoke, methods=["POST"]),
             Route("/static/{name:path}", _static(door), methods=["GET"]),
             Route("/favicon.ico", _favicon(door), methods=["GET"]),
             Route(METADATA, _capability(door), methods=["GET"]),
-            Route("/.well-known/smart-configuration", _smart_configuration(door), methods=["GET"]),
+            Route(SMART, _smart_configuration(door), methods=["GET"]),
+            Route(f"{FHIR}{SMART}", _smart_configuration(door), methods=["GET"]),
         ],
         exception_handlers={HTTPException: _plain},
     )
@@ -99,14 +105,18 @@ def _capability(door: Door) -> Endpoint:
 
 
 def _smart_configuration(door: Door) -> Endpoint:
-    """HL7 SMART App Launch 2: .well-known/smart-configuration."""
+    """HL7 SMART App Launch 2: .well-known/smart-configuration, beside the FHIR address and at the host's root."""
     document = {
         "issuer": door.base_url,
+        "jwks_uri": f"{door.base_url}/login/keys",
         "token_endpoint": f"{door.base_url}/oauth2/token",
-        "token_endpoint_auth_methods_supported": ["client_secret_basic", "client_secret_post"],
+        "introspection_endpoint": f"{door.base_url}/oauth2/introspect",
+        "revocation_endpoint": f"{door.base_url}/oauth2/revoke",
+        "token_endpoint_auth_methods_supported": ["client_secret_basic", "client_secret_post", "private_key_jwt"],
+        "token_endpoint_auth_signing_alg_values_supported": ["RS384", "ES384"],
         "grant_types_supported": ["client_credentials"],
-        "scopes_supported": [SCOPE],
-        "capabilities": ["client-confidential-symmetric"],
+        "scopes_supported": [SCOPE, "system/*.rs"],
+        "capabilities": ["client-confidential-symmetric", "client-confidential-asymmetric", "permission-v1", "permission-v2"],
     }
 
     async def configuration(request: Request) -> Response:

@@ -21,6 +21,7 @@ from cloister.records.stored import Stored
 from cloister.zones import DossierKey, Forged, Keyring, Refusal, algorithms, commits, dossiers, envelope
 
 BYTES_MAX: Final = 64 * 1024 * 1024
+REGISTER: Final = "register"
 OPENED_AT_ONCE: Final = 200  # the gate's bound for one call
 ROWS_AT_ONCE: Final = 2000
 ATTEMPTS: Final = 5
@@ -50,7 +51,9 @@ class _Known:
 
 
 class Dossiers:
-    def __init__(self, gate: Caller, keyring: Keyring, *, bytes_max: int = BYTES_MAX) -> None:
+    def __init__(self, gate: Caller, keyring: Keyring, *, bytes_max: int = BYTES_MAX, patient: str = "") -> None:
+        """`patient`: of patients' records only this one's are opened; the others are absent, like those of a zone not held."""
+        self._patient = patient
         self._gate = gate
         self._keyring = keyring
         self._bytes_max = bytes_max
@@ -153,14 +156,20 @@ class Dossiers:
                 again.append(id)
             else:
                 try:
-                    found[id] = self._verified(id, one, one.blob, now)
+                    opened = self._verified(id, one, one.blob, now)
                 except Forged as refused:  # under a key that no wrap here opens: another zone may have made a new one
                     if refused.refusal is not Refusal.SWAPPED or not await self._has_newer(id, one):
                         raise
                     again.append(id)
                     continue
-                self.keep(found[id])
+                if self._about(opened):
+                    self.keep(opened)
+                    found[id] = opened
         return found, again
+
+    def _about(self, dossier: Dossier) -> bool:
+        """A register, or the record of the one patient."""
+        return not self._patient or dossier.kind == REGISTER or dossier.line("Patient", self._patient) is not None
 
     def _held(self) -> frozenset[str]:
         """The zones of grants that verified. The gate goes by rows: an ended or forged grant is still one there."""

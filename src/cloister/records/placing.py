@@ -162,6 +162,10 @@ class Planner:
 
     async def _target(self, draft: Draft) -> Dossier:
         reference = self._patient(draft)
+        if self._room.patient and reference != f"Patient/{self._room.patient}":
+            raise Denied(
+                "This token is for another patient's record.", hint="Write about the patient it was given for.", reason="token-patient"
+            )
         if reference is None:
             if self._register is None:
                 self._register = await self._hospital_register()

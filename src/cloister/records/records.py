@@ -11,9 +11,9 @@ from collections.abc import Sequence
 from typing import Any
 from urllib.parse import unquote
 
-from cloister.access import Action, Actor, Policy
+from cloister.access import Action, Actor, Narrowed, Policy
 from cloister.base.clock import Clock, system_clock
-from cloister.base.errors import CloisterError, Invalid, Unsupported
+from cloister.base.errors import CloisterError, Denied, Invalid, Unsupported
 from cloister.base.wire import Caller
 from cloister.records.changing import delete_one, rehearse, versions_of, write_one
 from cloister.records.chart import Chart
@@ -37,7 +37,7 @@ from cloister.zones import Keyring
 class Records:
     """Door of the room for one session. All methods raise the eight errors of cloister.base.errors."""
 
-    def __init__(self, actor: Actor, keyring: Keyring, gate: Caller, policy: Policy, clock: Clock = system_clock) -> None:
+    def __init__(self, actor: Actor, keyring: Keyring, gate: Caller, policy: Policy | Narrowed, clock: Clock = system_clock) -> None:
         self._room = Room(actor, keyring, gate, policy, clock)
         self._histories = Histories(self._room)
 
@@ -204,7 +204,9 @@ class Records:
 
     @property
     def gate(self) -> Caller:
-        """The way to the store, for what is neither read nor written as a resource."""
+        """The way to the store, for what is neither read nor written as a resource. Not for a narrowed token."""
+        if self._room.narrowed:
+            raise Denied("This takes a token without narrower scopes.", hint="Ask for system/*.cruds.", reason="scope-missing")
         return self._room.gate
 
     async def take_shares(self) -> int:

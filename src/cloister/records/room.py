@@ -7,7 +7,7 @@ import contextlib
 from collections.abc import AsyncIterator
 from weakref import WeakValueDictionary
 
-from cloister.access import Action, Actor, Facts, Policy
+from cloister.access import Action, Actor, Facts, Narrowed, Policy
 from cloister.base.clock import Clock
 from cloister.base.errors import Denied, NotFound
 from cloister.base.wire import Caller
@@ -27,17 +27,19 @@ from cloister.zones import Keyring
 class Room:
     """The parts, and the one question that precedes every use of them: may this person do this to that kind of resource?"""
 
-    def __init__(self, actor: Actor, keyring: Keyring, gate: Caller, policy: Policy, clock: Clock) -> None:
+    def __init__(self, actor: Actor, keyring: Keyring, gate: Caller, policy: Policy | Narrowed, clock: Clock) -> None:
         self.actor = actor
         self.keyring = keyring
         self.gate = gate
         self.clock = clock
         self._policy = policy
+        self.narrowed = isinstance(policy, Narrowed)
+        self.patient = policy.patient if isinstance(policy, Narrowed) else ""  # the one whose record this is about, if it is about one
         self._shards: dict[str, Shard] = {}
         self._conditions: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
         self.places = Places(actor, keyring)
         self.tokens = Tokens(keyring)
-        self.dossiers = Dossiers(gate, keyring)
+        self.dossiers = Dossiers(gate, keyring, patient=self.patient)
         self.finder = Finder(gate, keyring, self.dossiers, self.tokens, self.places.preferred)
         self.listings = Listings(self.dossiers)
         self.writer = Writer(gate, keyring, self.dossiers, self.tokens, clock)

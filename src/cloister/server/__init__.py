@@ -6,7 +6,7 @@ run_zygote(control_socket(fd), application=..., trust=..., warm=...)   # the zyg
 
 from cloister.server.agent import Agent, AgentPlan
 from cloister.server.runtime import SessionRuntime
-from cloister.server.shell import Asgi
+from cloister.server.shell import Asgi, Token
 from cloister.server.zygote import Application, Warm, control_socket, run_zygote
 
-__all__ = ["Agent", "AgentPlan", "Application", "Asgi", "SessionRuntime", "Warm", "control_socket", "run_zygote"]
+__all__ = ["Agent", "AgentPlan", "Application", "Asgi", "SessionRuntime", "Token", "Warm", "control_socket", "run_zygote"]

@@ -33,6 +33,7 @@ ADOPT_SECONDS_MAX: Final = 5.0
 END_SECONDS_MAX: Final = 3.0
 REVOKED: Final = "revoked"
 REVOKED_ANSWER_SECONDS: Final = 2.0
+ASKED_OF_CONTROLLER: Final = frozenset({"client_used", "app_asked", "app_allowed", "app_list", "app_launched"})
 REVOKED_SECONDS_MAX: Final = 15.0  # longer than a revoked session answers why
 FORKS_AT_ONCE: Final = 4  # more only wait for each other's processor
 RENEWALS_AT_ONCE: Final = 8  # a new epoch of a large zone must not keep the gate from everybody else
@@ -135,6 +136,9 @@ class Agent:
             case "unlock":
                 message = {"unlocker": arguments["unlocker"], "sealed": arguments["sealed"]}
                 return await self._session(arguments).control.call("unlock", **message)
+            case "refuse":
+                what = {"epoch": arguments["epoch"], "grant": arguments["grant"]}
+                return await self._session(arguments).control.call("refuse", **what)
             case "end":
                 await self._end(self._session(arguments), str(arguments.get("reason", "ended")))
                 return {}
@@ -147,6 +151,10 @@ class Agent:
         match method:
             case "session_renew":
                 return {"ticket": await self._controller.renew_ticket(own.record.session, own.record.epoch)}
+            case "session_asks":
+                if arguments.get("what") not in ASKED_OF_CONTROLLER:
+                    raise Invalid("A session may not ask this.", reason="method")
+                return await self._controller.ask(str(arguments["what"]), own.record.session, dict(arguments["words"]))
             case "session_state":
                 own.state, own.why = SessionState(arguments["state"]), str(arguments.get("why", ""))[:64]
                 await self._controller.tell(own.record.session, own.state, own.why)

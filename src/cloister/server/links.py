@@ -150,3 +150,7 @@ class ControllerLink:
     async def renew_ticket(self, session: str, epoch: int) -> str:
         reply = await self._caller.call("renew_ticket", timeout_seconds=CALL_SECONDS_MAX, session=session, epoch=epoch)
         return str(reply["ticket"])
+
+    async def ask(self, method: str, session: str, arguments: dict[str, Any]) -> Any:
+        """A question of a session to the controller, which answers for that session alone."""
+        return await self._caller.call(method, timeout_seconds=CALL_SECONDS_MAX, **{**arguments, "session": session})

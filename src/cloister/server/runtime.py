@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
@@ -26,13 +27,23 @@ from cloister.server.renewal import Renewal
 from cloister.zones import Keyring, TrustRoots, algorithms, unlockers
 
 TRIES_MAX: Final = 5
+REFUSED_MAX: Final = 1000  # tokens taken back; each lives ten minutes at most
 LAST_WORD_SECONDS: Final = 1.0
 REVOKED: Final = "revoked"
+USED_TOLD_SECONDS: Final = 5.0
 TELLING_SECONDS: Final = 10.0  # a revoked person's next request is still answered, with why, by a process without keys
 
 OnOpen = Callable[[Keyring, Actor, Caller], Awaitable[None]]
 OnLock = Callable[[], None]
 OnChange = Callable[[frozenset[str]], None]
+OnRefuse = Callable[[str], None]
+
+
+@dataclass(slots=True)
+class Used:
+    """What the controller has not been told yet of a program's use."""
+
+    refused: int = 0
 
 
 class SessionRuntime:
@@ -55,7 +66,11 @@ class SessionRuntime:
         self._on_open: list[OnOpen] = []
         self._on_lock: list[OnLock] = []
         self._on_change: list[OnChange] = []
+        self._on_refuse: list[OnRefuse] = []
+        self._refused_epochs: dict[int, None] = {}
         self.missing: tuple[str, ...] = ()
+        self.used = Used()
+        self._telling: asyncio.TimerHandle | None = None
 
     # --- for the application, before the fork ----------------------------------------------------
 
@@ -70,6 +85,10 @@ class SessionRuntime:
     def on_change(self, callback: OnChange) -> None:
         """Called when the keyring has other zones than before, with those that were lost: forget what they opened."""
         self._on_change.append(callback)
+
+    def on_refuse(self, callback: OnRefuse) -> None:
+        """Called with what an app was allowed, when the app has given it back."""
+        self._on_refuse.append(callback)
 
     # --- facts ---------------------------------------------------------------------------------------
 
@@ -120,7 +139,7 @@ class SessionRuntime:
         """Whether a ticket of this epoch is in force. A person's older tickets end when they sign in elsewhere;
         a program's workers share one session, and each fetches tickets of its own."""
         if self.assignment.kind == "program":
-            return 0 < epoch <= self._epoch
+            return 0 < epoch <= self._epoch and epoch not in self._refused_epochs
         return epoch == self._epoch
 
     # --- life -------------------------------------------------------------------------------------------
@@ -230,6 +249,15 @@ class SessionRuntime:
             self._change(SessionEvent.REJOIN, "rejoined")
         return self.public_key
 
+    def refuse(self, epoch: int, grant: str) -> None:
+        """One token was taken back by whoever holds it (RFC 7009): a program's by its epoch, an app's by its grant."""
+        if epoch and self.assignment.kind == "program":
+            self._refused_epochs[epoch] = None
+            while len(self._refused_epochs) > REFUSED_MAX:
+                del self._refused_epochs[next(iter(self._refused_epochs))]
+        for callback in self._on_refuse if grant else ():
+            callback(grant)
+
     def end(self, why: str) -> None:
         """Wipe the keys and let the process exit, after a last word to the agent."""
         if self._state is SessionState.ENDING:
@@ -259,6 +287,26 @@ class SessionRuntime:
         except (Unavailable, Denied, NotFound):
             return None
         return str(reply["ticket"])
+
+    async def ask_controller(self, what: str, **words: Any) -> dict[str, Any]:
+        """Through the agent, which says whose question it is."""
+        answer: dict[str, Any] = await self.agent.call("session_asks", timeout_seconds=5.0, what=what, words=words)
+        return answer
+
+    async def take_bulk(self, size: int) -> None:
+        """Ask for so many bytes of bulk data before they are made; Busy when the program's day is used up."""
+        if self.assignment.kind == "program":
+            await self.ask_controller("client_used", refused=0, bulk_bytes=size)
+
+    def tell_used(self) -> None:
+        """Tell the controller a little later what was refused, many at once."""
+        if self._telling is None:
+            self._telling = self._loop.call_later(USED_TOLD_SECONDS, lambda: self._speak(self._tell_used()))
+
+    async def _tell_used(self) -> None:
+        self._telling, refused, self.used.refused = None, self.used.refused, 0
+        with contextlib.suppress(CloisterError):  # a count for the operator, no more
+            await self.ask_controller("client_used", refused=refused, bulk_bytes=0)
 
     # --- idleness: one timer, no tick -----------------------------------------------------------------------
 

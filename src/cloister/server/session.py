@@ -25,6 +25,7 @@ from cloister.base.errors import Denied, Invalid
 from cloister.base.preload import forbid_late_imports
 from cloister.base.process import Account, name_process
 from cloister.base.telemetry import log, name_part
+from cloister.farm import SessionState
 from cloister.server.assignment import Assignment
 from cloister.server.hardening import harden
 from cloister.server.runtime import SessionRuntime
@@ -85,7 +86,10 @@ def control_handler(runtime: SessionRuntime) -> wire.Handler:
                 facts = {"state": str(runtime.state), "epoch": runtime.epoch, "missing": list(runtime.missing)}
                 return {"session": runtime.session, "public_key": runtime.public_key, **facts}
             case "rejoin":
-                return {"public_key": runtime.rejoin(int(arguments["epoch"]))}
+                return {"public_key": runtime.rejoin(int(arguments["epoch"])), "unlocked": runtime.state is SessionState.ACTIVE}
+            case "refuse":
+                runtime.refuse(int(arguments["epoch"]), str(arguments["grant"])[:64])
+                return {}
             case "unlock":
                 await runtime.unlock(str(arguments["unlocker"]), bytes(arguments["sealed"]))
                 return {"state": str(runtime.state)}

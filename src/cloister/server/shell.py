@@ -17,10 +17,11 @@ from dataclasses import dataclass
 from html import escape
 from typing import Any, Final
 
-from cloister.base.errors import HTTP_STATUS, ISSUE_CODE, CloisterError, Corrupt, Denied, Invalid
+from cloister.base.errors import HTTP_STATUS, ISSUE_CODE, Busy, CloisterError, Corrupt, Denied, Invalid
 from cloister.base.telemetry import log
 from cloister.base.wire import where_of
 from cloister.farm import SessionState
+from cloister.server.pace import Bucket
 from cloister.server.runtime import SessionRuntime
 
 Scope = MutableMapping[str, Any]
@@ -39,7 +40,27 @@ BODY_BYTES_MAX: Final = 16_384
 SAFE_METHODS: Final = frozenset({"GET", "HEAD", "OPTIONS"})
 PAGE_OF_SIGN_IN: Final = b"/login"
 JSON: Final = b"application/json"
+FHIR: Final = "/fhir/"
 NO_HEADERS: Final[Headers] = []
+# Written by Envoy from a verified ticket; what a client sends under these names was removed before.
+TOKEN_HEADERS: Final = {f"x-cloister-{name}".encode(): name for name in ("client", "scope", "grant", "pace")}
+
+
+@dataclass(frozen=True, slots=True)
+class Token:
+    """What a verified ticket says of a client: see farm/tickets.py. All empty for a browser."""
+
+    client: str = ""
+    scope: str = ""
+    grant: str = ""
+    pace: str = ""
+
+    @property
+    def narrow(self) -> bool:
+        return bool(self.scope or self.grant)
+
+
+NO_TOKEN: Final = Token()
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,6 +75,7 @@ class Ask:
     page: bool  # a browser wants a page
     htmx: bool
     from_elsewhere: bool  # another site caused it (Fetch Metadata)
+    token: Token = NO_TOKEN
     quiet: bool = False  # the page asks by itself: nobody's work, so it does not keep the session unlocked
 
 
@@ -63,6 +85,7 @@ class Shell:
         self._runtime = runtime
         self._renewal: asyncio.Task[str | None] | None = None
         self._renewed_at = 0.0
+        self._bucket = Bucket()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -77,9 +100,20 @@ class Shell:
         except CloisterError as refused:
             await refuse(ask, refused, send)
             return
-        scope.setdefault("state", {})["runtime"] = self._runtime
-        with contextlib.nullcontext() if ask.quiet else self._runtime.in_use():
-            await self._serve(ask, scope, receive, self._renewing(ask, send))
+        state = scope.setdefault("state", {})
+        state["runtime"], state["token"] = self._runtime, ask.token
+        try:
+            self._bucket.enter(ask.token.pace, now=time.monotonic())
+        except Busy as refused:
+            self._runtime.used.refused += 1
+            self._runtime.tell_used()
+            await refuse(ask, refused, send)
+            return
+        try:
+            with contextlib.nullcontext() if ask.quiet else self._runtime.in_use():
+                await self._serve(ask, scope, receive, self._renewing(ask, send))
+        finally:
+            self._bucket.leave()
 
     async def _serve(self, ask: Ask, scope: Scope, receive: Receive, send: Send) -> None:
         begun = False
@@ -103,7 +137,9 @@ class Shell:
             raise Denied("This ticket is for another session.", hint="Sign in again.", reason="other-session")
         if not self._runtime.takes(ask.epoch):
             raise Denied("You continued this session elsewhere.", hint="Sign in again.", reason="epoch")
-        if ask.from_elsewhere:
+        if ask.token.narrow and not ask.path.startswith(FHIR):
+            raise Denied("This token opens the FHIR address only.", hint="Use /fhir/R4.", reason="token-path")
+        if ask.from_elsewhere and not ask.token.grant:  # an app's page comes from elsewhere, and proves itself by its token
             raise Denied("Another site sent this request.", reason="cross-site")
 
     # --- /session/* ---------------------------------------------------------------------------------
@@ -175,6 +211,7 @@ class Shell:
 
 def read_ask(scope: Scope) -> Ask:
     sid = epoch = expires = accept = site = htmx = quiet = b""
+    told: dict[str, str] = {}
     for name, value in scope["headers"]:
         if name == b"x-cloister-sid":
             sid = b"*" if sid else value  # twice is nobody's
@@ -182,6 +219,8 @@ def read_ask(scope: Scope) -> Ask:
             epoch = b"" if epoch else value
         elif name == b"x-cloister-exp":
             expires = value
+        elif name in TOKEN_HEADERS:
+            told[TOKEN_HEADERS[name]] = value.decode("latin-1")
         elif name == b"accept":
             accept = value
         elif name == b"sec-fetch-site":
@@ -198,9 +237,10 @@ def read_ask(scope: Scope) -> Ask:
         sid=sid,
         epoch=_number(epoch),
         expires=_number(expires),
-        page=b"text/html" in accept and not path.startswith("/fhir/"),
+        page=b"text/html" in accept and not path.startswith(FHIR),
         htmx=bool(htmx),
         from_elsewhere=unsafe and site not in (b"", b"same-origin", b"none"),
+        token=Token(**told) if told else NO_TOKEN,
         quiet=bool(quiet),
     )
 
@@ -271,11 +311,12 @@ async def refuse(ask: Ask, refused: CloisterError, send: Send) -> None:
     if refused.reason == "revoked" and (ask.page or ask.htmx):
         await _told(ask, refused, send)
         return
-    if ask.path.startswith("/fhir/"):
+    again: Headers = [(b"retry-after", refused.expression.encode())] if status == 429 and refused.expression.isdigit() else NO_HEADERS
+    if ask.path.startswith(FHIR):
         issue = {"severity": "error", "code": "login" if status == 401 else ISSUE_CODE[refused.category], "diagnostics": refused.text}
-        await reply_json(send, status, {"resourceType": "OperationOutcome", "issue": [issue]}, kind=b"application/fhir+json")
+        await reply_json(send, status, {"resourceType": "OperationOutcome", "issue": [issue]}, again, kind=b"application/fhir+json")
         return
-    await reply_json(send, status, refused.as_wire())
+    await reply_json(send, status, refused.as_wire(), again)
 
 
 async def _told(ask: Ask, refused: CloisterError, send: Send) -> None:

@@ -18,10 +18,11 @@ from starlette.routing import BaseRoute, Route, Router
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from cloister.access import PAGE, Action, Facts, Page
-from cloister.base.errors import HTTP_STATUS, CloisterError, Corrupt, NotFound
+from cloister.base.errors import HTTP_STATUS, CloisterError, Corrupt, Denied, NotFound
 from cloister.base.telemetry import log
 from cloister.base.wire import where_of
 from cloister.epr import CLINICAL_ROLES, LANGUAGES, Visit
+from cloister.records import Records
 from cloister.web import account, cards, console, files, ways
 from cloister.web.desk import Desk, DeskOf
 from cloister.web.headers import PAGE_HEADERS
@@ -29,14 +30,15 @@ from cloister.web.offices import LINKS, ROUTES, STARTS
 from cloister.web.pages import Pages
 
 Handler = Callable[[Request], Awaitable[Response]]
+Narrow = Callable[[Any], Records]  # a token of the session's shell to the records that it opens
 
 LANGUAGE_COOKIE: Final = "language"
 LANGUAGE_SECONDS: Final = 365 * 24 * 3600
 FHIR: Final = "/fhir/"
 
 
-def workspace(pages: Pages, desk_of: DeskOf, *, routes: Sequence[BaseRoute] = ()) -> Circumstances:
-    """`routes` are served beside the pages (FHIR); they find `request.state.records`."""
+def workspace(pages: Pages, desk_of: DeskOf, *, routes: Sequence[BaseRoute] = (), narrowed: Narrow | None = None) -> Circumstances:
+    """`routes` are served beside the pages (FHIR); they find `request.state.records`. `narrowed` gives the records of a token."""
     served: list[BaseRoute] = [Route("/", _guarded(Page.START, partial(_start, pages)), methods=["GET"])]
     for module in pages.modules:
         served += [Route(screen.path, _guarded(Page.CHART, screen.handler), methods=list(screen.methods)) for screen in module.screens]
@@ -53,7 +55,7 @@ def workspace(pages: Pages, desk_of: DeskOf, *, routes: Sequence[BaseRoute] = ()
         Route("/here", _here, methods=["GET"]),
     ]
     screens = ExceptionMiddleware(Router(served), handlers={CloisterError: _refused, HTTPException: _no_such_page})
-    return Circumstances(screens, Router(routes), pages, desk_of)
+    return Circumstances(screens, Router(routes), pages, desk_of, narrowed)
 
 
 def _guarded(page: Page, handler: Handler) -> Handler:
@@ -101,11 +103,12 @@ class Circumstances:
     """Puts desk, records and visit into the request's state, and the headers onto every page. FHIR takes the short way:
     programs ask thousands of times a minute, and the walk past every page's route would cost them more than reading."""
 
-    def __init__(self, screens: ASGIApp, fhir: ASGIApp, pages: Pages, desk_of: DeskOf) -> None:
+    def __init__(self, screens: ASGIApp, fhir: ASGIApp, pages: Pages, desk_of: DeskOf, narrowed: Narrow | None = None) -> None:
         self._screens = screens
         self._fhir = fhir
         self._pages = pages
         self._desk_of = desk_of
+        self._narrowed = narrowed
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -114,6 +117,11 @@ class Circumstances:
         state = scope.setdefault("state", {})
         desk = self._desk_of(state.get("runtime"))
         state["desk"], state["records"] = desk, desk.records
+        token = state.get("token")
+        if token is not None and token.narrow:
+            if self._narrowed is None:
+                raise Denied("Tokens are not narrowed here.", reason="token")
+            state["records"] = self._narrowed(token)
         if scope["path"].startswith(FHIR):
             await self._fhir(scope, receive, send)
             return

@@ -2,31 +2,34 @@
 
 AES-256-GCM (SP 800-38D), HPKE base mode (RFC 9180) with MLKEM768-X25519 (0x647a), HKDF-SHA-256 and
 AES-256-GCM, Ed25519 (RFC 8032), HKDF-SHA-256 (RFC 5869), HMAC-SHA-256, Argon2id (RFC 9106); for keys that live
-in cards ECDH on P-256 and P-384 (SP 800-56A), beside ML-KEM-768 (FIPS 203) in software.
+in cards ECDH on P-256 and P-384 (SP 800-56A), beside ML-KEM-768 (FIPS 203) in software; RS384 and ES384 (RFC 7518)
+prove programs to the door, and protect nothing that is stored.
 With certificates.py the only file that imports `cryptography`. No algorithm is ever read from an object.
 """
 
 from __future__ import annotations
 
+import base64
 import hashlib
 import hmac
 import os
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import lru_cache
-from typing import Final, NoReturn
+from typing import Any, Final, NoReturn
 
 import cryptography.hazmat.backends.openssl.backend  # noqa: F401  else imported at a first use, when no file can be read any more
-from cryptography.exceptions import InvalidSignature, InvalidTag
-from cryptography.hazmat.primitives import hpke
-from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.exceptions import InvalidSignature, InvalidTag, UnsupportedAlgorithm
+from cryptography.hazmat.primitives import hashes, hpke
+from cryptography.hazmat.primitives.asymmetric import ec, padding, rsa
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
 from cryptography.hazmat.primitives.asymmetric.mldsa import MLDSA65PrivateKey, MLDSA65PublicKey
 from cryptography.hazmat.primitives.asymmetric.mlkem import MLKEM768PrivateKey, MLKEM768PublicKey
+from cryptography.hazmat.primitives.asymmetric.utils import decode_dss_signature, encode_dss_signature
 from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey, X25519PublicKey
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM, AESSIV
 from cryptography.hazmat.primitives.kdf.argon2 import Argon2id
-from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
+from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat, PublicFormat, load_pem_private_key
 
 from cloister.base.errors import Invalid
 from cloister.zones.refusals import Forged, Refusal
@@ -38,6 +41,7 @@ MLKEM768_PUBLIC_BYTES: Final = 1184
 KEM_PUBLIC_BYTES: Final = MLKEM768_PUBLIC_BYTES + 32
 KEM_ENC_BYTES: Final = 1088 + 32
 SIGNATURE_BYTES: Final = 64
+RSA_BITS_MIN: Final = 2048
 ZERO_SALT: Final = bytes(32)  # RFC 5869 2.2: an absent salt is a string of zeros
 
 # OpenSSL computes the lanes in one pool of threads; two derivations at once wait for each other there for ever.
@@ -404,3 +408,68 @@ def _lattice(seed: bytes) -> MLKEM768PrivateKey:
     if len(seed) != 64:
         raise Forged(Refusal.MALFORMED)
     return MLKEM768PrivateKey.from_seed_bytes(seed)
+
+
+# --- signatures of programs (RFC 7518): whoever signs is outside, so the two that SMART names are taken ---------------
+
+
+def program_key(pem: bytes) -> tuple[Any, dict[str, str]]:
+    """A program's private key (RSA, or P-384) and its public half as a JWK (RFC 7517); raises Invalid for any other."""
+    try:
+        key = load_pem_private_key(pem, None)
+    except (ValueError, TypeError, UnsupportedAlgorithm):
+        raise Invalid("This is no private key in PEM.", hint="Make one with `cloister program key FILE`.") from None
+    if isinstance(key, rsa.RSAPrivateKey) and key.key_size >= RSA_BITS_MIN:
+        numbers = key.public_key().public_numbers()
+        return key, {"kty": "RSA", "n": _base64url(numbers.n, -(-key.key_size // 8)), "e": _base64url(numbers.e, 3), "alg": "RS384"}
+    if isinstance(key, ec.EllipticCurvePrivateKey) and isinstance(key.curve, ec.SECP384R1):
+        point = key.public_key().public_numbers()
+        return key, {"kty": "EC", "crv": "P-384", "x": _base64url(point.x, 48), "y": _base64url(point.y, 48), "alg": "ES384"}
+    raise Invalid("This key is of no kind that programs use.", hint=f"Use RSA of {RSA_BITS_MIN} bits or more, or P-384.")
+
+
+def new_program_key() -> bytes:
+    """A new P-384 key in PEM (PKCS #8), for ES384."""
+    key = ec.generate_private_key(ec.SECP384R1())
+    return key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
+
+
+def program_sign(key: Any, body: bytes) -> bytes:
+    """A JWS signature (RFC 7515): RS384, or ES384 with R and S side by side (RFC 7518 3.4)."""
+    if isinstance(key, rsa.RSAPrivateKey):
+        return key.sign(body, padding.PKCS1v15(), hashes.SHA384())
+    r, s = decode_dss_signature(key.sign(body, ec.ECDSA(hashes.SHA384())))
+    return r.to_bytes(48, "big") + s.to_bytes(48, "big")
+
+
+def program_verify(jwk: Mapping[str, Any], body: bytes, signature: bytes) -> None:
+    """Returns when this JWK signed it; Forged(signature) otherwise, Forged(malformed) for a key of no kind that programs use.
+
+    The algorithm follows from the key, never from what was sent (RFC 8725 3.1).
+    """
+    try:
+        if jwk.get("kty") == "RSA":
+            rsa_key = rsa.RSAPublicNumbers(_number(jwk["e"]), _number(jwk["n"])).public_key()
+            if rsa_key.key_size < RSA_BITS_MIN:
+                raise Forged(Refusal.MALFORMED)
+            rsa_key.verify(signature, body, padding.PKCS1v15(), hashes.SHA384())
+            return
+        if jwk.get("kty") == "EC" and jwk.get("crv") == "P-384" and len(signature) == 96:
+            point = ec.EllipticCurvePublicNumbers(_number(jwk["x"]), _number(jwk["y"]), ec.SECP384R1()).public_key()
+            sides = int.from_bytes(signature[:48], "big"), int.from_bytes(signature[48:], "big")
+            point.verify(encode_dss_signature(*sides), body, ec.ECDSA(hashes.SHA384()))
+            return
+    except InvalidSignature:
+        raise Forged(Refusal.SIGNATURE) from None
+    except (KeyError, TypeError, ValueError, AttributeError):
+        raise Forged(Refusal.MALFORMED) from None
+    raise Forged(Refusal.MALFORMED)
+
+
+def _base64url(number: int, size: int) -> str:
+    raw = number.to_bytes(size, "big")
+    return base64.urlsafe_b64encode(raw.lstrip(b"\0") if size == 3 else raw).rstrip(b"=").decode()
+
+
+def _number(text: str) -> int:
+    return int.from_bytes(base64.b64decode(text + "=" * (-len(text) % 4), altchars=b"-_", validate=True), "big")

@@ -21,7 +21,15 @@ DOOR_CLUSTER: Final = "door"
 SESSION_CLUSTER: Final = "sessions"
 FHIR_PREFIX: Final = "/fhir"
 # Claims of a verified ticket that the session wants to see; the names that clients may never send.
-CLAIM_HEADERS: Final = {"x-cloister-sid": "sid", "x-cloister-epoch": "epoch", "x-cloister-exp": "exp"}
+CLAIM_HEADERS: Final = {
+    "x-cloister-sid": "sid",
+    "x-cloister-epoch": "epoch",
+    "x-cloister-exp": "exp",
+    "x-cloister-client": "client",
+    "x-cloister-scope": "scope",
+    "x-cloister-grant": "grant",
+    "x-cloister-pace": "pace",
+}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -6,6 +6,7 @@ Further pages are tokens of this session. Another session, or this one much late
 from __future__ import annotations
 
 from datetime import UTC, datetime
+from typing import Final
 
 from starlette.responses import Response
 
@@ -13,6 +14,9 @@ from cloister.base.errors import Invalid
 from cloister.records.fhir import bundles
 from cloister.records.fhir.exchange import Exchange, json_response
 from cloister.records.search import parse
+
+# Some clients (@medplum/core) write a `_count` into every link that they follow; a page stays as long as it was.
+WITH_A_PAGE: Final = frozenset({"_elements", "_summary", "_format", "_pretty", "_count"})
 
 
 async def search(exchange: Exchange) -> Response:
@@ -32,7 +36,7 @@ async def _search(exchange: Exchange, pairs: list[tuple[str, str]]) -> Response:
     query = parse(type, others, strict=exchange.strict, base=exchange.base, now=datetime.now(UTC))
     if not tokens:
         page = await exchange.records.search(query)
-    elif len(tokens) == 1 and all(name in ("_elements", "_summary", "_format", "_pretty") for name, _ in others):
+    elif len(tokens) == 1 and all(name in WITH_A_PAGE for name, _ in others):
         page = await exchange.records.page(tokens[0])
     else:
         raise Invalid("A page is fetched by its link as it stands.", hint="Follow the link 'next' of the page before.", expression="_page")
