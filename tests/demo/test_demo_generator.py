@@ -81,11 +81,17 @@ def test_patients_in_hospital_lie_in_a_bed_of_their_own_in_a_ward_of_their_hospi
     assert len(beds) <= BEDS_PER_WARD * len(wards)
 
 
-def test_identifiers_are_of_the_test_range_with_a_right_key() -> None:
-    for patient in of("Patient", resources(80)):
-        ins = next(one for one in patient["identifier"] if one["use"] == "official")
-        assert ins["system"] == "urn:oid:1.2.250.1.213.1.4.10"
-        assert int(ins["value"][13:]) == 97 - int(ins["value"][:13]) % 97
+def test_national_numbers_are_of_the_test_range_with_a_right_key_and_some_patients_have_none() -> None:
+    patients, numbered = of("Patient", resources(80)), 0
+    for patient in patients:
+        (status,) = [one["valueCoding"]["code"] for part in patient["extension"] for one in part.get("extension", ())]
+        numbers = [one for one in patient["identifier"] if one["use"] == "official"]
+        assert bool(numbers) == (status == "VALI")
+        for ins in numbers:
+            numbered += 1
+            assert ins["system"] == "urn:oid:1.2.250.1.213.1.4.10"
+            assert int(ins["value"][13:]) == 97 - int(ins["value"][:13]) % 97
+    assert 0.7 * len(patients) < numbered < len(patients)
 
 
 def test_some_laboratory_results_are_abnormal_and_most_are_not() -> None:

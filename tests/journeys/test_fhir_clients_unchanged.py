@@ -12,7 +12,7 @@ from fhirpy.base.exceptions import MultipleResourcesFound, OperationOutcome, Res
 from journeys_cast import FHIR, LOINC, end_program, observation, patient, word
 from running_trust import RunningTrust
 
-SYSTEM = "urn:oid:1.2.250.1.213.1.4.10"
+SYSTEM = "https://numbers.example/patients"
 
 
 @pytest.fixture(scope="module")

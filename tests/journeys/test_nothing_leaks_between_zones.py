@@ -28,7 +28,7 @@ from journeys_cast import (
     word,
 )
 
-SYSTEM: Final = "urn:oid:1.2.250.1.213.1.4.10"
+SYSTEM: Final = "https://numbers.example/patients"
 ERABLES: Final = "sainte-anne-erables"
 TILLEULS: Final = "sainte-anne-tilleuls"
 CARDIOLOGY: Final = "saint-roch-cardiology"

@@ -38,7 +38,7 @@ class Written:
 def written(trust: RunningTrust, company: Company) -> Written:
     """A patient, a note and a diagnosis of one's own, searches for them, and every mistake that quotes them."""
     made, claire = Written(), company.person(CARDIOLOGIST)
-    system = "urn:oid:1.2.250.1.213.1.4.10"
+    system = "https://numbers.example/patients"
     who = created(claire, patient(made.family, made.given, "1938-02-17", identifier=[{"system": system, "value": made.ins}]))
     created(claire, condition(reference(who), "I21.4", made.note))
     reading = created(claire, observation(reference(who), note=[{"text": made.note}]))

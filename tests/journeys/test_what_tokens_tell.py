@@ -19,7 +19,7 @@ from cloister.zones import Keyring, unlockers
 
 pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="only root can speak to the gate as a session")
 
-SYSTEM: Final = "urn:oid:1.2.250.1.213.1.4.10"
+SYSTEM: Final = "https://numbers.example/patients"
 ICD: Final = "http://hl7.org/fhir/sid/icd-10"
 WARD: Final = "sainte-anne-tilleuls"
 

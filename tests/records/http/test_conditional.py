@@ -6,7 +6,7 @@ import httpx
 from records_in_memory import RecordsInMemory
 from test_interactions import LOPEZ, issues, put_lopez
 
-INS = "urn:oid:1.2.250.1.213.1.4.10|281036938803175"
+INS = "https://saint-roch.example/ipp|281036938803175"
 
 
 async def test_a_program_updates_by_identifier_without_knowing_the_id(client: httpx.AsyncClient) -> None:

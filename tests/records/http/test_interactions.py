@@ -11,7 +11,7 @@ from records_in_memory import RecordsInMemory
 LOPEZ: dict[str, Any] = {
     "resourceType": "Patient",
     "id": "lopez",
-    "identifier": [{"system": "urn:oid:1.2.250.1.213.1.4.10", "value": "281036938803175"}],
+    "identifier": [{"system": "https://saint-roch.example/ipp", "value": "281036938803175"}],
     "name": [{"family": "Lopez", "given": ["Hélène"]}],
     "gender": "female",
     "birthDate": "1981-03-14",
@@ -163,7 +163,7 @@ async def test_a_search_for_counts_and_for_some_elements(client: httpx.AsyncClie
 
 async def test_a_conditional_create_finds_the_patient_who_is_there(client: httpx.AsyncClient) -> None:
     await put_lopez(client)
-    condition = {"If-None-Exist": "identifier=urn:oid:1.2.250.1.213.1.4.10|281036938803175"}
+    condition = {"If-None-Exist": "identifier=https://saint-roch.example/ipp|281036938803175"}
     answer = await client.post("/Patient", json=LOPEZ, headers=condition)
     assert answer.status_code == 200
     assert answer.json()["id"] == "lopez"

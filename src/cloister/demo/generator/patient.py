@@ -7,11 +7,14 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import date, timedelta
-from typing import Any
+from typing import Any, Final
 
 from cloister.demo.generator import codes
 from cloister.demo.generator.chance import Chance
 from cloister.demo.generator.people_tables import FAMILIES, MEN, NEAR, STREETS, TOWNS, WOMEN
+
+CORE: Final = "https://hl7.fr/ig/fhir/core"
+UNQUALIFIED: Final = 24  # of 256 patients, whose identity is provisional
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -39,6 +42,34 @@ def ins_of(gender: str, born: date, commune: str, order: int) -> str:
     return f"{number}{97 - int(number) % 97:02d}"
 
 
+def _ins(matricule: str) -> dict[str, Any]:
+    return {
+        "use": "official",
+        "type": {"coding": [{"system": f"{CORE}/CodeSystem/fr-core-cs-v2-0203", "code": "INS-NIR-TEST"}]},
+        "system": codes.INS_TEST,
+        "value": matricule,
+    }
+
+
+def _identity(commune: tuple[str, str, str], *, qualified: bool) -> list[dict[str, Any]]:
+    """How sure the identity is, and the place of birth: without a qualified identity there is no INS (records/validation/ins.py)."""
+    status = {"system": f"{CORE}/CodeSystem/fr-core-cs-v2-0445", "code": "VALI" if qualified else "PROV"}
+    insee = {"system": "https://mos.esante.gouv.fr/NOS/TRE_R13-CommuneOM/FHIR/TRE-R13-CommuneOM", "code": commune[2]}
+    return [
+        {
+            "url": f"{CORE}/StructureDefinition/fr-core-identity-reliability",
+            "extension": [{"url": "identityStatus", "valueCoding": status}],
+        },
+        {
+            "url": "http://hl7.org/fhir/StructureDefinition/patient-birthPlace",
+            "valueAddress": {
+                "extension": [{"url": f"{CORE}/StructureDefinition/fr-core-address-insee-code", "valueCoding": insee}],
+                "city": commune[0],
+            },
+        },
+    ]
+
+
 def new_person(chance: Chance, hospital: str, number: int, ages: tuple[int, int], sex: str, today: date) -> Person:
     gender = sex or ("female" if chance.yes(0.52) else "male")
     years = chance.randint(*ages)
@@ -49,6 +80,8 @@ def new_person(chance: Chance, hospital: str, number: int, ages: tuple[int, int]
     family = chance.pick(FAMILIES)
     town = chance.pick(NEAR) if chance.yes(0.75) else chance.pick(TOWNS)
     identity = chance.uuid()
+    commune, order = chance.pick(TOWNS), chance.randint(1, 999)
+    qualified = int(identity[:2], 16) >= UNQUALIFIED
     name: dict[str, Any] = {"use": "official", "family": family, "given": given}
     names_used = [name]
     if gender == "female" and generation < 2 and chance.yes(0.5):
@@ -57,13 +90,9 @@ def new_person(chance: Chance, hospital: str, number: int, ages: tuple[int, int]
     resource = {
         "resourceType": "Patient",
         "id": identity,
+        "extension": _identity(commune, qualified=qualified),
         "identifier": [
-            {
-                "use": "official",
-                "type": {"coding": [{"system": "https://hl7.fr/ig/fhir/core/CodeSystem/fr-core-cs-v2-0203", "code": "INS-NIR"}]},
-                "system": codes.INS_TEST,
-                "value": ins_of(gender, born, chance.pick(TOWNS)[2], chance.randint(1, 999)),
-            },
+            *([_ins(ins_of(gender, born, commune[2], order))] if qualified else []),
             {
                 "use": "usual",
                 "type": codes.hl7("v2-0203", "PI", "Patient internal identifier"),

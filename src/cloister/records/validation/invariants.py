@@ -11,6 +11,8 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from cloister.records.search.fold import span
+from cloister.records.validation import ins
+from cloister.records.validation.issues import Fault
 
 Node = dict[str, Any]
 UCUM: Final = "http://unitsofmeasure.org"
@@ -19,9 +21,12 @@ TERMS: Final = "http://terminology.hl7.org/CodeSystem/"
 
 @dataclass(frozen=True, slots=True)
 class Invariant:
+    """`faults` says what is wrong where one sentence would not do; it is asked only where the rule does not hold."""
+
     key: str
     text: str  # what must hold
     holds: Callable[[Node], bool]
+    faults: Callable[[Node], list[Fault]] | None = None
 
 
 def _has(node: Node, stem: str) -> bool:
@@ -212,6 +217,7 @@ INVARIANTS: Final[dict[str, tuple[Invariant, ...]]] = {
         Invariant("org-3", "An organization's contacts and addresses are not of use 'home'.", _not_at_home),
     ),
     "Parameters.parameter": (Invariant("inv-1", "A parameter has one of value, resource and part.", _one_of_parameter),),
+    "Patient": (Invariant("ins", "A national health identifier has a qualified identity.", ins.lawful, ins.faults),),
     "Patient.contact": (
         Invariant(
             "pat-1",

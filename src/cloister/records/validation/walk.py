@@ -55,7 +55,7 @@ class Walker:
             self._one_value_each(node, found)
         for invariant in self.invariants:
             if not invariant.holds(node):
-                found.append(Fault([], "invariant", invariant.key, invariant.text, "Correct the element so that this holds."))
+                found += _broken(invariant, node)
 
     def _one_value_each(self, node: dict[str, Any], found: Found) -> None:
         choices = self.choices
@@ -70,6 +70,12 @@ class Walker:
             if stem not in seen:
                 options = ", ".join(sorted(name for name, of in choices.items() if of == stem)[:8])
                 found.append(Fault([f"{stem}[x]"], "required", "required", "This element is missing.", f"Add one of {options}."))
+
+
+def _broken(invariant: Invariant, node: dict[str, Any]) -> list[Fault]:
+    if invariant.faults is not None:
+        return invariant.faults(node)
+    return [Fault([], "invariant", invariant.key, invariant.text, "Correct the element so that this holds.")]
 
 
 def _padding(node: dict[str, Any], name: str, values: list[Any], found: Found) -> None:
