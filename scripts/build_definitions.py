@@ -398,7 +398,7 @@ def component(one: dict[str, Any], base: str, kind: str, shapes: dict[str, Shape
     for branch in text.removeprefix("%resource.").split(" | "):
         looks += [end for end in resolved(branch, base if whole else kind, shapes) if end not in looks]
     found = kinds[one["definition"]]
-    pointing = any(end == "Reference" for _, end in looks)
+    pointing = all(end == "Reference" for _, end in looks)
     if pointing != (found == "reference"):  # R4 names DocumentReference's two parameters the wrong way round
         found = "reference" if pointing else "token"
     return found, looks, whole
@@ -412,13 +412,17 @@ def targets(body: dict[str, Any], types: list[str]) -> list[str]:
 # --- compartment and capability -----------------------------------------------------------------------------------
 
 
+# HL7's compartment leaves these out, and what names a patient belongs in that patient's record, not in a hospital's register.
+ALSO_OF_A_PATIENT: Final = {"Contract": ["patient", "subject"], "Device": ["patient"], "GuidanceResponse": ["patient", "subject"]}
+
+
 def compartment_table(folder: Path, types: list[str]) -> dict[str, list[str]]:
     """By type, the parameters that tie it to a patient; `patient` and `subject` come first, because whom a resource is
     about decides its dossier before who wrote it."""
     rows = read(folder, "compartmentdefinition-patient.json")["resource"]
     first = {"patient": 0, "subject": 1}
-    members = [row for row in rows if row.get("param") and row["code"] in types]
-    return {row["code"]: sorted(row["param"], key=lambda code: first.get(code, 2)) for row in members}
+    members = {row["code"]: row["param"] for row in rows if row.get("param") and row["code"] in types} | ALSO_OF_A_PATIENT
+    return {name: sorted(codes, key=lambda code: first.get(code, 2)) for name, codes in sorted(members.items())}
 
 
 UNSEARCHED: Final = ("phonetic",)  # understood, and not offered: an honest server does not call a prefix match phonetic

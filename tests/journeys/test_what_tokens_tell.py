@@ -127,7 +127,11 @@ def test_only_what_is_looked_for_across_patients_has_tokens_at_all(ines: dict[st
     types = load().types
     found = {
         types[row["rtype"]]
-        for row in administrator.rows("select distinct rtype from care.zidx where zone = $1 and cardinality(toks) > 0", WARD)
+        for row in administrator.rows(
+            "select distinct rtype from care.zidx where zone = $1 and dossier = $2 and cardinality(toks) > 0",
+            WARD,
+            administrator.dossier_of(reference(ines)),
+        )
     }
     assert found
     assert not found & {"Condition", "Observation", "MedicationRequest", "AllergyIntolerance"}, found

@@ -256,9 +256,12 @@ class Writer:
             self._find_lines(sorted({*zones, *added}), lines, dossier, built, numbers)
 
     def _find_lines(self, zones: list[str], lines: list[Line], dossier: Dossier, built: Built, numbers: dict[str, int]) -> None:
+        def beside(type: str, id: str) -> bool:
+            return (type, id) in built.lines or dossier.holds(type, id)
+
         for line in lines:
             entry = line.entry
-            texts = tokens.texts_of(entry) if not line.deleted else []
+            texts = tokens.texts_of(entry, beside) if not line.deleted else []
             if texts or entry.version > 1:
                 row = uuid_row(entry.id) or line.row
                 for zone in zones:

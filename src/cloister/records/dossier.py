@@ -162,6 +162,15 @@ class Dossier:
             return known.get(id)
         return self._unpacked(rtype).get(id)
 
+    def holds(self, type: str, id: str) -> bool:
+        """True if there is a line of this resource, deleted or not."""
+        rtype = type_numbers().get(type)
+        if rtype is None:
+            return False
+        self._open_parts()
+        known = self._lines.get(rtype)
+        return id in (self._unpacked(rtype) if known is None else known)
+
     def _unpacked(self, rtype: int) -> Packed:
         """The packed lines of a type, of all parts."""
         known = self._packed.get(rtype)

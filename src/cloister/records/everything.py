@@ -7,7 +7,6 @@ points at in the hospitals' registers (people, places, medicines) comes along. N
 
 from __future__ import annotations
 
-import functools
 from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Final
@@ -22,9 +21,9 @@ from cloister.records.lines import Line
 from cloister.records.listing import Listed, Place
 from cloister.records.placement import REGISTER
 from cloister.records.room import Room
-from cloister.records.search import IndexEntry, parameter, parameters
+from cloister.records.search import IndexEntry, parameter
 from cloister.records.search.entry import TIME_MAX, TIME_MIN
-from cloister.records.search.query import Kind
+from cloister.records.search.pointing import references
 
 ENTRIES_MAX: Final = 50_000
 ALONG_MAX: Final = 5000
@@ -116,21 +115,6 @@ async def _along(room: Room, pairs: Iterable[Pair]) -> list[Pair]:
         lines = [(one, entry) for one in registers if (entry := one.line(type, id)) is not None and not entry.deleted]
         found.extend(lines[:1])
     return found
-
-
-def references(entry: IndexEntry) -> set[str]:
-    """The literal references ('Type/id') that the index knows of a resource."""
-    return {
-        value
-        for place in _reference_places(entry.type)
-        for value in entry.values.get(place, ())
-        if isinstance(value, str) and value.count("/") == 1
-    }
-
-
-@functools.cache
-def _reference_places(type: str) -> tuple[int, ...]:
-    return tuple(sorted({place for known in parameters(type).values() if known.kind is Kind.REFERENCE for place in known.places}))
 
 
 def _spans(entry: IndexEntry, code: str) -> Iterable[tuple[int, int]]:

@@ -18,7 +18,7 @@ from cloister.records.dossiers import Dossiers, Notes
 from cloister.records.lines import Line
 from cloister.records.rowids import uuid_row
 from cloister.records.stored import DELETED, Stored
-from cloister.records.tokens import Tokens, id_text
+from cloister.records.tokens import Tokens, id_text, out_texts
 from cloister.zones import Forged, Keyring, Refusal
 
 ATTEMPTS: Final = 4
@@ -26,6 +26,7 @@ REGISTERS_KEPT_SECONDS: Final = 10.0
 REGISTERS_MAX: Final = 200
 PATIENTS_KEPT_SECONDS: Final = 30.0
 PATIENTS_MAX: Final = 5000
+ALTERNATIVES_MAX: Final = 2000  # the gate's bound for one group of tokens
 READS_REMEMBERED: Final = 16
 OPENING_FROM: Final = 0.3  # the share of recent reads whose dossier was not open, from which on dossiers come with their rows
 
@@ -52,6 +53,15 @@ class Finder:
         wanted = [[token for zone in zones for token in self._tokens.of(zone, list(texts))] for texts in groups]
         rows = await self._gate.call("find", rtype=type_numbers()[type], groups=wanted)
         return list(dict.fromkeys((dossier, row) for dossier, row in rows))
+
+    async def pointing(self, type: str, references: Sequence[str]) -> list[bytes]:
+        """The dossiers of what points at these from another record (tokens.py); candidates, as `find` gives."""
+        at_once = max(1, ALTERNATIVES_MAX // max(1, len(self._zones())))
+        found: dict[bytes, None] = {}
+        for start in range(0, len(references), at_once):
+            rows = await self.find(type, [out_texts(type, references[start : start + at_once])])
+            found.update((dossier, None) for dossier, _ in rows)
+        return list(found)
 
     async def registers(self, *, fresh: bool = False) -> list[bytes]:
         """The hospitals' registers that this session can open."""

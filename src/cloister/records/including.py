@@ -42,7 +42,7 @@ async def include(
         for one in includes:
             if one.reverse:
                 if may_read(one.parameter.type):
-                    found.extend(_pointing(one, [pair for pair in newest if pair[0].kind != REGISTER]))
+                    found.extend(await _pointing(one, [pair for pair in newest if pair[0].kind != REGISTER], opened, finder))
                     found.extend(await _pointing_at_register(one, [pair for pair in newest if pair[0].kind == REGISTER], opened, search))
                 continue
             for dossier, line in newest:
@@ -78,7 +78,18 @@ async def _pointing_at_register(one: Include, pairs: Sequence[Pair], opened: Dos
     return found
 
 
-def _pointing(one: Include, pairs: Sequence[Pair]) -> Iterable[Pair]:
+async def _pointing(one: Include, pairs: Sequence[Pair], opened: Dossiers, finder: Finder) -> list[Pair]:
+    """What points at these from the same record, and what has a token that says so from another."""
+    found = list(_beside(one, pairs))
+    references = frozenset(f"{line.entry.type}/{line.entry.id}" for _, line in pairs)
+    there = {dossier.id for dossier, _ in pairs}
+    others = [id for id in await finder.pointing(one.parameter.type, sorted(references)) if id not in there] if pairs else []
+    for dossier in (await opened.open(others, fresh=True)).values():
+        found.extend((dossier, line) for line in dossier.current(one.parameter.type) if pointed_at(one, line.entry, references))
+    return found
+
+
+def _beside(one: Include, pairs: Sequence[Pair]) -> Iterable[Pair]:
     by_dossier: dict[bytes, tuple[Dossier, set[str]]] = {}
     for dossier, line in pairs:
         by_dossier.setdefault(dossier.id, (dossier, set()))[1].add(f"{line.entry.type}/{line.entry.id}")

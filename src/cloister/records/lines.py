@@ -87,6 +87,9 @@ class Packed:
     def __len__(self) -> int:
         return len(self._places)
 
+    def __contains__(self, id: str) -> bool:
+        return id in self._places
+
     @property
     def bytes_kept(self) -> int:
         return len(self._blob) + PLACE_BYTES * len(self._places)

@@ -10,7 +10,7 @@ import asyncio
 import secrets
 import time
 from collections import OrderedDict
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Final
 
@@ -26,7 +26,8 @@ from cloister.records.including import include
 from cloister.records.lines import Line
 from cloister.records.linking import Found, linked, too_costly
 from cloister.records.search import Query, Targets, matches, sorted_entries
-from cloister.records.search.query import Kind
+from cloister.records.search.pointing import names_the_record
+from cloister.records.search.query import Kind, Parameter
 from cloister.records.shard import Shard
 from cloister.records.stored import Hit, Page, Stored
 
@@ -215,7 +216,7 @@ class Searcher:
         try:
             return await self._scope(query)
         except Invalid as costly:
-            if costly.reason != "too-costly" or not (query.chains or query.pointed):
+            if costly.reason != "too-costly" or not (query.chains or query.pointed or query.trees):
                 raise
         return None
 
@@ -224,11 +225,16 @@ class Searcher:
         patients = query.patients()
         if patients is not None:
             located = await self._finder.patients([text.removeprefix("Patient/") for text in patients])
-            return Scope(list(dict.fromkeys(dossier for several in located.values() for dossier in several)))
-        named = [f"{query.type}/{one}" for one in sorted(query.ids)] if query.ids is not None else _named(query)
+            found = [dossier for several in located.values() for dossier in several]
+            if query.type != "Patient" and not any(names_the_record(one) for one in _about(query)):
+                found += await self._finder.pointing(query.type, patients)
+            return Scope(list(dict.fromkeys(found)))
+        own = [f"{query.type}/{one}" for one in sorted(query.ids)] if query.ids is not None else None
+        named = own if own is not None else _named(query)
         if named is not None:
             there = await self._finder.locate([(type, one) for type, _, one in (text.partition("/") for text in named)])
-            return Scope(list(dict.fromkeys(dossier for several in there.values() for dossier in several)))
+            found = [dossier for several in there.values() for dossier in several]
+            return Scope(list(dict.fromkeys(found if own is not None else [*found, *await self._finder.pointing(query.type, named)])))
         groups = tokens.groups_of(query)
         if groups is not None:
             return await self._by_tokens(query, groups)
@@ -252,7 +258,8 @@ class Searcher:
 
     async def _in_shards(self, query: Query) -> Scope:
         """People by name, birth date, gender: from the zones' sealed lists of people, in memory."""
-        plain = replace(query, chains=(), pointed=(), filters=())  # what stands at their other end is decided on opened values
+        # What stands at the other end of links is decided on opened values.
+        plain = replace(query, chains=(), pointed=(), trees=(), filters=())
         dossiers: dict[bytes, None] = {}
         for shard in self._shards():
             for person in await shard.people():
@@ -314,15 +321,22 @@ def _page_of(cursor: Cursor, token: str, offset: int, matched: Sequence[Hit], in
     )
 
 
+def _about(query: Query) -> Iterator[Parameter]:
+    """The parameters by which `Query.patients` finds the patients."""
+    for code in IN_EVERY_LINE:
+        term = query.term(code)
+        if term is not None and term.parameter is not None and term.exact and all(one.startswith("Patient/") for one in term.exact):
+            yield term.parameter
+
+
 def _named(query: Query) -> list[str] | None:
-    """References to resources of a patient's dossier, such as encounter=Encounter/1: what points at them lies beside them."""
-    compartment = load().compartment
+    """References to resources of a patient's dossier, such as encounter=Encounter/1: what points at them lies beside them, or
+    has a token that says so."""
     for term in query.terms:
         known = term.parameter
         if known is None or known.kind is not Kind.REFERENCE or not term.exact or term.modifier == "identifier":
             continue
-        types = {text.partition("/")[0] for text in term.exact}
-        if types <= compartment.keys() - tokens.REGISTER_KINDS and all(text.count("/") == 1 for text in term.exact):
+        if all(text.count("/") == 1 and tokens.in_records(text.partition("/")[0]) for text in term.exact):
             return list(term.exact)
     return None
 

@@ -208,7 +208,7 @@ async def _index(room: Room, id: bytes, zone: str) -> None:
     of: dict[str, list[Any]] = {name: [] for name in ("rtype", "id", "first", "last", "toks")}
     people = []
     for line in dossier.every_line():
-        entry, texts = line.entry, texts_of(line.entry) if not line.deleted else []
+        entry, texts = line.entry, texts_of(line.entry, dossier.holds) if not line.deleted else []
         if texts:
             row, first = uuid_row(entry.id) or line.row, len(of["toks"]) + 1
             of["toks"].extend(room.tokens.of(zone, texts))

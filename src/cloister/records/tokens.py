@@ -4,19 +4,23 @@ A token is the first 8 bytes of HMAC-SHA-256(the zone's index key, type.paramete
   identifiers of every type, and ids that are no UUIDs (one cannot look for the row otherwise);
   Encounter, Appointment, ServiceRequest, Task: references to people and places, the days they took; and their
   status only while the work is open;
-  Patient: birth date together with the first three letters of a name, never either alone.
+  Patient: birth date together with the first three letters of a name, never either alone;
+  of every type: references to what may lie in a patient's record and is not in the same one, because no record's own
+  index leads there (a newborn's stay that is part of the mother's, a provenance, a second patient of an appointment).
 Never: codes, gender, free text, names, references inside a chart.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import Final
 
+from cloister.records.definitions import load
 from cloister.records.rowids import uuid_row
-from cloister.records.search import Chain, IndexEntry, Query, Targets, Term, parameter
+from cloister.records.search import Chain, IndexEntry, Query, Targets, Term, Tree, parameter
 from cloister.records.search.entry import RECORD, TIME_MAX, TIME_MIN, UNIT, Value, Values
 from cloister.records.search.fold import DAY, asked_span, fold
+from cloister.records.search.pointing import references
 from cloister.zones import Keyring, algorithms
 
 KEPT_MAX: Final = 50_000
@@ -64,8 +68,9 @@ class Tokens:
         return [self.token(zone, text) for text in texts]
 
 
-def texts_of(entry: IndexEntry) -> list[str]:
-    """What is tokenised of this resource; the same for every zone, and empty for most."""
+def texts_of(entry: IndexEntry, beside: Callable[[str, str], bool]) -> list[str]:
+    """What is tokenised of this resource; the same for every zone, and empty for most. `beside` tells whether a resource
+    (type, id) lies in the same record."""
     found: list[str] = []
     type = entry.type
     if uuid_row(entry.id) is None:
@@ -81,7 +86,25 @@ def texts_of(entry: IndexEntry) -> list[str]:
         found.extend(_work(entry))
     elif type == "Patient":
         found.extend(_compound(entry.values))
+    for reference in references(entry):
+        pointed, _, id = reference.partition("/")
+        if in_records(pointed) and not beside(pointed, id):
+            found.append(out_text(type, reference))
     return list(dict.fromkeys(found))
+
+
+def in_records(type: str) -> bool:
+    """True for a type that lies in patients' records, perhaps besides the registers."""
+    return type in load().compartment and type not in REGISTER_KINDS
+
+
+def out_text(type: str, reference: str) -> str:
+    return f"{type}._out|{reference}"
+
+
+def out_texts(type: str, references: Iterable[str]) -> list[str]:
+    """For what of a type, in any record, points at these and does not lie beside them."""
+    return [out_text(type, one) for one in references]
 
 
 def id_text(type: str, id: str) -> str:
@@ -145,7 +168,7 @@ def groups_of_chains(query: Query, targets: Targets) -> list[list[str]] | None:
     groups = [
         [f"{query.type}.{one.parameter.code}|{text}" for text in sorted(references)]
         for one, references in targets.items()
-        if isinstance(one, Chain)
+        if isinstance(one, Chain | Tree)
         and one.parameter.code in REFERENCES.get(query.type, ())
         and 0 < len(references) <= ALTERNATIVES_MAX
         and all(text.startswith(REGISTER_TYPES) for text in references)

@@ -3,7 +3,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Iterator
 
 import pytest
-from store_rig import ADELE, COLIN, DELORME, PROGRAM, VASSEUR, Rig, Session, rig
+from store_rig import ADELE, COLIN, DELORME, PROGRAM, PSYCHIATRIC_PROGRAM, VASSEUR, Rig, Session, rig
 
 
 @pytest.fixture(scope="session")
@@ -16,6 +16,14 @@ def trust() -> Iterator[Rig]:
 async def program(trust: Rig) -> AsyncIterator[Session]:
     """A program of the general hospital: its zone and two wards."""
     session = await trust.session(PROGRAM)
+    yield session
+    session.close()
+
+
+@pytest.fixture
+async def tilleuls(trust: Rig) -> AsyncIterator[Session]:
+    """A program of the psychiatric hospital: the zone of its ward, which has no tokens for codes."""
+    session = await trust.session(PSYCHIATRIC_PROGRAM)
     yield session
     session.close()
 

@@ -72,6 +72,7 @@ LEMOINE = PersonPlan(
     id="p-lemoine", sign_in="s.lemoine", name="Sébastien Lemoine", role=Role.CERTIFICATE_OFFICER, hospital=None, passphrase=PASSPHRASE
 )
 PROGRAM = ProgramPlan(client_id="lab-gateway", name="Laboratoire", hospital="saint-roch", zones=("saint-roch", CARDIOLOGY, SURGERY))
+PSYCHIATRIC_PROGRAM = ProgramPlan(client_id="psy-gateway", name="Les Tilleuls", hospital="sainte-anne", zones=(TILLEULS,))
 PLAN = TrustPlan(
     name="Groupement du Val d'Orme",
     hospitals=(
@@ -92,7 +93,7 @@ PLAN = TrustPlan(
         ),
     ),
     people=(VASSEUR, ADELE, DELORME, COLIN, ARNAUD, LEMOINE),
-    programs=(PROGRAM,),
+    programs=(PROGRAM, PSYCHIATRIC_PROGRAM),
 )
 
 

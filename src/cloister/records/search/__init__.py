@@ -9,7 +9,7 @@ from cloister.records.search.compile import extract, parameter, parameters, warm
 from cloister.records.search.entry import IndexEntry, Values
 from cloister.records.search.match import decided, included_by, matches, pointed_at, sorted_entries
 from cloister.records.search.parse import parse, parse_url
-from cloister.records.search.query import Chain, Include, Kind, Parameter, Pointed, Query, SortKey, Targets, Term
+from cloister.records.search.query import Chain, Include, Kind, Parameter, Pointed, Query, SortKey, Targets, Term, Tree
 
 __all__ = [
     "Chain",
@@ -22,6 +22,7 @@ __all__ = [
     "SortKey",
     "Targets",
     "Term",
+    "Tree",
     "Values",
     "decided",
     "extract",

@@ -83,11 +83,20 @@ def compiled_type(type: str) -> Compiled:
                 collectors.setdefault(first, []).append((places[key], _along(path, collect)))
             mine.append(places[key])
         plain = kind == "token" and all(end in PLAIN for _, end in branches)
-        known[code] = Parameter(type, code, Kind(kind), tuple(mine), tuple(targets), f"{only}/" if only else "", plain)
+        many = len(mine) > 1 or any(isinstance(step, str) and step.endswith("*") for steps, _ in branches for step in steps)
+        canonical = any(end == "canonical" for _, end in branches)
+        start, texts = f"{only}/" if only else "", _texts(branches) if kind == "token" else None
+        known[code] = Parameter(type, code, Kind(kind), tuple(mine), tuple(targets), start, plain, many, canonical, texts)
     whole = tuple(collectors.pop("", []))
     # After all others, so that no place of a stored index moves.
     known.update({code: _composite(type, code, groups, places) for code, kind, _, groups in rows if kind == "composite"})
     return Compiled(known, {name: tuple(pairs) for name, pairs in collectors.items()}, whole)
+
+
+def _texts(branches: list[Any]) -> Collector | None:
+    """What stands in words beside the codes of a token (search.html#modifiers, `:text`)."""
+    readers = [_from_node(steps, TEXTS[end]) for steps, end in branches if end in TEXTS]
+    return (lambda resource: [text for read in readers for text in read(resource)]) if readers else None
 
 
 def _composite(type: str, code: str, groups: list[Any], places: dict[str, int]) -> Parameter:
@@ -254,6 +263,19 @@ def _reference(reference: Any) -> list[Value]:
     return found
 
 
+def _display(coding: Any) -> list[Value]:
+    return [coding["display"]] if "display" in coding else []
+
+
+def _concept_text(concept: Any) -> list[Value]:
+    found: list[Value] = [concept["text"]] if "text" in concept else []
+    return [*found, *(text for coding in concept.get("coding", ()) for text in _display(coding))]
+
+
+def _identifier_text(identifier: Any) -> list[Value]:
+    return _concept_text(identifier.get("type", {}))
+
+
 def _as_is(value: Any) -> list[Value]:
     return [value]
 
@@ -322,6 +344,7 @@ def _number_range(span_of: Any) -> list[Value]:
 
 
 PLAIN: Final = frozenset({"code", "boolean", "string", "uri", "id", "deceased", "ContactPoint"})
+TEXTS: Final[dict[str, Collector]] = {"Coding": _display, "CodeableConcept": _concept_text, "Identifier": _identifier_text}
 LEAVES: Final[dict[tuple[str, str], Collector]] = {
     ("token", "code"): _code,
     ("token", "string"): _code,

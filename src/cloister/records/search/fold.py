@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 import unicodedata
 from datetime import UTC, datetime, timedelta
+from decimal import Decimal
 from typing import Final
 
 from cloister.base.errors import Invalid
@@ -83,10 +84,13 @@ def asked_span(text: str) -> tuple[int, int]:
 
 
 def asked_number(text: str) -> tuple[float, float, float]:
-    """Value, and the span that its digits imply: 5.40 is [5.395, 5.405). Raises Invalid."""
+    """Value, and the span that its digits imply: 5.40 is [5.395, 5.405). Raises Invalid.
+
+    Reckoned in decimals, so that 5.35 itself is in the span of 5.4, as it is on paper.
+    """
     match = re.fullmatch(r"[+-]?\d+(?:\.(\d+))?(?:[eE]([+-]?\d{1,2}))?", text.strip())
     if match is None:
         raise Invalid("This is not a number.", hint="Write a number such as 5.4 or 1e3.")
-    value = float(text)
-    half = 0.5 * 10.0 ** (int(match[2] or 0) - len(match[1] or ""))
-    return value, value - half, value + half
+    value = Decimal(text.strip())
+    half = Decimal(5).scaleb(int(match[2] or 0) - len(match[1] or "") - 1)
+    return float(value), float(value - half), float(value + half)

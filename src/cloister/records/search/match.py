@@ -9,27 +9,34 @@ from collections.abc import Iterable
 from operator import itemgetter
 from typing import Any
 
-from cloister.records.search.entry import IndexEntry
-from cloister.records.search.query import Include, Kind, Query, SortKey, Targets, unmarked
+from cloister.records.search.entry import UNIT, IndexEntry
+from cloister.records.search.query import Chain, Include, Kind, Query, SortKey, Targets, Tree, unmarked
 
 
 def matches(query: Query, entry: IndexEntry, *, targets: Targets | None = None, undecided: bool = False) -> bool:
     """True if the entry satisfies every term. `targets` holds, for each chain, the references ('Patient/1') whose own
-    resource matches, and for each `_has` those that are pointed at; without it a query with any of these matches nothing,
-    so that a forgotten one cannot widen a result. Nor does a query match that asks for opened values (`decided`), unless
-    the caller says by `undecided` that it will look at them."""
+    resource matches, for each tree those of its branch, and for each `_has` those that are pointed at; without it a query
+    with any of these matches nothing, so that a forgotten one cannot widen a result. Nor does a query match that asks for
+    opened values (`decided`), unless the caller says by `undecided` that it will look at them."""
     if entry.type != query.type or (query.ids is not None and entry.id not in query.ids):
         return False
     for term in query.terms:
         if not term.test(entry) or (term.whole is not None and not undecided):
             return False
     for chain in query.chains:
-        found = targets.get(chain) if targets else None
-        if not found or found.isdisjoint(chain.parameter.values(entry.values)):
+        if not _points_into(chain, entry, targets):
+            return False
+    for tree in query.trees:
+        if not _points_into(tree, entry, targets):
             return False
     if not all(one.test(entry, targets) for one in query.filters):
         return False
     return all(targets and f"{entry.type}/{entry.id}" in targets.get(one, ()) for one in query.pointed)
+
+
+def _points_into(ahead: Chain | Tree, entry: IndexEntry, targets: Targets | None) -> bool:
+    found = targets.get(ahead) if targets else None
+    return found is not None and not found.isdisjoint(ahead.parameter.values(entry.values))
 
 
 def decided(query: Query, resource: dict[str, Any]) -> bool:
@@ -55,6 +62,8 @@ def sort_value(key: SortKey, entry: IndexEntry) -> Any:
     groups = {Kind.DATE: 2, Kind.NUMBER: 2, Kind.QUANTITY: 3}.get(key.parameter.kind)
     if groups is None:
         found: list[Any] = list(unmarked(key.parameter.values(entry.values)))
+        if key.parameter.kind is Kind.STRING:  # case and accents do not count, so that the next key decides between equals
+            found = [text.partition(UNIT)[0] for text in found]
     else:
         found = [value for place in key.parameter.places for value in entry.values.get(place, ())[::groups]]
     if not found:

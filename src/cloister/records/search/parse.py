@@ -17,8 +17,21 @@ from cloister.records.definitions import is_type
 from cloister.records.search.compile import parameter, parameters
 from cloister.records.search.entry import IndexEntry
 from cloister.records.search.filter import filtered
-from cloister.records.search.query import COUNT_DEFAULT, COUNT_MAX, Chain, Filter, Include, Kind, Parameter, Pointed, Query, SortKey, Term
-from cloister.records.search.terms import PREFIX, Asked, date_within, split, term, unescape
+from cloister.records.search.query import (
+    COUNT_DEFAULT,
+    COUNT_MAX,
+    Chain,
+    Filter,
+    Include,
+    Kind,
+    Parameter,
+    Pointed,
+    Query,
+    SortKey,
+    Term,
+    Tree,
+)
+from cloister.records.search.terms import PREFIX, Asked, date_within, placed, split, term, unescape
 from cloister.records.search.words import words_term
 
 PARAMETERS_MAX: Final = 100
@@ -42,6 +55,7 @@ class Draft:
     chains: list[Chain] = field(default_factory=list)
     pointed: list[Pointed] = field(default_factory=list)
     filters: list[Filter] = field(default_factory=list)
+    trees: list[Tree] = field(default_factory=list)
     sort: list[SortKey] = field(default_factory=list)
     count: int = COUNT_DEFAULT
     includes: list[Include] = field(default_factory=list)
@@ -88,6 +102,7 @@ def _parsed(draft: Draft, pairs: Iterable[tuple[str, str]]) -> Query:
         chains=tuple(draft.chains),
         pointed=tuple(draft.pointed),
         filters=tuple(draft.filters),
+        trees=tuple(draft.trees),
         sort=tuple(draft.sort),
         count=draft.count,
         includes=tuple(draft.includes),
@@ -129,6 +144,8 @@ def _read(draft: Draft, name: str, text: str) -> None:
         known = parameter(draft.type, code)
         if known is None:
             draft.unknown(name)
+        elif modifier in ("above", "below") and known.kind is Kind.REFERENCE and known.places and not known.canonical:
+            draft.trees.append(_tree(known, name, modifier, text, draft.asked))
         else:
             draft.terms.append(term(known, name, modifier, text, draft.asked))
 
@@ -158,19 +175,42 @@ def _chain(draft: Draft, name: str, text: str) -> None:
         return
     types = (type,) if type else (known.only.rstrip("/"),) if known.only else known.targets
     able = [one for one in types if is_type(one) and _knows(one, rest)]
-    if not able:
+    if types and not able:
         draft.unknown(name)
         return
-    if len(able) > CHAIN_TYPES_MAX:
+    if not types or len(able) > CHAIN_TYPES_MAX:
         raise Invalid(f"'{name}' may mean too many types.", hint=f"Name the type: {code}:Patient.{rest}", expression=name)
     draft.chains.append(Chain(name, known, tuple(_inside(draft, one, name, rest, text) for one in able)))
+
+
+def _tree(known: Parameter, name: str, modifier: str, text: str, asked: Asked) -> Tree:
+    """search.html, "Searching hierarchies". The types that can be part of their own kind, and of nothing else, have one."""
+    targets = (known.only.rstrip("/"),) if known.only else known.targets
+    links = {type: link for type in targets for link in (_part_of(type),) if link is not None}
+    roots = []
+    for piece in split(text, ","):
+        place = placed(piece, asked)
+        type, _, id = place.rpartition("/") if "/" in place else (next(iter(links)) if len(links) == 1 else "", "", place)
+        if type not in links or not id:
+            hint = f"Name one of them by type and id: {', '.join(links)}." if links else "See the CapabilityStatement."
+            raise Unsupported(f"':{modifier}' of '{name}' is offered where there is a hierarchy.", hint=hint, expression=name[:64])
+        roots.append(f"{type}/{id}")
+    (type, *others) = dict.fromkeys(root.partition("/")[0] for root in roots)
+    if others:
+        raise Unsupported("Only one hierarchy is searched at once.", hint="Search in two parts.", expression=name[:64])
+    return Tree(name, known, tuple(roots), links[type], modifier == "above")
+
+
+def _part_of(type: str) -> Parameter | None:
+    found = (parameter(type, code) for code in ("partof", "part-of"))
+    return next((one for one in found if one is not None and one.targets == (type,)), None)
 
 
 def _knows(type: str, name: str) -> bool:
     """True if this type has the parameter, or the whole chain of parameters, of this name."""
     step, dot, rest = name.partition(".")
     code, _, modifier = step.partition(":")
-    if code in ("_id", "_lastUpdated", "_has"):
+    if code in ("_id", "_lastUpdated", "_has", "_list"):
         return True
     known = parameter(type, code)
     if known is None or not dot:
@@ -281,7 +321,10 @@ def _include(draft: Draft, name: str, text: str) -> None:
     for piece in split(text, ","):
         source, _, rest = piece.strip().partition(":")
         link, _, target = rest.partition(":")
-        if source == "*" and not reverse:
+        if source == "*" and reverse:
+            hint = "Name the type: _revinclude=Observation:*."
+            raise Unsupported("'_revinclude' of every type is not offered.", hint=hint, expression=name)
+        if source == "*":
             source, link = draft.type, "*"
         found = [known for known in _links(source, link) if not reverse or _may_point(known, draft.type)]
         if not found or (target and not is_type(target)):

@@ -45,6 +45,10 @@ class Parameter:
     targets: tuple[str, ...] = ()  # types that a reference may point at; empty: any
     only: str = ""  # of the references at these places, this parameter sees those to this type (`patient`)
     plain: bool = False  # a token whose values have no system of their own (code, boolean, string)
+    many: bool = False  # a resource may have several values
+    canonical: bool = False  # values are canonical addresses, which may end in |version
+    # Of a token with texts beside its codes (`:text`): those of an opened resource; no index has them.
+    texts: Callable[[dict[str, Any]], list[Value]] | None = None
     parts: tuple[Parameter, ...] = ()  # of a composite: its components, by the places where the index has their values
     # Of a composite whose elements repeat: the values of each element by itself, which only the opened resource tells.
     elements: Callable[[dict[str, Any]], list[Values]] | None = None
@@ -98,7 +102,19 @@ class Pointed:
     query: Query
 
 
-Targets = Mapping[Chain | Pointed, frozenset[str]]
+@dataclass(frozen=True, slots=True)
+class Tree:
+    """A condition on a place in a hierarchy (search.html, "Searching hierarchies"): `location:below=42` is 42 and whatever
+    is part of it, `:above` is 42 and whatever it is part of. Resolve it first, as a chain."""
+
+    name: str
+    parameter: Parameter
+    roots: tuple[str, ...]  # 'Location/42'
+    link: Parameter  # of the type of the roots: which one it is part of
+    above: bool
+
+
+Targets = Mapping[Chain | Pointed | Tree, frozenset[str]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,6 +157,7 @@ class Query:
     chains: tuple[Chain, ...] = ()
     pointed: tuple[Pointed, ...] = ()
     filters: tuple[Filter, ...] = ()
+    trees: tuple[Tree, ...] = ()
     sort: tuple[SortKey, ...] = ()  # empty: most recently updated first
     count: int = COUNT_DEFAULT
     includes: tuple[Include, ...] = ()

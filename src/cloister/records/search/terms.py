@@ -9,6 +9,7 @@ import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from decimal import Decimal
 from typing import Any, Final
 
 from cloister.base.errors import Invalid, Unsupported
@@ -19,9 +20,10 @@ from cloister.records.search.query import Kind, Parameter, Term, Test
 
 PREFIX: Final = re.compile(r"(eq|ne|gt|lt|ge|le|sa|eb|ap)?(.*)", re.DOTALL)
 MODIFIERS: Final[dict[Kind, frozenset[str]]] = {
-    Kind.TOKEN: frozenset({"", "not", "of-type"}),
+    Kind.TOKEN: frozenset({"", "not", "of-type", "text"}),
     Kind.STRING: frozenset({"", "exact", "contains"}),
     Kind.REFERENCE: frozenset({"", "identifier"}),
+    # `:above` and `:below` of a hierarchy are no term of their own: see parse.py,
     Kind.URI: frozenset({"", "below", "above"}),
     Kind.DATE: frozenset({""}),
     Kind.NUMBER: frozenset({""}),
@@ -71,7 +73,9 @@ def term(parameter: Parameter, name: str, modifier: str, text: str, asked: Asked
     if modifier == "missing":
         return _missing(parameter, name, alternatives)
     typed = parameter.kind is Kind.REFERENCE and is_type(modifier)
-    if modifier not in MODIFIERS[parameter.kind] and not typed:
+    versions = parameter.canonical and modifier == "below"
+    able = modifier in MODIFIERS[parameter.kind] and (modifier != "text" or parameter.texts is not None)
+    if not able and not typed and not versions:
         raise Unsupported(f"The modifier ':{modifier}' is not offered on '{name}'.", hint="See the CapabilityStatement.", expression=name)
     try:
         match parameter.kind:
@@ -116,7 +120,20 @@ def _missing(parameter: Parameter, name: str, alternatives: list[str]) -> Term:
     return Term(name, parameter, "missing", tuple(alternatives), None, (), test)
 
 
+def _text(parameter: Parameter, name: str, alternatives: list[str]) -> Term:
+    """`:text` is a search by string in the words beside the codes, which only the opened resource has."""
+    accepts, texts = [_starting(fold(unescape(text))) for text in alternatives], parameter.texts
+
+    def whole(resource: dict[str, Any]) -> bool:
+        found = [fold(str(text)) for text in texts(resource)] if texts is not None else []
+        return any(accept(text) for text in found for accept in accepts)
+
+    return Term(name, parameter, "text", tuple(alternatives), None, (), lambda entry: True, whole)
+
+
 def _token(parameter: Parameter, name: str, modifier: str, alternatives: list[str]) -> Term:
+    if modifier == "text":
+        return _text(parameter, name, alternatives)
     exact: list[str] = []
     ends: list[str] = []
     accepts: list[Accept] = []
@@ -131,8 +148,8 @@ def _token(parameter: Parameter, name: str, modifier: str, alternatives: list[st
         elif len(pieces) == 1 and not parameter.plain:
             ends.append(UNIT + pieces[0].lower())
             accepts.append(_ending(ends[-1]))
-        elif len(pieces) == 2 and not pieces[1]:
-            accepts.append(_starting(pieces[0] + UNIT))
+        elif len(pieces) == 2 and not pieces[1]:  # of a plain one, every value is of the one system that there is
+            accepts.append(_starting(UNIT if parameter.plain else pieces[0] + UNIT))
         else:
             system = "" if len(pieces) == 1 or parameter.plain else pieces[0]
             exact.append(system + UNIT + pieces[-1].lower())
@@ -167,6 +184,26 @@ def _original(text: str) -> Accept:
     return lambda value: value.rpartition(UNIT)[2] == text
 
 
+def _local(id: str) -> Accept:
+    """An id alone means a resource of this server."""
+    return lambda value: value.endswith(f"/{id}") and value.count("/") == 1
+
+
+def _version_of(asked: str, *, below: bool) -> Accept:
+    """references.html#canonical: without a version any is meant; `:below` takes the versions that begin so."""
+    if "|" not in asked:
+        return lambda value: value.partition("|")[0] == asked
+    return lambda value: value == asked or (below and value.startswith((f"{asked}.", f"{asked}-")))
+
+
+def placed(text: str, asked: Asked) -> str:
+    """A reference as the index has it: ours by type and id, all without version."""
+    place = unescape(text).strip().partition("/_history/")[0]
+    if asked.base and place.startswith(asked.base):
+        place = place[len(asked.base) :].lstrip("/")
+    return place
+
+
 def _reference(parameter: Parameter, name: str, modifier: str, alternatives: list[str], asked: Asked) -> Term:
     exact: list[str] = []
     accepts: list[Accept] = []
@@ -178,11 +215,12 @@ def _reference(parameter: Parameter, name: str, modifier: str, alternatives: lis
             else:
                 accepts.append(_marked_ending(UNIT + value.lower()))
             continue
-        place = unescape(text).strip().partition("/_history/")[0]
-        if asked.base and place.startswith(asked.base):
-            place = place[len(asked.base) :].lstrip("/")
+        place = placed(text, asked)
+        if modifier == "below" or (parameter.canonical and ":" in place):
+            accepts.append(_version_of(place, below=modifier == "below"))
+            continue
         if "/" in place or ":" in place:
-            if modifier and not place.startswith(f"{modifier}/"):
+            if modifier and f"/{modifier}/" not in f"/{place}":
                 raise Invalid(f"The value is no {modifier}.", hint="Leave out the modifier, or name a reference of its type.")
             exact.append(place)
             continue
@@ -190,7 +228,7 @@ def _reference(parameter: Parameter, name: str, modifier: str, alternatives: lis
         if types:
             exact += [f"{type}/{place}" for type in types]
         else:
-            accepts.append(_ending(f"/{place}"))
+            accepts.append(_local(place))
     if accepts:
         return Term(name, parameter, modifier, tuple(alternatives), None, (), _any_of(parameter, [*accepts, frozenset(exact).__contains__]))
     return Term(name, parameter, modifier, tuple(alternatives), tuple(exact), (), _one_of(parameter, exact))
@@ -211,6 +249,9 @@ def _string(parameter: Parameter, name: str, modifier: str, alternatives: list[s
 
 def _uri(parameter: Parameter, name: str, modifier: str, alternatives: list[str]) -> Term:
     values = [unescape(text) for text in alternatives]
+    if not modifier and parameter.canonical:  # `_profile`
+        accepts = [_version_of(value, below=False) for value in values]
+        return Term(name, parameter, modifier, tuple(alternatives), None, (), _any_of(parameter, accepts))
     if not modifier:
         return Term(name, parameter, modifier, tuple(alternatives), tuple(values), (), _one_of(parameter, values))
     accepts = [_starting(value) if modifier == "below" else value.startswith for value in values]
@@ -279,6 +320,8 @@ def ordered_test(kind: Kind, text: str, asked: Asked) -> tuple[Within, Accept | 
     if kind is Kind.NUMBER:
         return _number_within(prefix, value), None
     pieces = [unescape(piece) for piece in split(value, "|")]
+    if len(pieces) not in (1, 3):
+        raise Invalid("A quantity is number, number|system|code or number||code.", hint="Write 5.4|http://unitsofmeasure.org|mg.")
     return _number_within(prefix, pieces[0]), _unit(pieces[1:])
 
 
@@ -303,7 +346,7 @@ def date_within(prefix: str, text: str, now: datetime | None) -> Within:
 
 def _number_within(prefix: str, text: str) -> Within:
     value, low, high = asked_number(text)
-    slack = abs(value) / 10
+    near, far = sorted((float(Decimal(str(value)) * 9 / 10), float(Decimal(str(value)) * 11 / 10)))  # `ap`: a tenth of the value
     table: dict[str, Within] = {
         "eq": lambda a, b: low <= a and b < high,  # type: ignore[operator]
         "ne": lambda a, b: not (low <= a and b < high),  # type: ignore[operator]
@@ -313,7 +356,7 @@ def _number_within(prefix: str, text: str) -> Within:
         "le": lambda a, b: a <= value,  # type: ignore[operator]
         "sa": lambda a, b: a > value,  # type: ignore[operator]
         "eb": lambda a, b: b < value,  # type: ignore[operator]
-        "ap": lambda a, b: a <= value + slack and b >= value - slack,  # type: ignore[operator]
+        "ap": lambda a, b: a <= far and b >= near,  # type: ignore[operator]
     }
     return table[prefix]
 

@@ -1,0 +1,91 @@
+"""Words beside codes, versions of canonical addresses, hierarchies: what is asked with a modifier."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from cloister.base.errors import Invalid, Unsupported
+from cloister.records.search import IndexEntry, decided, extract, matches, parse
+
+WEIGHT: dict[str, Any] = {
+    "resourceType": "Observation",
+    "code": {"text": "Poids estimé", "coding": [{"system": "http://loinc.org", "code": "29463-7", "display": "Body weight"}]},
+    "identifier": [{"value": "1", "type": {"text": "Numéro de laboratoire"}}],
+    "subject": {"reference": "https://elsewhere.example/fhir/Patient/1"},
+    "focus": [{"reference": "https://elsewhere.example/fhir/Group/2"}, {"reference": "Group/3"}],
+    "valueQuantity": {"value": 71.5, "unit": "kg"},
+    "status": "final",
+}
+
+
+def found(name: str, value: str, resource: dict[str, Any] = WEIGHT) -> bool:
+    query = parse(resource["resourceType"], [(name, value)], strict=True)
+    return matches(query, IndexEntry(query.type, "1", 1, 0, extract(resource)), undecided=True) and decided(query, resource)
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "expected"),
+    [
+        ("code:text", "poids", True),
+        ("code:text", "BODY", True),
+        ("code:text", "weight", False),
+        ("code:text", "29463-7", False),
+        ("identifier:text", "numero de", True),
+        ("status", "http://hl7.org/fhir/observation-status|", True),
+        ("subject:Patient", "https://elsewhere.example/fhir/Patient/1", True),
+        ("subject:Patient", "Patient/1", False),
+        ("focus", "3", True),
+        ("focus", "2", False),  # an id alone is one of ours
+        ("value-quantity", "71.5||kg", True),
+        ("value-quantity", "71.5||", True),
+    ],
+)
+def test_what_is_asked_with_a_modifier(name: str, value: str, expected: bool) -> None:
+    assert found(name, value) is expected
+
+
+@pytest.mark.parametrize(
+    ("asked", "version", "expected"),
+    [
+        ("questionnaire=http://e.org/q", "|1.2", True),
+        ("questionnaire=http://e.org/q|1.2", "|1.2", True),
+        ("questionnaire=http://e.org/q|1.2", "|1.20", False),
+        ("questionnaire=http://e.org/q|1.2", "", False),
+        ("questionnaire:below=http://e.org/q|1", "|1.2", True),
+        ("questionnaire:below=http://e.org/q|1", "|10", False),
+        ("questionnaire=http://e.org/", "|1.2", False),
+    ],
+)
+def test_a_canonical_address_alone_means_any_version(asked: str, version: str, expected: bool) -> None:
+    name, _, value = asked.partition("=")
+    assert found(name, value, {"resourceType": "QuestionnaireResponse", "questionnaire": f"http://e.org/q{version}"}) is expected
+
+
+def test_a_branch_of_a_hierarchy_is_resolved_first_and_matches_nothing_before() -> None:
+    resource = {"resourceType": "Encounter", "location": [{"location": {"reference": "Location/room"}}]}
+    query = parse("Encounter", [("location:below", "wing")], strict=True)
+    entry = IndexEntry("Encounter", "1", 1, 0, extract(resource))
+    (tree,) = query.trees
+    assert (tree.roots, tree.link.code, tree.above) == (("Location/wing",), "partof", False)
+    assert not matches(query, entry)
+    assert matches(query, entry, targets={tree: frozenset({"Location/wing", "Location/room"})})
+    assert not matches(query, entry, targets={tree: frozenset({"Location/wing"})})
+
+
+@pytest.mark.parametrize(
+    ("type", "name", "value", "error"),
+    [
+        ("Patient", "gender:text", "x", Unsupported),  # a code has no words beside it
+        ("Observation", "encounter:below", "Patient/1", Unsupported),
+        ("Patient", "general-practitioner:below", "Practitioner/1", Unsupported),
+        ("Observation", "value-quantity", "5|kg", Invalid),
+        ("Observation", "value-quantity", "5|a|b|c", Invalid),
+        ("Provenance", "target.code", "x", Invalid),
+        ("Patient", "_revinclude", "*", Unsupported),
+    ],
+)
+def test_what_is_not_offered_is_refused_by_name(type: str, name: str, value: str, error: type[Exception]) -> None:
+    with pytest.raises(error):
+        parse(type, [(name, value)], strict=True)
