@@ -46,7 +46,7 @@ class Workplace:
         runtime.on_change(self.forget)
 
     async def open(self, keyring: Keyring, actor: Actor, gate: Caller) -> None:
-        self._records = Records(actor, keyring, gate, self._policy)
+        self._records = Records(actor, keyring, gate, self._policy, bulk=self._runtime.take_bulk)
         if actor.role in CLINICAL_ROLES:
             self._work = asyncio.get_running_loop().create_task(work(self._records))
         self._glass = glass.Glass(keyring, gate, session=actor.session, clock=system_clock, changed=self.forget)
@@ -77,7 +77,7 @@ class Workplace:
         if records is None:
             runtime = self._runtime
             policy = Narrowed(self._policy, read_scopes(token.scope))
-            records = self._narrowed[token.scope] = Records(runtime.actor, runtime.keyring, runtime.gate, policy)
+            records = self._narrowed[token.scope] = Records(runtime.actor, runtime.keyring, runtime.gate, policy, bulk=runtime.take_bulk)
             while len(self._narrowed) > NARROWED_MAX:
                 self._narrowed.popitem(last=False)[1].close()
         self._narrowed.move_to_end(token.scope)

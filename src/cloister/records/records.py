@@ -19,7 +19,9 @@ from cloister.records.changing import delete_one, rehearse, versions_of, write_o
 from cloister.records.chart import Chart
 from cloister.records.conditional import create_unless, delete_where, one_match, update_where
 from cloister.records.everything import Asked, everything
+from cloister.records.exporting import Exports, TakeBytes
 from cloister.records.finding import not_found
+from cloister.records.importing import Imports
 from cloister.records.intake import Taken, take_up
 from cloister.records.lastn import lastn
 from cloister.records.past import Histories, History, Span
@@ -37,9 +39,22 @@ from cloister.zones import Keyring
 class Records:
     """Door of the room for one session. All methods raise the eight errors of cloister.base.errors."""
 
-    def __init__(self, actor: Actor, keyring: Keyring, gate: Caller, policy: Policy | Narrowed, clock: Clock = system_clock) -> None:
+    def __init__(
+        self,
+        actor: Actor,
+        keyring: Keyring,
+        gate: Caller,
+        policy: Policy | Narrowed,
+        clock: Clock = system_clock,
+        *,
+        bulk: TakeBytes | None = None,
+    ) -> None:
+        """`bulk` is asked before each piece of bulk data; left out, nothing is counted."""
         self._room = Room(actor, keyring, gate, policy, clock)
         self._histories = Histories(self._room)
+        self.exports = Exports(self._room, bulk)
+        self._imports: Imports | None = None
+        self._import_zone: str | None = None
 
     async def read(self, type: str, id: str) -> Stored:
         """http.html#read. NotFound, with reason 'deleted' when it once existed (410)."""
@@ -133,6 +148,13 @@ class Records:
     async def lastn(self, query: Query, most: int) -> Page:
         """Observation/$lastn; further pages by `listed`."""
         return await self._room.listings.first(await lastn(self._room, query, most))
+
+    def imports(self, zone: str | None = None) -> Imports:
+        """The imports of this session; a new one goes to this zone."""
+        self._import_zone = zone
+        if self._imports is None:
+            self._imports = Imports(lambda bundle: self.transaction(bundle, zone=self._import_zone, idempotent=True))
+        return self._imports
 
     async def listed(self, token: str) -> Page:
         """A further page of an operation's list."""
@@ -237,8 +259,12 @@ class Records:
         self._room.forget(zones)
         if zones:
             self._histories.close()
+            self.exports.close()  # what was counted may lie in what was lost
 
     def close(self) -> None:
-        """Forget every opened key, index and row."""
+        """Forget every opened key, index and row; bulk jobs end."""
+        self.exports.close()
+        if self._imports is not None:
+            self._imports.close()
         self._room.close()
         self._histories.close()

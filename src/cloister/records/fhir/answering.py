@@ -12,7 +12,7 @@ from typing import Final
 
 import msgspec
 from starlette.requests import Request
-from starlette.responses import Response
+from starlette.responses import Response, StreamingResponse
 
 from cloister.base.errors import Invalid
 from cloister.records.fhir.formats import FHIR_JSON, IN_JSON, Format
@@ -35,7 +35,9 @@ AS_DOCUMENT: Final = {
 
 
 def finished(request: Request, answer: Response, format: Format = IN_JSON) -> Response:
-    """The answer as it leaves."""
+    """The answer as it leaves; what is made while it is sent goes as it is."""
+    if isinstance(answer, StreamingResponse):
+        return answer
     body = bytes(answer.body)
     if answer.status_code in WITHOUT_BODY or not body:
         return answer

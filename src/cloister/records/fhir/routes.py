@@ -19,7 +19,7 @@ from cloister.records.fhir.answering import finished
 from cloister.records.fhir.exchange import ASKED_FORMAT, BASE, Exchange, error_response
 from cloister.records.fhir.formats import IN_JSON, format_of
 from cloister.records.fhir.outcomes import WrongMethod
-from cloister.records.interactions import binary
+from cloister.records.interactions import binary, export, import_
 from cloister.records.interactions.batch import batch
 from cloister.records.interactions.compartment import compartment, compartment_by_post
 from cloister.records.interactions.create import create
@@ -65,6 +65,16 @@ def routes(origin: str = "") -> list[Route]:
         route("/metadata", metadata, "GET"),
         route("/$ingest", describe, "GET"),
         route("/$ingest", put, "POST"),
+        route("/$export", export.of_system, "GET", "POST"),
+        route("/Patient/$export", export.of_patients, "GET", "POST"),
+        route("/Group/{id}/$export", export.of_group, "GET", "POST", of="Group"),
+        route(f"/{export.STATUS}/{{job}}", export.status, "GET", any_format=True),
+        route(f"/{export.STATUS}/{{job}}", export.cancel, "DELETE", any_format=True),
+        route(f"/{export.FILE}/{{job}}/{{number}}", export.file, "GET", any_format=True),
+        route("/$import", import_.begin, "POST"),
+        route(f"/{import_.STATUS}/{{job}}", import_.status, "GET", any_format=True),
+        route(f"/{import_.STATUS}/{{job}}", import_.cancel, "DELETE", any_format=True),
+        route(f"/{import_.REPORT}/{{job}}", import_.report, "GET", any_format=True),
         route("", _bundle, "POST"),
         route("/", _bundle, "POST"),
         route("/_history", history_of_all, "GET"),

@@ -10,6 +10,8 @@ from collections.abc import Sequence
 from typing import Any, Protocol
 
 from cloister.records.everything import Asked
+from cloister.records.exporting import Exports
+from cloister.records.importing import Imports
 from cloister.records.past import History, Span
 from cloister.records.search.query import Query
 from cloister.records.stored import Outcome, Page, Stored, Written
@@ -57,6 +59,11 @@ class RecordsPort(Protocol):
     async def everything(self, type: str, id: str, asked: Asked) -> Page: ...
 
     async def lastn(self, query: Query, most: int) -> Page: ...
+
+    @property
+    def exports(self) -> Exports: ...
+
+    def imports(self, zone: str | None = None) -> Imports: ...
 
     async def listed(self, token: str) -> Page: ...
 

@@ -1,0 +1,260 @@
+"""Bulk export: what a session can open, in files that nobody keeps. HL7 Bulk Data Access 2 (http://hl7.org/fhir/uv/bulkdata).
+
+A job walks through the opened indexes once and keeps places only: which dossiers have something for which file. A file's
+bytes are made when it is fetched, from the sealed rows, and again when it is fetched again; none ever lies anywhere. What
+lies in zones that the session cannot open is not there, in no count and in no file. A job ends with its session.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import secrets
+from collections import OrderedDict
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import datetime
+from typing import Final
+
+from cloister.access import Action
+from cloister.base.errors import Busy, CloisterError, Invalid, NotFound, Unsupported
+from cloister.records.definitions import load
+from cloister.records.dossier import Dossier
+from cloister.records.fhir.subset import Subset
+from cloister.records.finding import not_found
+from cloister.records.lines import Line
+from cloister.records.room import Room
+from cloister.records.search import IndexEntry, Query, matches
+from cloister.records.search.entry import TIME_MIN
+from cloister.records.stored import Stored
+
+JOBS_MAX: Final = 8  # kept; the oldest that is done goes first
+RUNNING_MAX: Final = 2
+DOSSIERS_MAX: Final = 500_000
+DOSSIERS_AT_ONCE: Final = 200
+ROWS_AT_ONCE: Final = 1000
+FILE_RESOURCES: Final = 20_000  # about, so that what was interrupted is soon fetched again
+MEMBERS_MAX: Final = 20_000
+ATTEMPTS: Final = 4
+PATIENT: Final = "patient"  # the kind of a dossier about a patient
+
+Pair = tuple[Dossier, Line]
+TakeBytes = Callable[[int], Awaitable[None]]  # raises Busy when no more may be had today
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Wanted:
+    """The parameters of $export. `since` in microseconds since 1970; `filters` by type, of which one must match.
+
+    `patients` None: everything (system); empty: all patients' records; else these patients' records.
+    """
+
+    types: frozenset[str] | None = None
+    since: int = TIME_MIN
+    elements: tuple[str, ...] = ()
+    filters: tuple[Query, ...] = ()
+    of_patients: bool = False
+    group: str = ""
+
+    def takes(self, entry: IndexEntry) -> bool:
+        """Of a type that is wanted: changed since, and matching one of the type's filters if it has any."""
+        if entry.updated < self.since:
+            return False
+        own = [query for query in self.filters if query.type == entry.type]
+        return not own or any(matches(query, entry) for query in own)
+
+
+@dataclass(slots=True)
+class File:
+    """One file to be fetched: so many resources of one type, in these dossiers."""
+
+    type: str
+    dossiers: list[bytes] = field(default_factory=list)
+    count: int = 0
+
+
+@dataclass(slots=True)
+class Job:
+    """One export. Its files are final when it is `done`."""
+
+    id: str
+    wanted: Wanted
+    request: str  # the address that began it
+    began: datetime
+    files: list[File] = field(default_factory=list)
+    looked_at: int = 0  # records
+    done: bool = False
+    failed: CloisterError | None = None
+    task: asyncio.Task[None] | None = None
+
+
+class Exports:
+    """The exports of one session; nobody else's jobs have an id here."""
+
+    def __init__(self, room: Room, take: TakeBytes | None) -> None:
+        self._room = room
+        self._take = take
+        self._jobs: OrderedDict[str, Job] = OrderedDict()
+
+    async def begin(self, wanted: Wanted, request: str, *, now: datetime) -> Job:
+        """Starts a job. Denied when nothing of it may be read; Busy when as many run as may."""
+        types = await self._readable(wanted)
+        running = [job for job in self._jobs.values() if not job.done and job.failed is None]
+        if len(running) >= RUNNING_MAX:
+            hint = "Wait for one, or cancel it with DELETE."
+            raise Busy(f"{RUNNING_MAX} exports of this session are running.", hint=hint, reason="exports", expression="30")
+        while len(self._jobs) >= JOBS_MAX:
+            del self._jobs[next(id for id, job in self._jobs.items() if job not in running)]
+        members = await self._members(wanted.group) if wanted.group else None
+        note = {
+            "action": "export",
+            "kind": "Group" if wanted.group else "Patient" if wanted.of_patients else "system",
+            "object": wanted.group,
+        }
+        await self._room.gate.call("audit_append", entries=[note | {"reason": "begun"}])
+        job = Job(secrets.token_urlsafe(16), replace(wanted, types=types), request, now)
+        self._jobs[job.id] = job
+        job.task = asyncio.get_running_loop().create_task(self._run(job, members))
+        return job
+
+    def job(self, id: str) -> Job:
+        found = self._jobs.get(id)
+        if found is None:
+            raise NotFound(
+                "There is no such export.", hint="Exports end with the session that began them; begin it again.", reason="export-gone"
+            )
+        return found
+
+    def end(self, id: str) -> None:
+        """Cancels it, or forgets that it is done."""
+        job = self.job(id)
+        if job.task is not None:
+            job.task.cancel()
+        del self._jobs[id]
+
+    def close(self) -> None:
+        for id in list(self._jobs):
+            self.end(id)
+
+    # --- looking through the records ------------------------------------------------------------------
+
+    async def _readable(self, wanted: Wanted) -> frozenset[str]:
+        """The types that this session may read, of those that are wanted; by name asked for and refused is refused."""
+        for type in sorted(wanted.types or ()):
+            await self._room.permit(Action.SEARCH, type)
+        found = frozenset(type for type in wanted.types or load().types if self._room.may_read(type))
+        if not found:
+            await self._room.permit(Action.SEARCH, "Patient")
+        return found
+
+    async def _members(self, group: str) -> list[bytes]:
+        """The dossiers of a Group's patients (http://hl7.org/fhir/R4/group.html), as far as they are open here."""
+        room = self._room
+        await room.permit(Action.READ, "Group")
+        dossier, line = await room.finder.line("Group", group)
+        if line.deleted:
+            raise not_found("Group", group, deleted=True)
+        stored = await room.finder.fetch(dossier, line, [{"action": Action.READ.value, "kind": "Group", "object": f"Group/{group}"[:200]}])
+        ids = [
+            text.removeprefix("Patient/")
+            for member in (stored.resource or {}).get("member", [])
+            if not member.get("inactive") and (text := member.get("entity", {}).get("reference", "")).startswith("Patient/")
+        ]
+        if len(ids) > MEMBERS_MAX:
+            raise Invalid("This group is too large.", hint=f"At most {MEMBERS_MAX} members are exported at once.", reason="too-costly")
+        located = await room.finder.patients(list(dict.fromkeys(ids)))
+        return list(dict.fromkeys(one for several in located.values() for one in several))
+
+    async def _run(self, job: Job, members: list[bytes] | None) -> None:
+        open_files: dict[str, File] = {}
+        try:
+            async for opened in self._walk(members):
+                for dossier in opened:
+                    self._look(job, dossier, open_files)
+                job.looked_at += len(opened)
+                if job.looked_at > DOSSIERS_MAX:
+                    raise Invalid("This export is too large.", hint="Narrow it with _since or a Group.", reason="too-costly")
+                await asyncio.sleep(0)  # other requests of this session go on
+        except CloisterError as refused:
+            job.failed = refused
+            return
+        job.files.sort(key=lambda file: file.type)
+        job.done = True
+
+    async def _walk(self, members: list[bytes] | None) -> AsyncIterator[list[Dossier]]:
+        after, room = bytes(16), self._room
+        while members is None:
+            rows = await room.gate.call("dossiers", after=after, limit=DOSSIERS_AT_ONCE)
+            if not rows:
+                return
+            after = rows[-1][0]
+            yield list((await room.dossiers.open([id for id, _, _ in rows], at_least={id: seq for id, _, seq in rows})).values())
+        for start in range(0, len(members), DOSSIERS_AT_ONCE):
+            yield list((await room.dossiers.open(members[start : start + DOSSIERS_AT_ONCE], fresh=True)).values())
+
+    def _look(self, job: Job, dossier: Dossier, open_files: dict[str, File]) -> None:
+        """Count what this dossier has for each file."""
+        wanted = job.wanted
+        if (wanted.of_patients or wanted.group) and dossier.kind != PATIENT:
+            return
+        for type in dossier.types():
+            if type not in (wanted.types or ()):
+                continue
+            count = sum(1 for _ in _taken(wanted, dossier, type))
+            if not count:
+                continue
+            file = open_files.get(type)
+            if file is None or file.count >= FILE_RESOURCES:
+                file = open_files[type] = File(type)
+                job.files.append(file)
+            file.dossiers.append(dossier.id)
+            file.count += count
+        self._room.dossiers.keep(dossier)
+
+    # --- making a file ------------------------------------------------------------------------------------
+
+    async def lines(self, job: Job, number: int) -> AsyncIterator[bytes]:
+        """The NDJSON of one file, piece by piece; each piece is audited, and asked for, before it is made."""
+        if not job.done or not 0 <= number < len(job.files):
+            raise NotFound("There is no such file.", hint="The job's status lists its files.", reason="export-gone")
+        file, room = job.files[number], self._room
+        await room.permit(Action.SEARCH, file.type)  # a grant or a scope may have ended meanwhile
+        subset = Subset(Query(type=file.type, elements=job.wanted.elements))
+        for start in range(0, len(file.dossiers), DOSSIERS_AT_ONCE):
+            opened = await room.dossiers.open(file.dossiers[start : start + DOSSIERS_AT_ONCE])
+            pairs = [(dossier, line) for dossier in opened.values() for line in _taken(job.wanted, dossier, file.type)]
+            for dossier in opened.values():
+                room.dossiers.keep(dossier)
+            for first in range(0, len(pairs), ROWS_AT_ONCE):
+                stored = await self._rows(pairs[first : first + ROWS_AT_ONCE], file.type)
+                piece = b"".join(subset.of(one).replace(b"\n", b" ") + b"\n" for one in stored)
+                if self._take is not None and piece:
+                    await self._take(len(piece))
+                if piece:
+                    yield piece
+
+    async def _rows(self, pairs: Sequence[Pair], type: str) -> list[Stored]:
+        """The resources of these lines; of what is written meanwhile, the newer version, and nothing of what is deleted."""
+        found: list[Stored] = []
+        for _ in range(ATTEMPTS):
+            names = dict.fromkeys(dossier.name for dossier, _ in pairs)
+            notes = [{"action": "export", "kind": type, "object": name} for name in names]
+            stored, _ = await self._room.dossiers.rows(pairs, notes)
+            found += [one for one in stored if one is not None and not one.deleted]
+            moved = [pair for pair, one in zip(pairs, stored, strict=True) if one is None]
+            if not moved:
+                return found
+            opened = await self._room.dossiers.open([dossier.id for dossier, _ in moved], fresh=True)
+            now = [(opened[old.id], opened[old.id].line(type, line.entry.id)) for old, line in moved if old.id in opened]
+            pairs = [(dossier, line) for dossier, line in now if line is not None and not line.deleted]
+        raise Busy("These records are being written too quickly to be read.", hint="Try again.")
+
+
+def _taken(wanted: Wanted, dossier: Dossier, type: str) -> list[Line]:
+    return [line for line in dossier.current(type) if wanted.takes(line.entry)]
+
+
+def check_filter(query: Query) -> None:
+    """Passes what the index decides at once; Unsupported for what would open records or follow references."""
+    if query.chains or query.pointed or query.filters or query.includes or query.undecided:
+        hint = "Use parameters of the type itself, without chains, _filter and _include."
+        raise Unsupported("This _typeFilter is not offered.", hint=hint, expression="_typeFilter")
