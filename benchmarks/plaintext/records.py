@@ -9,6 +9,7 @@ from typing import Any, Final
 from cloister.base.clock import iso, system_clock
 from cloister.base.errors import NotFound, Unsupported
 from cloister.base.wire import Caller
+from cloister.records.elements import Elements, Parts
 from cloister.records.everything import Asked
 from cloister.records.fhir.references import rewrite
 from cloister.records.fhir.text import encode
@@ -26,6 +27,7 @@ class PlainRecords:
     def __init__(self, gate: Caller, session: str) -> None:
         self._gate = gate
         self._session = session
+        self._elements = Elements()
 
     def _audit(self, action: str, kind: str, object: str) -> list[list[str]]:
         """The texts of `audit.Entry` in their order."""
@@ -77,10 +79,18 @@ class PlainRecords:
         }
         moment = system_clock()
         rows = []
+        self._elements.begin(places)
         for entry in entries:
             resource = entry["resource"]
             place = places.get(entry.get("fullUrl", ""))
-            resource["id"] = place.split("/", 1)[1] if place else entry["request"]["url"].split("/", 1)[1]
+            id = place.split("/", 1)[1] if place else entry["request"]["url"].split("/", 1)[1]
+            drafted = self._elements.draft(resource, id) if isinstance(resource, Parts) else None
+            if drafted is not None:
+                draft, node = drafted
+                rows.append((*_columns({**node, "id": id}), draft.raw(1, iso(moment).encode()).decode()))
+                continue
+            resource = resource.whole() if isinstance(resource, Parts) else resource
+            resource["id"] = id
             check(resource)
             rewrite(resource, places)
             rows.append(_row(resource, moment))
@@ -124,6 +134,10 @@ def _key(id: str) -> str:
 def _row(resource: dict[str, Any], moment: datetime) -> tuple[str, str, str | None, str | None, str | None, str]:
     """(type, id, patient, code, date, body); the body is what a read gives back."""
     resource["meta"] = {**resource.get("meta", {}), "versionId": "1", "lastUpdated": iso(moment)}
+    return (*_columns(resource), encode(resource).decode())
+
+
+def _columns(resource: dict[str, Any]) -> tuple[str, str, str | None, str | None, str | None]:
     about = resource.get("subject") or resource.get("patient") or {}
     patient = f"Patient/{resource['id']}" if resource["resourceType"] == "Patient" else about.get("reference")
     concept = resource.get("code")
@@ -135,5 +149,4 @@ def _row(resource: dict[str, Any], moment: datetime) -> tuple[str, str, str | No
         patient,
         coding[0].get("code") if coding else None,
         date if date and len(date) >= 10 else None,
-        encode(resource).decode(),
     )

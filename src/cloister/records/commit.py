@@ -235,7 +235,7 @@ class Writer:
             built.bodies[type, id] = raw
             target = built.new if before is None else built.updated
             target.append((numbers[type], row or own, version, key.key_no, dictionary, sealed))
-            entries.append(commits.version_entry(type, id, version, draft is None, sealed))
+            entries.append(commits.version_entry_of(type, id, version, draft is None, hashed))
         return entries
 
     def _find(self, plan: Plan, built: Built) -> None:

@@ -18,7 +18,6 @@ from cloister.records.finding import not_found
 from cloister.records.lines import Line
 from cloister.records.placement import REGISTER, new_patient_dossier
 from cloister.records.room import Room
-from cloister.records.search import patient_reference
 
 
 @dataclass(slots=True, kw_only=True)
@@ -92,7 +91,7 @@ class Planner:
         """The dossiers of what may be there already: resources under a known id, and the patients that are spoken of."""
         room = self._room
         wanted = {(change.type, change.id) for change in self._changes if not change.fresh and self._lookup(change)}
-        patients = {self._patient(change.draft) for change in self._changes if change.draft is not None} - {None} - self._new.keys()
+        patients = {change.draft.patient for change in self._changes if change.draft is not None} - {None} - self._new.keys()
         ids = sorted({str(one).removeprefix("Patient/") for one in patients} - {id for type, id in wanted if type == "Patient"})
         located = await room.finder.locate(sorted(wanted)) if wanted else {}
         located |= {("Patient", id): several for id, several in (await room.finder.patients(ids)).items()}
@@ -112,13 +111,6 @@ class Planner:
     def _suits(self, dossier: Dossier) -> bool:
         """With a zone named by the request, only what is in that zone is the same thing."""
         return self._zone is None or self._zone in dossier.zones
-
-    def _patient(self, draft: Draft) -> str | None:
-        if draft.type == "Patient":
-            return f"Patient/{draft.id}"
-        if draft.about is not None:
-            return draft.about
-        return patient_reference({"resourceType": draft.type}, draft.values)
 
     def _deleted(self, change: Change, existing: Dossier | None) -> Dossier:
         line = existing.line(change.type, change.id) if existing is not None else None
@@ -161,7 +153,7 @@ class Planner:
             )
 
     async def _target(self, draft: Draft) -> Dossier:
-        reference = self._patient(draft)
+        reference = draft.patient
         if self._room.patient and reference != f"Patient/{self._room.patient}":
             raise Denied(
                 "This token is for another patient's record.", hint="Write about the patient it was given for.", reason="token-patient"

@@ -14,6 +14,7 @@ from cloister.base.wire import Caller
 from cloister.records.commit import Writer
 from cloister.records.definitions import is_type
 from cloister.records.dossiers import Dossiers
+from cloister.records.elements import Elements
 from cloister.records.finding import Finder
 from cloister.records.listing import Listings
 from cloister.records.placement import Places
@@ -41,6 +42,7 @@ class Room:
         self.tokens = Tokens(keyring)
         self.dossiers = Dossiers(gate, keyring, patient=self.patient)
         self.finder = Finder(gate, keyring, self.dossiers, self.tokens, self.places.preferred)
+        self.elements = Elements()
         self.listings = Listings(self.dossiers)
         self.writer = Writer(gate, keyring, self.dossiers, self.tokens, clock)
         self.searcher = Searcher(gate, self.dossiers, self.finder, self.shards, self.may_read)
@@ -91,6 +93,7 @@ class Room:
         for zone in zones:
             self._shards.pop(zone, None)
         if zones:
+            self.elements.close()
             self.listings.close()
             self.searcher.close()  # further pages of a search may lie in what was lost
 
@@ -98,4 +101,5 @@ class Room:
         self.dossiers.close()
         self.listings.close()
         self.searcher.close()
+        self.elements.close()
         self._shards.clear()

@@ -6,6 +6,7 @@ its row (`Line.row`), and a token of the zone finds it (tokens.py).
 
 from __future__ import annotations
 
+import functools
 import re
 import uuid
 from typing import Final
@@ -16,6 +17,7 @@ _UUID: Final = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9
 _ID: Final = re.compile(r"[A-Za-z0-9\-.]{1,64}").fullmatch  # datatypes.html#id
 
 
+@functools.lru_cache(maxsize=4096)  # asked several times of each resource of a transaction; rows' ids are no secret
 def uuid_row(id: str) -> bytes | None:
     """The row of an id that is a UUID in its written form; None for any other id."""
     return bytes.fromhex(id.replace("-", "")) if _UUID(id) else None

@@ -17,6 +17,7 @@ from cloister.base.ids import new_id
 from cloister.records.commit import Built
 from cloister.records.conditional import one_match
 from cloister.records.draft import Draft
+from cloister.records.elements import Parts
 from cloister.records.fhir.references import rewrite
 from cloister.records.placing import Change, Planner
 from cloister.records.room import Room
@@ -160,6 +161,7 @@ class Transaction:
 
     async def _changes(self) -> list[Change]:
         """The changes with references rewritten, checked and drafted. Each resource may be named once."""
+        self._room.elements.begin(self._places)
         changes: list[Change] = []
         seen: set[tuple[str, str]] = set()
         for entry in self._entries:
@@ -173,7 +175,14 @@ class Transaction:
             resource = change.resource
             if resource is None:
                 continue
+            if isinstance(resource, Parts):
+                drafted = self._room.elements.draft(resource, change.id)
+                if drafted is not None:
+                    change.draft, change.resource = drafted
+                    continue
             try:
+                if isinstance(resource, Parts):
+                    resource = change.resource = resource.whole()
                 unknown = rewrite(resource, self._places)
                 if unknown:
                     await self._resolve(unknown)

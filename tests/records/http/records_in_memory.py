@@ -9,6 +9,7 @@ from typing import Any
 
 from cloister.base.clock import iso
 from cloister.base.errors import CloisterError, Conflict, Denied, NotFound
+from cloister.records.elements import Parts
 from cloister.records.fhir.text import encode
 from cloister.records.search import IndexEntry, Query, extract, included_by, matches, sorted_entries
 from cloister.records.stored import DELETED, Hit, Outcome, Page, Stored, Written
@@ -147,7 +148,8 @@ class RecordsInMemory:
 
     async def transaction(self, bundle: dict[str, Any], *, zone: str | None = None, idempotent: bool = False) -> list[Outcome]:
         self.seen.append(("transaction", idempotent))
-        resources = [entry["resource"] for entry in bundle.get("entry", [])]
+        sent = [entry["resource"] for entry in bundle.get("entry", [])]
+        resources = [one.whole() if isinstance(one, Parts) else one for one in sent]
         for number, resource in enumerate(resources):
             try:
                 check(resource)

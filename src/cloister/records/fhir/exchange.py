@@ -16,6 +16,7 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 
 from cloister.base.errors import CloisterError, Invalid
+from cloister.records.elements import bundle_in_parts
 from cloister.records.fhir.answering import decompressed
 from cloister.records.fhir.formats import FHIR_JSON, FHIR_XML, JSON, XML, chosen, media_type
 from cloister.records.fhir.outcomes import TooLarge, WrongMedia, WrongMethod, done, outcome_of, status_of
@@ -97,7 +98,17 @@ class Exchange:
             hint = f"Send the resource with Content-Type: {FHIR_JSON} or {FHIR_XML}."
             raise WrongMedia("This server reads JSON and XML.", hint=hint, accept=f"{FHIR_JSON}, {FHIR_XML}")
         body = await self.body()
-        value = from_xml(body) if media in XML else decode(body)
+        return self._object(body, from_xml(body) if media in XML else decode(body))
+
+    async def bundle(self) -> dict[str, Any]:
+        """The same; of an import in JSON, a Bundle whose resources are read as they are needed (elements.Parts)."""
+        if not self.repeatable or media_type(self.request) not in JSON:
+            return await self.resource()
+        body = await self.body()
+        found = bundle_in_parts(body) if self.base.encode() not in body else None
+        return found if found is not None and found["type"] == "transaction" else self._object(body, decode(body))
+
+    def _object(self, body: bytes, value: Any) -> dict[str, Any]:
         if not isinstance(value, dict):
             raise Invalid("The body is not a JSON object.", hint="Send an object with a resourceType.", reason="json")
         if self.base.encode() in body:

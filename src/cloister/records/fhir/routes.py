@@ -139,7 +139,7 @@ def _own_address(request: Request) -> str:
 
 async def _bundle(exchange: Exchange) -> Response:
     """POST to the base: the body says whether all or each (http.html#transaction)."""
-    body = await exchange.resource()
+    body = await exchange.bundle()
     if body.get("resourceType") != "Bundle":
         hint = "Send a resource to the address of its type."
         raise Invalid("Only a Bundle is sent to the base address.", hint=hint, expression="resourceType")

@@ -39,6 +39,11 @@ def decode(body: bytes) -> Any:
         raise _invalid(body, broken) from None
 
 
+def decode_part(part: bytes | msgspec.Raw) -> Any:
+    """The value of a part of a text that was found to be JSON; raises msgspec.DecodeError, ValueError or RecursionError."""
+    return _decoder.decode(part)
+
+
 def encode(value: Any) -> bytes:
     """Compact JSON of what `decode` gave, or of plain dicts, lists, text and numbers."""
     return _encoder.encode(value)

@@ -33,7 +33,10 @@ def issues_of(resource: Any, *, where: str = "") -> list[Issue]:
 
 
 def faults_of(resource: Any, *, inside: bool) -> list[Fault]:
-    """Every fault of a resource; `inside` another one it needs an id when contained, and must not contain."""
+    """Every fault of a resource; `inside` another one it needs an id when contained, and must not contain.
+
+    What is asked here is asked in shapes.py too, an element at a time.
+    """
     if not isinstance(resource, dict):
         return [Fault([], "structure", "type", "A resource is a JSON object.", "Send an object with a resourceType.")]
     type = resource.get("resourceType")
@@ -45,7 +48,7 @@ def faults_of(resource: Any, *, inside: bool) -> list[Fault]:
     found: list[Fault] = []
     walkers()[type].walk(resource, found)
     if "contained" in resource:
-        _contained(resource, found, inside)
+        contained_faults(resource, found, inside=inside)
     return found
 
 
@@ -55,7 +58,7 @@ def warm() -> None:
     schema.is_valid("Patient", {})
 
 
-def _contained(resource: dict[str, Any], found: list[Fault], inside: bool) -> None:
+def contained_faults(resource: dict[str, Any], found: list[Fault], *, inside: bool) -> None:
     """dom-2 to dom-5: http://hl7.org/fhir/R4/domainresource.html#invs."""
     if inside:
         found.append(Fault(["contained"], "invariant", "dom-2", "A contained resource contains no other.", "Contain it at the top."))

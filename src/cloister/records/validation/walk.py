@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import binascii
 import functools
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from typing import Any, Final
 
 from cloister.records.definitions import is_type, load
@@ -48,16 +48,20 @@ class Walker:
                         fault.path.insert(0, name)
             elif name in padded and None in value:
                 _padding(node, name, value, found)
+        self.walk_names(node, found)
+        for invariant in self.invariants:
+            if not invariant.holds(node):
+                found += _broken(invariant, node)
+
+    def walk_names(self, node: Collection[str], found: Found) -> None:
+        """What is asked of a node's properties whatever their values are: what must be there, what excludes each other."""
         for name in self.required:
             if name not in node and f"_{name}" not in node:
                 found.append(Fault([name], "required", "required", "This element is missing.", "Add it."))
         if self.choices:
             self._one_value_each(node, found)
-        for invariant in self.invariants:
-            if not invariant.holds(node):
-                found += _broken(invariant, node)
 
-    def _one_value_each(self, node: dict[str, Any], found: Found) -> None:
+    def _one_value_each(self, node: Collection[str], found: Found) -> None:
         choices = self.choices
         seen: dict[str, str] = {}
         for name in node:
