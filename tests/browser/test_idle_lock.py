@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Final
 
 import pytest
 from browser_rig import Desk, browser_at, chromium
 from playwright.sync_api import expect
 from running_trust import RunningTrust, running_trust
+
+# The page asks by itself and goes away by itself: only where it ends up is certain, not how many navigations it takes.
+LOCKED: Final = re.compile(r"/login\?locked=1")
 
 
 @pytest.fixture(scope="module")
@@ -26,7 +31,7 @@ def test_an_idle_screen_warns_and_then_locks(hasty: RunningTrust, tmp_path: Path
         page.keyboard.press("Enter")  # still here
         expect(page.locator("#idle")).to_be_hidden()
         expect(page.locator("#idle")).to_be_visible(timeout=8_000)
-        page.wait_for_url(lambda url: "/login?locked=1" in url, timeout=12_000)
+        expect(page).to_have_url(LOCKED, timeout=12_000)
         expect(page.locator("#locked")).to_be_visible()
 
 
@@ -50,4 +55,4 @@ def test_a_page_that_fetches_its_lists_by_itself_keeps_nobody_signed_in(hasty: R
     with browser_at(hasty, tmp_path / "profile") as desk:
         page = desk.sign_in(hasty.person(sign_in="antoine.leclerc"))
         page.goto(f"{hasty.base}/need")  # asks every four seconds, the session locks after eight
-        page.wait_for_url(lambda url: "/login?locked=1" in url, timeout=20_000)
+        expect(page).to_have_url(LOCKED, timeout=20_000)

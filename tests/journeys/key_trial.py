@@ -41,7 +41,7 @@ class Trial:
         self._made: dict[str, Callable[[Secret], Secret]] = {}
 
     def passphrase_key(self, sign_in: str, passphrase: str) -> Secret:
-        row = next(row for row in self.unlockers if row["person"] == self.people[sign_in])
+        row = next(row for row in self.unlockers if row["person"] == self.people[sign_in] and row["kind"] == "passphrase")
         return unlockers.passphrase_secrets(passphrase, json.loads(row["params"]))[0]
 
     def next_key(self, found: list[str], key: Secret) -> Secret:

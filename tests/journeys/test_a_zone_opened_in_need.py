@@ -86,9 +86,10 @@ def test_a_machine_seals_a_result_from_the_command_line_and_the_ward_reads_it(co
     assert "result.json: number 1, waiting" in done.stdout
     deadline = time.monotonic() + 60
     company.fresh(CARDIOLOGIST)  # whoever signs in next takes it up
-    while "61" not in (text := company.person(CARDIOLOGIST).get(f"{FHIR}/Observation?subject={about}").text):
+    while '"total":0' in (text := company.person(CARDIOLOGIST).get(f"{FHIR}/Observation?subject={about}").text):
         assert time.monotonic() < deadline, text
         time.sleep(0.5)
+    assert '"value":61' in text
     assert "urn:cloister:ingest:blood-analyser:1" in text
     other = [*command[:-4], "--program", machine["client_id"], "--secret-file", str(secret)]
     other[other.index("saint-roch-cardiology")] = "sainte-anne-tilleuls"

@@ -547,7 +547,7 @@ def test_a_server_whose_clock_is_wrong_refuses_by_name_what_does_not_hold_then(t
     nurse = trust.person(sign_in=SURGERY_NURSE)
     hijacked = Hijacked(trust, administrator, SURGERY_NURSE)
     ((_, rows),) = hijacked.say(("trust_material", {}))
-    (unlocker,) = rows["unlockers"]
+    unlocker = next(one for one in rows["unlockers"] if one["kind"] == "passphrase")
     kek, _ = unlockers.passphrase_secrets(nurse["passphrase"], unlocker["params"])
 
     def at(moment: datetime) -> tuple[int, set[str]]:

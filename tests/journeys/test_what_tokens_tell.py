@@ -30,7 +30,7 @@ def keyring(trust: RunningTrust, administrator: Administrator) -> Keyring:
     elise = trust.person(sign_in=PSYCHIATRIC_NURSE)
     hijacked = Hijacked(trust, administrator, PSYCHIATRIC_NURSE)
     ((_, rows),) = hijacked.say(("trust_material", {}))
-    (unlocker,) = rows["unlockers"]
+    unlocker = next(one for one in rows["unlockers"] if one["kind"] == "passphrase")
     kek, _ = unlockers.passphrase_secrets(elise["passphrase"], unlocker["params"])
     return opened(
         rows, person=rows["person"]["id"], session="s", unlocker=unlocker["id"], kek=kek, trust=administrator.roots, now=system_clock()
