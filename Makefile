@@ -6,6 +6,8 @@ PY := .venv/bin/python
 NODE_BIN := $(CURDIR)/.venv/node/bin
 export PATH := $(CURDIR)/.venv/bin:$(NODE_BIN):$(PATH)
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
+# Test files run side by side, each file whole: most of them wait for processes that start and stop.
+WORKERS ?= 3
 PIP := $(PY) -m pip install -qq
 
 DEFINITIONS := src/cloister/records/definitions/.ready
@@ -24,7 +26,7 @@ setup: .venv/.ready $(DEFINITIONS) $(FRONTEND)
 
 test: setup .venv/.ready-dev test-packages ## set everything up, run `make check` and all tests
 	@$(MAKE) --no-print-directory check
-	@$(PY) -m pytest $(PYTEST)
+	@$(PY) -m pytest -n $(WORKERS) --dist loadfile $(PYTEST)
 
 check: .venv/.ready-dev $(DEFINITIONS) $(FRONTEND) ## style, types, import rules, tidiness: seconds
 	@scripts/check
