@@ -105,13 +105,15 @@ def commit(given: dict[str, Any]) -> dict[str, Any]:
 
 def chain(given: dict[str, Any]) -> dict[str, Any]:
     (key,) = raw(given, "key")
-    hashes, before, known_head = list[bytes](), bytes(32), given["known"]
+    hashes, before, known_head, number = list[bytes](), bytes(32), given["known"], None
     for seq, text in enumerate(given["commits"], start=1):
         blob = bytes.fromhex(text)
         found = opened_commit(blob, given, None)
         if found["key_no"] == given["key_no"]:
             opened_commit(blob, given, key)
         need(found["seq"] == seq and found["previous"] == before, "chain-broken")
+        need(number in (None, found["key_no"]) or (number == found["key_no"] - 1 and found["count"] == 0), "chain-broken")
+        number = found["key_no"]
         before = found["hash"]
         hashes.append(before)
     if known_head is not None:

@@ -34,11 +34,11 @@ def kept(session: Session, id: bytes) -> DossierKey:
     return DossierKey(dossier.name, dossier.key_no, Secret(dossier.secret[dossier.key_no].reveal()))
 
 
-async def chain_is_whole(trust: Rig) -> list[str]:
+async def walked(trust: Rig) -> list[chains.Walked]:
     connection = await trust.connect()
     try:
         authors = await chains.known_authors(connection, trust.trust)
-        return [fault async for _, fault in chains.walk(connection, authors) if fault]
+        return [one async for one in chains.walk(connection, authors)]
     finally:
         await connection.close()
 
@@ -72,7 +72,10 @@ async def test_a_colleague_who_left_opens_neither_rows_nor_index_with_the_old_ke
     assert (await leclerc.records.update(changed)).stored.version == 2
     assert [one.version for one in await vasseur.records.history("Observation", weight.id)] == [2, 1]
     assert await found(vasseur, "Patient", "family=Rekey") == [patient]
-    assert not await chain_is_whole(trust)
+    every = await walked(trust)
+    assert not [one.fault for one in every if one.fault]
+    (renewal,) = next(one.renewals for one in every if one.dossier == new.dossier)
+    assert (renewal.key_no, renewal.author.person) == (2, VASSEUR.id), "whoever walks the chains is told of new keys and their maker"
 
 
 async def test_a_ward_that_the_author_does_not_hold_reads_and_writes_on(sign_in: SignIn, trust: Rig) -> None:
@@ -95,7 +98,7 @@ async def test_a_ward_that_the_author_does_not_hold_reads_and_writes_on(sign_in:
     again = (await sign_in(KARIM)).session
     assert len(await found(again, "Observation", f"patient={patient}")) == 2
     assert len(await found(vasseur, "Observation", f"patient={patient}")) == 2
-    assert not await chain_is_whole(trust)
+    assert not [one.fault for one in await walked(trust) if one.fault]
 
 
 async def test_a_ward_that_was_offered_the_record_before_gets_the_new_keys_too(sign_in: SignIn) -> None:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
+from dataclasses import dataclass
 from datetime import datetime
+from itertools import pairwise
 from typing import Any, Final
 
 import asyncpg
@@ -44,33 +46,43 @@ async def known_authors(connection: asyncpg.Connection[Any], roots: TrustRoots) 
     return KnownAuthors(roots, certificates.Certificates(roots, [bytes(row["der"]) for row in rows], revoked))
 
 
-async def walk(connection: asyncpg.Connection[Any], authors: KnownAuthors) -> AsyncIterator[tuple[str, str]]:
-    """(dossier, what is wrong with it or the empty text), every dossier."""
+@dataclass(frozen=True, slots=True)
+class Walked:
+    """One dossier: what is wrong with it, or the empty text; and the commits that gave it new keys."""
+
+    dossier: str
+    fault: str
+    renewals: tuple[commits.Commit, ...] = ()
+
+
+async def walk(connection: asyncpg.Connection[Any], authors: KnownAuthors) -> AsyncIterator[Walked]:
+    """Every dossier."""
     last = NIL
     while True:
         # One transaction a page, so that a write between two statements does not look like a fault.
         async with connection.transaction(isolation="repeatable_read", readonly=True):
             page = await connection.fetch(DOSSIERS, last)
             for row in page:
-                yield row["id"], await _fault(connection, authors, row["id"], row["seq"])
+                yield await _walked(connection, authors, row["id"], row["seq"])
         if not page:
             return
         last = page[-1]["id"]
 
 
-async def _fault(connection: asyncpg.Connection[Any], authors: KnownAuthors, dossier: str, seq: int) -> str:
+async def _walked(connection: asyncpg.Connection[Any], authors: KnownAuthors, dossier: str, seq: int) -> Walked:
     rows = await connection.fetch(COMMITS, dossier)
     parts = {row["part_no"]: algorithms.sha256(bytes(row["ct"])) for row in await connection.fetch(PARTS, dossier)}
     versions: int = await connection.fetchval(VERSIONS, dossier)
-    return fault(authors, dossier, seq, [bytes(row["blob"]) for row in rows], parts, versions)
-
-
-def fault(authors: commits.Authors, dossier: str, seq: int, blobs: list[bytes], parts: dict[int, bytes], versions: int) -> str:
-    """What is wrong with one dossier, by name. Pure."""
     try:
-        chain = commits.verify_chain(blobs, authors, dossier=dossier)
+        chain = commits.verify_chain([bytes(row["blob"]) for row in rows], authors, dossier=dossier)
     except CloisterError as wrong:
-        return f"{wrong.reason}: {wrong.text}"
+        return Walked(dossier, f"{wrong.reason}: {wrong.text}")
+    renewals = tuple(commit for before, commit in pairwise(chain) if commits.renewed(before, commit))
+    return Walked(dossier, fault(chain, seq, parts, versions), renewals)
+
+
+def fault(chain: list[commits.Commit], seq: int, parts: dict[int, bytes], versions: int) -> str:
+    """What does not fit a chain that is whole in itself, by name. Pure."""
     if not chain or chain[-1].seq != seq:
         return f"rolled-back: the chain ends at {chain[-1].seq if chain else 0}, the dossier says {seq}"
     if chain[-1].parts != dossiers.parts_root(parts):

@@ -13,6 +13,7 @@ import typer
 from rich.console import Console
 
 from cloister.assemble import pinned_roots
+from cloister.base.clock import iso
 from cloister.base.errors import EXIT_CODE
 from cloister.base.settings import Settings, read_settings
 from cloister.cli import chains
@@ -29,10 +30,12 @@ async def _verify(settings: Settings) -> None:
     async with owner(settings) as connection:
         authors = await chains.known_authors(connection, pinned_roots(settings))
         with Console(stderr=True).status("walking dossiers") as status:
-            async for dossier, fault in chains.walk(connection, authors):
-                if fault:
+            async for one in chains.walk(connection, authors):
+                for commit in one.renewals:
+                    print(f"new keys: dossier {one.dossier}: key {commit.key_no} since {iso(commit.at)}, made by {commit.author.person}")
+                if one.fault:
                     broken += 1
-                    print(f"broken: dossier {dossier}: {fault}")
+                    print(f"broken: dossier {one.dossier}: {one.fault}")
                 else:
                     whole += 1
                 if (whole + broken) % 50 == 0:

@@ -159,6 +159,9 @@ def verify_chain(
             verified_commit(blob, keyring, dossier=dossier, key=key)
         if commit.seq != place or commit.previous != before:
             raise Forged(Refusal.CHAIN_BROKEN)
+        # New keys come one at a time, in a commit of their own: what else changes the number has lost or hidden one.
+        if commits and commit.key_no != commits[-1].key_no and not renewed(commits[-1], commit):
+            raise Forged(Refusal.CHAIN_BROKEN)
         commits.append(commit)
         before = commit.hash
     if known is not None:
@@ -168,6 +171,11 @@ def verify_chain(
         if seq and commits[seq - 1].hash != hashed:
             raise Forged(Refusal.CHAIN_BROKEN)
     return commits
+
+
+def renewed(before: Commit, commit: Commit) -> bool:
+    """Whether this commit gave the dossier its next key (docs/spec/zones.md 12.1)."""
+    return commit.key_no == before.key_no + 1 and commit.count == 0
 
 
 def _commit(raw: dict[str, Any], blob: bytes, keyring: Authors, hashed: bytes) -> tuple[Commit, bytes, bytes]:

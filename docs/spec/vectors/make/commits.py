@@ -125,8 +125,15 @@ def chains() -> list[dict[str, Any]]:
     def chain(blobs: list[bytes], known: tuple[int, bytes] | None = None) -> dict[str, Any]:
         return {**facts, "commits": blobs, "known": None if known is None else {"seq": known[0], "hash": known[1]}}
 
+    anew = committed(3, SHA(SECOND), [], key_no=2)
+    rekeyed = [FIRST, SECOND, anew, committed(4, SHA(anew), ENTRIES, key_no=2)]
+    back = committed(4, SHA(anew), [], key_no=1)
     broken = Refusal.CHAIN_BROKEN
     return [
+        case("a chain with new keys", "chain", chain(rekeyed), {"hashes": [SHA(blob) for blob in rekeyed]}),
+        refused("new keys in a commit that writes", "chain", broken, chain([FIRST, committed(2, SHA(FIRST), ENTRIES, key_no=2)])),
+        refused("new keys with one left out", "chain", broken, chain([FIRST, committed(2, SHA(FIRST), [], key_no=3)])),
+        refused("old keys after new ones", "chain", broken, chain([*rekeyed[:3], back])),
         case("a chain", "chain", chain(whole), {"hashes": [SHA(blob) for blob in whole]}),
         case("a chain of none", "chain", chain([]), {"hashes": []}),
         case("a chain seen before", "chain", chain(whole, (2, SHA(SECOND))), {"hashes": [SHA(blob) for blob in whole]}),
