@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections.abc import Iterator
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 
 import pytest
 from audit_rig import opened_log
@@ -167,7 +167,7 @@ async def test_a_row_that_the_administrator_writes_gives_no_key(trust: Rig, sign
     with refused("approvals-missing"):
         await fontaine.glass.open(request)  # the gate counts the forged row; the keys are still not there
     assert not holds(fontaine, CARDIOLOGY)
-    seen = {one.request: one for one in await glass.looked(officer.session.keyring, officer.session.gate)}
+    seen = {one.request: one for one in await glass.looked(officer.session.keyring, officer.session.gate, datetime.now(UTC))}
     assert seen[request].live is False  # and it is on the officer's list, ended
     assert vasseur.glass.openings == {}
 
@@ -207,7 +207,7 @@ async def test_an_officer_ends_an_opening_within_five_seconds_and_reviews_it(sig
     await fontaine.glass.open(request)
     keyring, gate = officer.session.keyring, officer.session.gate
     assert (await gate.call("glass_badge"))[1] == before + 1
-    seen = {one.request: one for one in await glass.looked(keyring, gate)}[request]
+    seen = {one.request: one for one in await glass.looked(keyring, gate, datetime.now(UTC))}[request]
     assert (seen.live, seen.reason, seen.approvers, seen.problem) == (True, REASON, ("Leclerc",), "")
     with refused("not-reviewable"):
         await glass.review(keyring, gate, request, "justified", officer.glass.clock())
@@ -217,8 +217,8 @@ async def test_an_officer_ends_an_opening_within_five_seconds_and_reviews_it(sig
             await asyncio.sleep(0.1)
     assert not holds(fontaine, CARDIOLOGY)
     await glass.review(keyring, gate, request, "unclear", officer.glass.clock())
-    assert request not in {one.request for one in await glass.looked(keyring, gate)}
-    kept = {one.request: one for one in await glass.looked(keyring, gate, reviewed=True)}[request]
+    assert request not in {one.request for one in await glass.looked(keyring, gate, datetime.now(UTC))}
+    kept = {one.request: one for one in await glass.looked(keyring, gate, datetime.now(UTC), reviewed=True)}[request]
     assert (kept.verdict, kept.reviewer) == ("unclear", "Arnaud")
     with pytest.raises(Conflict):
         await gate.call("glass_end", request=request)

@@ -8,6 +8,7 @@ sign_in.prove(known, Kind.PASSPHRASE, verifier, door_secret)   # an Authenticato
 from cloister.identity import cards, challenge, enrolment, passkey, programs, sign_in, store, words
 from cloister.identity.person import Authenticator, Kind, Known, Person
 from cloister.identity.plan import GlassPlan, HospitalPlan, PersonPlan, ProgramPlan, Role, TrustPlan, WardPlan
+from cloister.identity.signers import learn_signers
 
 __all__ = [
     "Authenticator",
@@ -24,6 +25,7 @@ __all__ = [
     "cards",
     "challenge",
     "enrolment",
+    "learn_signers",
     "passkey",
     "programs",
     "sign_in",

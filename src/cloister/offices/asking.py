@@ -11,6 +11,7 @@ from typing import Any, Final
 
 from cloister.base.errors import Denied, Invalid
 from cloister.base.wire import Caller
+from cloister.identity import learn_signers
 from cloister.offices import granting
 from cloister.zones import Forged, Keyring, envelope
 
@@ -76,7 +77,7 @@ async def _verified(keyring: Keyring, gate: Caller, row: list[Any], now: datetim
     blob = bytes(row[6])
     try:
         hashed = envelope.certificate_hash(envelope.peek_signer(blob))
-        keyring.add_certificates(bytes(der) for der in await gate.call("certificates", hashes=[hashed]))
+        await learn_signers(gate, keyring, [blob], now)
         author = keyring.author_at(hashed, now)
         body = envelope.opened(LABEL, blob, author.sign_public)
     except (Forged, Denied):

@@ -19,6 +19,7 @@ from cloister.base.clock import Clock
 from cloister.base.errors import CloisterError, Corrupt, Denied, NotFound
 from cloister.base.secret import Secret
 from cloister.base.wire import Caller
+from cloister.identity import learn_signers
 from cloister.offices import glass_letters as letters
 from cloister.zones import Forged, Keyring, Refusal, algorithms, envelope, glass
 
@@ -307,7 +308,7 @@ class Glass:
 
     async def _letter(self, row: Sequence[Any]) -> letters.Letter:
         """A request's letter, verified, and standing in its own place."""
-        letter = await verified(self.keyring, self.gate, row[6], row[8])
+        letter = await verified(self.keyring, self.gate, row[6], row[8], self.clock())
         if (letter.zone, letter.person, letter.session) != (row[2], row[3], row[5]):
             raise Forged(Refusal.SWAPPED)
         return letter
@@ -318,19 +319,14 @@ class Glass:
         for _, _, _, kind, body, _ in parts:
             if kind == APPROVAL:
                 with contextlib.suppress(Forged, Denied):
-                    await learn(self.keyring, self.gate, body)
+                    await learn_signers(self.gate, self.keyring, [body], self.clock())
                     one = letters.verified_approval(self.keyring, body, letter, self.clock())
                     found.setdefault(one.person, one)
         return list(found.values())
 
 
-async def learn(keyring: Keyring, gate: Caller, blob: bytes) -> None:
-    """Fetch the signer's certificate; whether it holds is found out by whoever verifies with it."""
-    keyring.add_certificates(await gate.call("certificates", hashes=[envelope.certificate_hash(envelope.peek_signer(blob))]))
-
-
-async def verified(keyring: Keyring, gate: Caller, blob: bytes, made: str) -> letters.Letter:
-    await learn(keyring, gate, blob)
+async def verified(keyring: Keyring, gate: Caller, blob: bytes, made: str, now: datetime) -> letters.Letter:
+    await learn_signers(gate, keyring, [blob], now)
     letter = letters.verified_letter(keyring, blob, datetime.fromisoformat(made))
     if abs(letter.at - datetime.fromisoformat(made)) > timedelta(minutes=10):
         raise Forged(Refusal.ROLLED_BACK)  # an old letter in a new request
@@ -369,17 +365,17 @@ class Looked:
     problem: str
 
 
-async def looked(keyring: Keyring, gate: Caller, *, reviewed: bool = False) -> list[Looked]:
+async def looked(keyring: Keyring, gate: Caller, now: datetime, *, reviewed: bool = False) -> list[Looked]:
     """Openings that nobody has reviewed; with `reviewed` all of them, newest first."""
     found = []
     for row in await gate.call("glass_openings", reviewed=reviewed):
         request, zone, zone_name, person, name, made, until, ended, _, reviewer, blob, word, live, approvers = row
         code, reason, verdict, problem = "other", None, "", ""
         try:
-            letter = await verified(keyring, gate, blob, made)
+            letter = await verified(keyring, gate, blob, made, now)
             code, reason = letter.code, letters.reason_of(keyring, letter)
             if word is not None:
-                await learn(keyring, gate, word)
+                await learn_signers(gate, keyring, [word], now)
                 verdict = letters.verified_review(keyring, word, zone).verdict
         except (Corrupt, Denied) as refused:
             problem = refused.reason

@@ -14,6 +14,7 @@ from typing import Any, Final, Protocol
 
 from cloister.base.errors import Conflict, Denied, Invalid, NotFound
 from cloister.base.secret import Secret
+from cloister.identity import learn_signers
 from cloister.offices import ceremony as states
 from cloister.offices.ceremony import Ceremony, Party, Purpose, State, Step
 from cloister.offices.software_card import read_card
@@ -468,15 +469,7 @@ def _from_part(private: algorithms.KemPrivate, found: Ceremony, said: states.Sta
 
 async def learn(office: Office, blobs: Iterable[bytes]) -> None:
     """The certificates of whoever signed these, so that they can be verified."""
-    known = office.keyring.offices.certificates
-    wanted = set()
-    for blob in blobs:
-        signer = envelope.peek_signer(blob)
-        if not signer.startswith("root/"):
-            wanted.add(envelope.certificate_hash(signer))
-    wanted = {one for one in wanted if one not in known}
-    if wanted:
-        known.add([bytes(der) for der in await office.gate.call("certificates", hashes=sorted(wanted)[:500])])
+    await learn_signers(office.gate, office.keyring, blobs, office.now)
 
 
 def _milliseconds(moment: datetime) -> int:

@@ -10,15 +10,17 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final
 
+from cloister.base.clock import Clock
 from cloister.base.errors import Busy, Denied
 from cloister.base.secret import Secret
 from cloister.base.wire import Caller
+from cloister.identity import learn_signers
 from cloister.records.definitions import type_numbers
 from cloister.records.dossier import Dossier, Row, row_of
 from cloister.records.lines import Line
 from cloister.records.newer_keys import newer_keys
 from cloister.records.stored import Stored
-from cloister.zones import DossierKey, Forged, Keyring, Refusal, algorithms, commits, dossiers, envelope
+from cloister.zones import DossierKey, Forged, Keyring, Refusal, algorithms, commits, dossiers
 
 BYTES_MAX: Final = 64 * 1024 * 1024
 REGISTER: Final = "register"
@@ -51,11 +53,12 @@ class _Known:
 
 
 class Dossiers:
-    def __init__(self, gate: Caller, keyring: Keyring, *, bytes_max: int = BYTES_MAX, patient: str = "") -> None:
+    def __init__(self, gate: Caller, keyring: Keyring, clock: Clock, *, bytes_max: int = BYTES_MAX, patient: str = "") -> None:
         """`patient`: of patients' records only this one's are opened; the others are absent, like those of a zone not held."""
         self._patient = patient
         self._gate = gate
         self._keyring = keyring
+        self._clock = clock
         self._bytes_max = bytes_max
         self._opened: OrderedDict[bytes, Dossier] = OrderedDict()
         self._sizes: dict[bytes, int] = {}
@@ -222,7 +225,7 @@ class Dossiers:
     async def _has_newer(self, id: bytes, fetched: _Fetched) -> bool:
         before = Dossier(id, fetched.kind)
         self._unwrap(before, fetched)
-        found = await newer_keys(self._gate, self._keyring, before)
+        found = await newer_keys(self._gate, self._keyring, before, self._clock())
         if found:
             self._coming[id] = self._coming.get(id, {}) | found
         return bool(found)
@@ -244,10 +247,7 @@ class Dossiers:
 
     async def _learn_authors(self, blobs: Iterable[bytes]) -> None:
         """Fetch the certificates of authors whom this session meets for the first time; what is missing is refused by name later."""
-        authors = {envelope.certificate_hash(envelope.peek_signer(blob)) for blob in blobs}
-        unknown = sorted(author for author in authors if not self._keyring.knows(author))
-        if unknown:
-            self._keyring.add_certificates(await self._gate.call("certificates", hashes=unknown, colleagues=True))
+        await learn_signers(self._gate, self._keyring, blobs, self._clock(), colleagues=True)
 
     async def take_opened(self, rows: Sequence[Any]) -> None:
         """Take over dossiers that came unasked with their rows; those that do not fit any more are left out."""

@@ -11,11 +11,12 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from cloister.base.errors import Busy, CloisterError, Conflict, Corrupt, Denied, Invalid, Unavailable
+from cloister.identity import learn_signers
 from cloister.records import sealed_in
 from cloister.records.fhir.text import decode
 from cloister.records.room import Room
 from cloister.records.transaction import Transaction
-from cloister.zones import Refusal, algorithms, envelope
+from cloister.zones import Refusal, algorithms
 
 # What a machine may bring: measurements and documents. Never who a patient is, where they lie or what they consent to.
 MEASURED: Final = frozenset({"Observation", "DiagnosticReport", "Specimen", "ImagingStudy", "Media", "DocumentReference", "Binary"})
@@ -63,7 +64,7 @@ def _later(wrong: CloisterError) -> bool:
 
 
 async def _one(room: Room, device: str, seq: int, zone: str, epoch: int, body: bytes, policy: dict[str, Any]) -> None:
-    room.keyring.add_certificates(await room.gate.call("certificates", hashes=[envelope.certificate_hash(envelope.peek_signer(body))]))
+    await learn_signers(room.gate, room.keyring, [body], room.clock())
     certificates = room.keyring.offices.certificates
     sealed = sealed_in.verified_content(body, certificates, policy, room.keyring.trust_id, room.clock())
     if (sealed.device.person, sealed.seq, sealed.zone, sealed.epoch) != (device, seq, zone, epoch):

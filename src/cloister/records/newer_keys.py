@@ -11,19 +11,20 @@ from datetime import datetime
 from cloister.base.errors import Busy, Denied
 from cloister.base.secret import Secret
 from cloister.base.wire import Caller
+from cloister.identity import learn_signers
 from cloister.records import sealed_in
 from cloister.records.dossier import Dossier
-from cloister.zones import Forged, Keyring, Refusal, algorithms, envelope
+from cloister.zones import Forged, Keyring, Refusal, algorithms
 
 
-async def newer_keys(gate: Caller, keyring: Keyring, dossier: Dossier) -> dict[int, Secret]:
+async def newer_keys(gate: Caller, keyring: Keyring, dossier: Dossier, now: datetime) -> dict[int, Secret]:
     """Key numbers that `dossier` (opened with its older keys) lacks; Busy when only colleagues who write can take them up."""
     found: dict[int, Secret] = {}
     unable = False
     for zone, number, body, made in await gate.call("rekey_coming", dossier=dossier.id):
         if number in dossier.secret:
             continue
-        keyring.add_certificates(await gate.call("certificates", hashes=[envelope.certificate_hash(envelope.peek_signer(body))]))
+        await learn_signers(gate, keyring, [body], now)
         share = sealed_in.verified_share(body, keyring.offices.certificates, keyring.trust_id, datetime.fromisoformat(made))
         if (share.dossier, share.zone) != (dossier.id, zone):
             raise Forged(Refusal.SWAPPED)

@@ -15,6 +15,7 @@ import msgspec
 
 from cloister.base.errors import Busy, Conflict, Corrupt, Denied, Invalid
 from cloister.base.secret import Secret
+from cloister.identity import learn_signers
 from cloister.records import sealed_in
 from cloister.records.definitions import type_numbers
 from cloister.records.dossier import Dossier, row_of
@@ -135,7 +136,7 @@ async def _for_zones(room: Room, dossier: Dossier, number: int, secret: Secret) 
 async def _proved_share(room: Room, dossier: Dossier, zone: str, record: bytes, body: bytes, made: datetime) -> sealed_in.Share:
     """The share by which a zone has the record: signed, and asked for by a resource of the record that names the zone's place."""
     keyring = room.keyring
-    keyring.add_certificates(await room.gate.call("certificates", hashes=[envelope.certificate_hash(envelope.peek_signer(body))]))
+    await learn_signers(room.gate, keyring, [body], room.clock())
     share = sealed_in.verified_share(body, keyring.offices.certificates, keyring.trust_id, made)
     if (share.dossier, share.zone) != (dossier.id, zone):
         raise Forged(Refusal.SWAPPED)

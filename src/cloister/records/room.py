@@ -40,7 +40,7 @@ class Room:
         self._conditions: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
         self.places = Places(actor, keyring)
         self.tokens = Tokens(keyring)
-        self.dossiers = Dossiers(gate, keyring, patient=self.patient)
+        self.dossiers = Dossiers(gate, keyring, clock, patient=self.patient)
         self.finder = Finder(gate, keyring, self.dossiers, self.tokens, self.places.preferred)
         self.elements = Elements()
         self.listings = Listings(self.dossiers)

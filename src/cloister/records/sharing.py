@@ -13,6 +13,7 @@ from datetime import datetime, timedelta
 from typing import Any, Final
 
 from cloister.base.errors import Conflict, Corrupt, Denied
+from cloister.identity import learn_signers
 from cloister.records import sealed_in, shard
 from cloister.records.definitions import type_numbers
 from cloister.records.dossier import Dossier
@@ -188,7 +189,7 @@ async def take_shares(room: Room) -> int:
 
 async def _take(room: Room, id: bytes, zone: str, resource: str, reason: str, body: bytes, made: datetime) -> None:
     keyring = room.keyring
-    keyring.add_certificates(await room.gate.call("certificates", hashes=[envelope.certificate_hash(envelope.peek_signer(body))]))
+    await learn_signers(room.gate, keyring, [body], room.clock())
     found = sealed_in.verified_share(body, keyring.offices.certificates, keyring.trust_id, made)
     if (found.dossier, found.zone, found.resource, found.reason) != (id, zone, resource, reason):
         raise Forged(Refusal.SWAPPED)

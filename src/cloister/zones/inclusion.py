@@ -65,6 +65,17 @@ def on_record(material: TrustMaterial, trust: TrustRoots, now: datetime) -> tupl
     return replace(material, **kept), refused
 
 
+def recorded(
+    blobs: Iterable[bytes], proofs: Mapping[str, Any], trust: TrustRoots, now: datetime
+) -> tuple[list[bytes], list[tuple[str, Refusal]]]:
+    """Those of further objects that are in the log, and what was not. All of them where no log is pinned."""
+    blobs = [bytes(blob) for blob in blobs]
+    if trust.audit is None or not blobs:
+        return blobs, []
+    refused: list[tuple[str, Refusal]] = []
+    return _kept(blobs, included(proofs, trust.trust_id, trust.audit, now), refused), refused
+
+
 def _kept(blobs: Iterable[bytes], proved: frozenset[bytes], refused: list[tuple[str, Refusal]]) -> list[bytes]:
     kept = []
     for blob in blobs:

@@ -6,7 +6,7 @@ zone and epoch records. What does not verify is not used and stands in `refused`
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from datetime import datetime
 from typing import Any, Final, NoReturn
 
@@ -19,7 +19,7 @@ from cloister.zones.epochs import CLOSED, PAST, Epoch, EpochKeys, Zone, verified
 from cloister.zones.files import FileKeys
 from cloister.zones.glass import GlassPart, policy_of
 from cloister.zones.grants import RANK, Grant, Offices, Right, authorised_grant, check_moment
-from cloister.zones.inclusion import on_record
+from cloister.zones.inclusion import on_record, recorded
 from cloister.zones.material import RIGHTS, HeldZone, Opened, TrustMaterial, by_zone, own_certificates, preference
 from cloister.zones.packing import packed
 from cloister.zones.refusals import Forged, Refusal, Refused
@@ -41,6 +41,7 @@ class Keyring:
         self._older: dict[str, list[Grant]] = {}  # by zone: the person's own grants that newer ones followed
         self._teams: Teams | None = None
         self._heads: dict[str, tuple[int, bytes]] = {}
+        self._unrecorded: set[bytes] = set()  # certificates that were handed over and are not in the audit log
         self._signer: envelope.Signer | None = envelope.person_signer(certificate.hash, bundle.signing)
         self.certificate: Final = certificate
         self.refused: Final[list[tuple[str, Refusal]]] = []
@@ -200,8 +201,14 @@ class Keyring:
         return certificate(self._bundle.sign_seed, issuer, person, name, sign_public, kem_public, office, days, now)
 
     def add_certificates(self, ders: Iterable[bytes]) -> None:
-        """Learn certificates of authors; each is verified when it is first asked for."""
+        """Learn certificates that an officer looks at; each is verified when it is first asked for."""
         self._certificates.add(ders)
+
+    def learn(self, found: Mapping[str, Any], now: datetime) -> None:
+        """Learn certificates of authors, {"ders", "proofs"}, as far as they are on record; each is verified when it is first asked for."""
+        ders, missing = recorded(found["ders"], found["proofs"], self._trust, now)
+        self._certificates.add(ders)
+        self._unrecorded.update(bytes.fromhex(hashed) for hashed, _ in missing)
 
     def knows(self, certificate_hash: bytes) -> bool:
         """Whether this certificate was handed over, verified or not."""
@@ -209,6 +216,8 @@ class Keyring:
 
     def author(self, certificate_hash: bytes) -> Certified:
         """Whose certificate this is, if it leads to the root; verified once, then remembered."""
+        if certificate_hash in self._unrecorded and certificate_hash not in self._certificates:
+            raise Refused(Refusal.NOT_IN_AUDIT)
         return self._certificates.chained(certificate_hash)
 
     def author_at(self, certificate_hash: bytes, moment: datetime) -> Certified:

@@ -97,3 +97,23 @@ async def test_a_session_may_not_put_anything_on_record_itself(vasseur: Session)
     assert refused.value.reason == "audit-entry"
     with pytest.raises(Denied):
         await vasseur.gate.call("zones", audit=[note])
+
+
+async def test_a_colleagues_certificate_that_was_never_put_on_record_makes_no_author(trust: Rig, vasseur: Session) -> None:
+    """Certified by whomever: what such a person wrote, shared or approved is refused by name."""
+    database = await trust.connect()
+    hashed = bytes(
+        await database.fetchval("select hash from trust.certificate where person <> $1 and person is not null limit 1", VASSEUR.id)
+    )
+    await database.close()
+    found = await vasseur.gate.call("certificates", hashes=[hashed])
+    keyring = vasseur.keyring
+    keyring._certificates._ders.pop(hashed, None)
+    keyring._certificates._verified.pop(hashed, None)
+    nothing = {**found["proofs"], "entries": [], "paths": []}
+    keyring.learn({**found, "proofs": nothing}, datetime.now(UTC))
+    with pytest.raises(Denied) as refused:
+        keyring.author(hashed)
+    assert refused.value.reason == Refusal.NOT_IN_AUDIT
+    keyring.learn(found, datetime.now(UTC))
+    assert keyring.author(hashed).hash == hashed

@@ -215,9 +215,11 @@ async def trust_renewal(call: Call, arguments: Nothing) -> Any:
 
 
 async def certificates(call: Call, arguments: Authors) -> Any:
-    """DER certificates of the authors of commits; the session verifies them."""
-    asked = await _column(call, CERTIFICATES_BY_HASH, arguments.hashes)
-    return asked + (await _column(call, COLLEAGUES, arguments.hashes, call.zones) if arguments.colleagues else [])
+    """{"ders", "proofs"} of authors' certificates; the session verifies them, and that they are on record."""
+    found = await _column(call, CERTIFICATES_BY_HASH, arguments.hashes)
+    if arguments.colleagues:
+        found += await _column(call, COLLEAGUES, arguments.hashes, call.zones)
+    return {"ders": found, "proofs": await call.proofs.of([hashlib.sha256(der).digest() for der in found])}
 
 
 async def unlocker_add(call: Call, arguments: AddUnlocker) -> None:

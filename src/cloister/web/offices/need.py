@@ -90,7 +90,7 @@ async def show_badge(request: Request) -> Response:
 async def show_openings(request: Request) -> Response:
     """GET /need/openings: for access officers, what nobody has reviewed; with ?all=1 everything."""
     desk, whole = _desk(request), request.query_params.get("all") == "1"
-    looked = await glass.looked(desk.keyring, desk.gate, reviewed=whole)
+    looked = await glass.looked(desk.keyring, desk.gate, desk.clock(), reviewed=whole)
     return Visit.of(request).page("offices-need-openings.html", nav=OPENINGS, looked=looked, whole=whole, verdicts=glass_letters.VERDICTS)
 
 
