@@ -26,7 +26,9 @@ setup: .venv/.ready $(DEFINITIONS) $(FRONTEND)
 
 test: setup .venv/.ready-dev test-packages ## set everything up, run `make check` and all tests
 	@$(MAKE) --no-print-directory check
-	@$(PY) -m pytest -n $(WORKERS) --dist loadfile $(PYTEST)
+	@$(PY) -m pytest -n $(WORKERS) --dist loadfile -m "not alone" $(PYTEST) || [ $$? = 5 ]
+	@echo "· tests that measure time, one after the other"
+	@$(PY) -m pytest -m alone $(PYTEST) || [ $$? = 5 ]
 
 check: .venv/.ready-dev $(DEFINITIONS) $(FRONTEND) ## style, types, import rules, tidiness: seconds
 	@scripts/check

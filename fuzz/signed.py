@@ -18,6 +18,7 @@ import orjson
 from cloister.base.errors import CloisterError, Corrupt
 from cloister.base.secret import Secret
 from cloister.offices import ceremony
+from cloister.offices import glass_letters as letters
 from cloister.records import sealed_in as ingest
 from cloister.zones import (
     Keyring,
@@ -32,6 +33,7 @@ from cloister.zones import (
     grants,
     inclusion,
     recovery,
+    restores,
     revocations,
     teams,
 )
@@ -161,6 +163,16 @@ def ceremonial(blob: bytes) -> None:
         ceremony.walked(of, [said], NOW)
 
 
+@cache
+def asked() -> letters.Letter:
+    genuine = next(iter(seeds.objects()[letters.REQUEST_LABEL]))
+    return letters.verified_letter(trust().keyring, genuine, NOW)
+
+
+def request(blob: bytes) -> None:
+    letters.reason_of(trust().keyring, letters.verified_letter(trust().keyring, blob, NOW))
+
+
 def record(data: bytes) -> None:
     """Proofs as a gate sends them, in a form that only a gate of another mind would send."""
     try:
@@ -214,6 +226,10 @@ OBJECTS: dict[str, tuple[str, str, Callable[[bytes], Any]]] = {
         lambda blob: revocations.verified_revocation(blob, trust().offices),
     ),
     "glass-part": (glass.LABEL, "access", lambda blob: glass.verified_part(blob, trust().offices)),
+    "glass-request": (letters.REQUEST_LABEL, "doctor", request),
+    "glass-approval": (letters.APPROVAL_LABEL, "access", lambda blob: letters.verified_approval(trust().keyring, blob, asked(), NOW)),
+    "glass-review": (letters.REVIEW_LABEL, "access", lambda blob: letters.verified_review(trust().keyring, blob, "zone-1")),
+    "restore": (restores.LABEL, "access", lambda blob: restores.verified_restore(blob, trust().offices, NOW)),
     "recovery-escrow": (recovery.ESCROW_LABEL, "officer", lambda blob: recovery.verified_escrow(blob, trust().offices)),
     "recovery-set": (recovery.SET_LABEL, "root", lambda blob: recovery.verified_set(blob, trust().offices)),
     "recovery-seal": (recovery.SEAL_LABEL, "access", lambda blob: recovery.verified_seal(blob, trust().offices)),

@@ -41,6 +41,7 @@ def test_after_signing_out_the_ticket_leads_back_to_the_sign_in(trust: RunningTr
     assert (page.status_code, page.headers["location"]) == (303, "/login?next=/patients")
 
 
+@pytest.mark.alone
 def test_wrong_passphrase_and_unknown_name_get_one_answer(trust: RunningTrust) -> None:
     with trust.client() as client:
         wrong, _ = trust.prove(client, "hugo.blanchard", "not-the-passphrase")

@@ -12,6 +12,8 @@ from browser_rig import Desk, browser_at, chromium
 from playwright.sync_api import expect
 from running_trust import RunningTrust, running_trust
 
+pytestmark = pytest.mark.alone  # a session that locks after eight seconds leaves no time for neighbours
+
 # The page asks by itself and goes away by itself: only where it ends up is certain, not how many navigations it takes.
 LOCKED: Final = re.compile(r"/login\?locked=1")
 

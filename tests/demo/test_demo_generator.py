@@ -105,6 +105,6 @@ def test_some_laboratory_results_are_abnormal_and_most_are_not() -> None:
 
 
 def test_ten_thousand_resources_take_seconds_at_most() -> None:
-    began = time.monotonic()
+    began = time.process_time()
     made = len(resources(120))
-    assert made / (time.monotonic() - began) > 4_000
+    assert made / (time.process_time() - began) > 4_000

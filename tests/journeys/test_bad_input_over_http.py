@@ -391,6 +391,7 @@ def guess(client: httpx.Client, name: str) -> tuple[float, httpx.Response]:
     return time.monotonic() - began, answer
 
 
+@pytest.mark.alone
 def test_a_wrong_passphrase_and_an_unknown_person_get_one_answer_in_one_time(besieged: RunningTrust, forgiven: None) -> None:
     with besieged.client() as client:
         known = [guess(client, SURGERY_NURSE) for _ in range(4)]

@@ -29,6 +29,7 @@ async def start(server: Rig, number: int) -> Browser:
     return await server.sign_in(f"lab-{number}", role="program", kind="program")
 
 
+@pytest.mark.alone
 async def test_a_hundred_sessions_start_in_milliseconds_each() -> None:
     async with running_server(slots=STARTS + 8) as server:
         await start(server, 10_000)
@@ -43,6 +44,7 @@ async def test_a_hundred_sessions_start_in_milliseconds_each() -> None:
         assert len(await server.listed()) == STARTS + 1
 
 
+@pytest.mark.alone
 @pytest.mark.timeout(300)
 async def test_five_hundred_idle_sessions_are_listed_small_and_asleep() -> None:
     async with running_server(slots=IDLE, unlock_seconds=600) as server:
