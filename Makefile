@@ -66,7 +66,7 @@ node_modules/.ready: package-lock.json package.json | .venv/.ready
 	@npm ci --silent --no-audit --no-fund
 	@touch $@
 
-$(DEFINITIONS): node_modules/.ready scripts/build_definitions.py scripts/build_terminology.py $(wildcard src/cloister/records/terminology/*.py)
+$(DEFINITIONS): node_modules/.ready scripts/build_definitions.py scripts/build_terminology.py $(wildcard src/cloister/records/terminology/*.py) src/cloister/records/profiles/stored.py
 	@echo "· FHIR R4 definitions"
 	@$(PY) scripts/build_definitions.py
 	@$(PY) scripts/build_terminology.py

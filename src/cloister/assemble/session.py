@@ -121,7 +121,7 @@ class Workplace:
 def application_of(settings: Settings) -> Application:
     """What builds a session's application around its runtime."""
     pages, policy = read_pages(), read_policy()
-    warm()
+    warm(known_profiles_only=settings.known_profiles_only)
     party = passkey.RelyingParty(id=settings.host, name="Cloister", origins=(settings.base_url,))
 
     def application(runtime: SessionRuntime) -> Asgi:

@@ -46,6 +46,8 @@ def load(
     """Read files and make a pack of everything in them that is good; name every entry that is not."""
     table = loading.Table(url=url, title=title, version=version, language=language, columns=_columns(column))
     loaded = loading.merged(_read(path, table) for path in files)
+    loading.refresh(_folder())
+    loading.worked_out(loaded, loading.library())
     _report(loaded)
     if not loaded.resources:
         raise Invalid("There is nothing in it to load.", hint="See the entries above.")

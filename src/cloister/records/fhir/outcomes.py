@@ -83,7 +83,7 @@ def outcome_of(error: CloisterError) -> dict[str, Any]:
     if isinstance(error, InvalidResource):
         place = ENTRY.match(error.expression)
         return outcome(
-            issue("error", one.code, one.text, hint=one.hint, rule=one.rule, expression=_inside(place, one.expression))
+            issue(one.severity, one.code, one.text, hint=one.hint, rule=one.rule, expression=_inside(place, one.expression))
             for one in error.issues
         )
     code = ISSUE_OF_REASON.get(error.reason, ISSUE_CODE[error.category])

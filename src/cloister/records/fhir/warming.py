@@ -8,17 +8,22 @@ from cloister.records.fhir.text import decode, encode
 from cloister.records.fhir.xml_reading import from_xml
 from cloister.records.fhir.xml_shapes import shape
 from cloister.records.fhir.xml_writing import to_xml
+from cloister.records.profiles import applying
 from cloister.records.terminology import shelf
 
 
-def warm() -> None:
-    """Load the definitions, compile every search parameter and validator, and use each once."""
+def warm(*, known_profiles_only: bool = False) -> None:
+    """Load the definitions, compile every search parameter and validator, and use each once.
+
+    `known_profiles_only`: refuse to store what claims a profile that is not loaded.
+    """
     load()
     type_numbers()
     capability_statement()
     search.warm()
     validation.warm()
     shelf.refresh(None)
+    applying.warm(known_only=known_profiles_only)
     div = '<div xmlns="http://www.w3.org/1999/xhtml">warm</div>'
     resource = decode(b'{"resourceType":"Observation","status":"final","code":{"text":"warm"},"valueQuantity":{"value":1.0}}')
     resource["text"] = {"status": "generated", "div": div}

@@ -1,8 +1,9 @@
 """$validate: whether a resource would be accepted, without writing it. http://hl7.org/fhir/R4/resource-operation-validate.html.
 
 By type (POST Type/$validate) or by id (POST Type/id/$validate, and GET for what is stored), with the resource as the
-body or in Parameters. `mode` create, update or delete rehearses the write as this session: policy, place, version. The
-answer is an OperationOutcome with status 200, also where it lists errors.
+body or in Parameters. `mode` create, update or delete rehearses the write as this session: policy, place, version. `profile`
+names one to check by, beside those that the resource claims; loaded ones, and those in the registers of this session. The answer
+is an OperationOutcome with status 200, also where it lists errors.
 """
 
 from __future__ import annotations
@@ -18,8 +19,18 @@ from cloister.records.fhir.outcomes import not_here, outcome, outcome_of
 from cloister.records.fhir.text import encode
 from cloister.records.interactions.parameters import sent, single
 from cloister.records.interactions.target import check_type
+from cloister.records.loading.profiles import KIND, worked_out
+from cloister.records.loading.reading import Loaded
+from cloister.records.profiles import applying
+from cloister.records.registered import registered
 from cloister.records.stored import DELETED
-from cloister.records.validation import InvalidResource, issues_of
+from cloister.records.terminology import shelf
+from cloister.records.terminology.library import Library
+from cloister.records.terminology.pack import pack_of
+from cloister.records.terminology.valuesets import ValueSets
+from cloister.records.validation import InvalidResource, Issue, issues_of
+from cloister.records.validation.issues import ISSUES_MAX
+from cloister.records.validation.issues import issue_of as placed
 
 MODES: Final = ("create", "update", "delete")
 BASE_PROFILE: Final = "http://hl7.org/fhir/StructureDefinition/"
@@ -32,9 +43,6 @@ async def validate(exchange: Exchange) -> Response:
     mode, profile = single(found, "mode"), single(found, "profile")
     if mode is not None and mode not in MODES:
         raise Invalid("'mode' takes create, update or delete.", hint="Leave it out to check the resource alone.", expression="mode")
-    if profile is not None and profile.partition("|")[0] != BASE_PROFILE + type:
-        hint = f"Leave it out, or send {BASE_PROFILE}{type}; a profile that is loaded is checked where meta.profile names it."
-        raise Invalid("This profile is not checked by name here.", hint=hint, reason="unknown-profile", expression="profile")
     resource = asked.resources.get("resource")
     if resource is None and mode != "delete":
         resource = await _stored(exchange, type, id)
@@ -42,7 +50,7 @@ async def validate(exchange: Exchange) -> Response:
         check_type(resource, type)
         if id is not None and resource.get("id", id) != id:
             raise Invalid("The id in the body is not the id in the address.", hint="Send the same.", expression=f"{type}.id")
-    return json_response(encode(await _answer(exchange, type, id, resource, mode)))
+    return json_response(encode(await _answer(exchange, type, id, resource, mode, profile)))
 
 
 async def _stored(exchange: Exchange, type: str, id: str | None) -> dict[str, Any] | None:
@@ -57,11 +65,14 @@ async def _stored(exchange: Exchange, type: str, id: str | None) -> dict[str, An
         raise not_here(type, id) from None
 
 
-async def _answer(exchange: Exchange, type: str, id: str | None, resource: dict[str, Any] | None, mode: str | None) -> dict[str, Any]:
+async def _answer(
+    exchange: Exchange, type: str, id: str | None, resource: dict[str, Any] | None, mode: str | None, profile: str | None
+) -> dict[str, Any]:
+    told: list[Issue] = []
     if resource is not None:
-        faults = issues_of(resource)
-        if faults:
-            return outcome_of(InvalidResource(faults))
+        told = issues_of(resource) or await _by_profiles(exchange, resource, profile)
+        if any(one.severity == "error" for one in told):
+            return outcome_of(InvalidResource(told))
     if mode is not None:
         if mode != "create" and id is None:
             id = resource.get("id") if resource is not None else None
@@ -74,4 +85,27 @@ async def _answer(exchange: Exchange, type: str, id: str | None, resource: dict[
                 raise
             return outcome_of(refused)
     text = "No fault was found." if mode is None else f"No fault was found; '{mode}' would be accepted."
-    return outcome([issue_of("information", "informational", text)])
+    warnings = outcome_of(InvalidResource(told))["issue"] if told else []
+    return outcome([*warnings, issue_of("information", "informational", text)])
+
+
+async def _by_profiles(exchange: Exchange, resource: dict[str, Any], profile: str | None) -> list[Issue]:
+    """What is wrong, or may be, by the profiles that the resource claims and the one that is asked for."""
+    addresses = list(dict.fromkeys([*applying.claims(resource), *([profile] if profile else [])]))
+    value_sets = await _with_registered(exchange, addresses)
+    type = resource["resourceType"]
+    return [placed(type, one) for one in applying.faults_by(value_sets, resource, addresses, warn=True)[:ISSUES_MAX]]
+
+
+async def _with_registered(exchange: Exchange, addresses: list[str]) -> ValueSets:
+    """What is loaded, and the profiles among these that lie in a register of this session."""
+    loaded = Loaded()
+    for address in addresses:
+        if not shelf.library().has(KIND, address) and not address.startswith(BASE_PROFILE):
+            found = await registered(exchange.records, KIND, address)
+            if found is not None:
+                loaded.take(address, found)
+    worked_out(loaded, shelf.library())
+    if not loaded.resources:
+        return shelf.value_sets()
+    return ValueSets(Library([pack_of(loaded.resources.values(), "register")], below=shelf.library()))

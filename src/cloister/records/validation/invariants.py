@@ -10,6 +10,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Final
 
+from cloister.records.profiles import applying
 from cloister.records.search.fold import span
 from cloister.records.validation import ins
 from cloister.records.validation.issues import Fault
@@ -115,6 +116,15 @@ def _offset_with_when(node: Node) -> bool:
 def _one_of_parameter(node: Node) -> bool:
     return sum((_has(node, "value"), "resource" in node, "part" in node)) == 1
 
+
+def _claims_hold(node: Node) -> bool:
+    """Of every resource that is written: what claims no profile is not looked at further."""
+    meta = node.get("meta")
+    return meta is None or "profile" not in meta or applying.lawful(node)
+
+
+# Of every resource type, beside what stands below: the profiles that a resource claims (docs/profiles.md).
+CLAIMS: Final = Invariant("profile", "A resource meets the profiles that it claims.", _claims_hold, lambda node: applying.faults(node))
 
 INVARIANTS: Final[dict[str, tuple[Invariant, ...]]] = {
     "Extension": (

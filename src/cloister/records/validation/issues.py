@@ -19,6 +19,7 @@ class Fault:
     rule: str
     text: str
     hint: str
+    severity: str = "error"
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,6 +31,7 @@ class Issue:
     rule: str
     text: str
     hint: str
+    severity: str = "error"
 
 
 class InvalidResource(Invalid):
@@ -46,4 +48,4 @@ class InvalidResource(Invalid):
 def issue_of(root: str, fault: Fault) -> Issue:
     """The fault with its place as a FHIRPath expression: Patient.name[0].family."""
     expression = root + "".join(f"[{step}]" if isinstance(step, int) else f".{step}" for step in fault.path)
-    return Issue(expression, fault.code, fault.rule, fault.text, fault.hint)
+    return Issue(expression, fault.code, fault.rule, fault.text, fault.hint, fault.severity)

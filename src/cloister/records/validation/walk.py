@@ -14,7 +14,7 @@ from typing import Any, Final
 
 from cloister.records.definitions import is_type, load
 from cloister.records.search.fold import span
-from cloister.records.validation.invariants import INVARIANTS, Invariant
+from cloister.records.validation.invariants import CLAIMS, INVARIANTS, Invariant
 from cloister.records.validation.issues import Fault
 from cloister.records.validation.narrative import narrative_fault
 
@@ -189,7 +189,7 @@ def _fill(walker: Walker, name: str, shape: dict[str, Any], made: dict[str, Walk
         if len(props) > 1 or stem in required_choices:
             walker.choices |= dict.fromkeys(props, stem)
     walker.required_choices = tuple(shape["required_choices"])
-    walker.invariants = INVARIANTS.get(name, ())
+    walker.invariants = (*INVARIANTS.get(name, ()), *((CLAIMS,) if is_type(name) else ()))
 
 
 def _check_for(shape: str, kind: str, targets: frozenset[str], made: dict[str, Walker]) -> Check | None:
