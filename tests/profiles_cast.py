@@ -111,16 +111,21 @@ ILL: Final = profile(
 ALL: Final = (BIRTH_TOWN, CITIZEN, ADULT, ILL)
 
 
+_folders: Final[list[Path]] = []
+
+
 @contextmanager
 def loaded(folder: Path, *definitions: Json) -> Iterator[Loaded]:
-    """These definitions in the library of this process, as `cloister terminology load` leaves them."""
+    """These definitions in the library of this process, as `cloister terminology load` leaves them; afterwards what was there before."""
     given = Loaded()
     for one in definitions or (ILL_SYSTEM, FEVERS, *ALL):
         given.take("cast", one)
     worked_out(given, shelf.library())
     (folder / "cast.pack").write_bytes(packed(given.resources.values()))
+    _folders.append(folder)
     try:
         shelf.refresh(folder)
         yield given
     finally:
-        shelf.refresh(None)
+        _folders.remove(folder)
+        shelf.refresh(_folders[-1] if _folders else None)
