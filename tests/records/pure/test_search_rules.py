@@ -253,7 +253,7 @@ def test_lenient_handling_leaves_out_only_what_is_unknown() -> None:
     assert query.applied == (("gender", "female"),)
     assert [(key.name, key.descending) for key in query.sort] == [("birthdate", True)]
     with pytest.raises(Unsupported):  # known and not offered: leaving it out would answer another question
-        parse("Observation", [("_filter", "code eq x")])
+        parse("Observation", [("_query", "code eq x")])
 
 
 def test_terms_add_up_and_values_are_alternatives() -> None:

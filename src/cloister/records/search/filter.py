@@ -35,7 +35,8 @@ OF_KIND: Final[dict[Kind, tuple[str, ...]]] = {
     Kind.NUMBER: ORDERED,
     Kind.QUANTITY: ORDERED,
 }
-OF_CODES: Final = ("ss", "sb", "in", "ni")
+# search_filter.html#ops: the value subsumes, is subsumed by, is in, is not in; each as the modifier that asks the same.
+OF_CODES: Final = {"ss": "above", "sb": "below", "in": "in", "ni": "not-in"}
 MILLISECOND: Final = 1000  # lastUpdated is shown in milliseconds, so it is compared in them
 BRACKETS: Final = "Write it like subject[family eq x].birthdate ge 1970."
 
@@ -153,8 +154,8 @@ class _Reader:
                 )
             known = self._known(step)
             if test.operator in OF_CODES and known.kind is Kind.TOKEN:
-                text = f"'{test.operator}' needs the code systems, which are not searched here, at character {test.at + 1} of _filter."
-                raise Unsupported(text, hint="List the codes: code eq a or code eq b.", expression="_filter")
+                inside = term(known, step.name, OF_CODES[test.operator], test.value.replace("\\", "\\\\").replace(",", "\\,"), self._asked)
+                return lambda entry, targets: inside.test(entry)
             self._allowed(test, known.kind)
             return self._of_kind(known, test)
         except CloisterError as refused:

@@ -14,13 +14,14 @@ from typing import Any, Final
 
 from cloister.base.errors import Invalid, Unsupported
 from cloister.records.definitions import is_type
+from cloister.records.search.codes import OF_CODES, tokens_of
 from cloister.records.search.entry import RECORD, UNIT, IndexEntry, Value
 from cloister.records.search.fold import EPOCH, MICROSECOND, asked_number, asked_span, fold
 from cloister.records.search.query import Kind, Parameter, Term, Test
 
 PREFIX: Final = re.compile(r"(eq|ne|gt|lt|ge|le|sa|eb|ap)?(.*)", re.DOTALL)
 MODIFIERS: Final[dict[Kind, frozenset[str]]] = {
-    Kind.TOKEN: frozenset({"", "not", "of-type", "text"}),
+    Kind.TOKEN: frozenset({"", "not", "of-type", "text"}) | OF_CODES,
     Kind.STRING: frozenset({"", "exact", "contains"}),
     Kind.REFERENCE: frozenset({"", "identifier"}),
     # `:above` and `:below` of a hierarchy are no term of their own: see parse.py,
@@ -39,6 +40,7 @@ class Asked:
     now: datetime | None = None
 
 
+PRUNING_MAX: Final = 100  # codes that the lines of an index are looked through for; more take longer than reading them
 Accept = Callable[[str], bool]  # of one textual value
 
 
@@ -120,6 +122,25 @@ def _missing(parameter: Parameter, name: str, alternatives: list[str]) -> Term:
     return Term(name, parameter, "missing", tuple(alternatives), None, (), test)
 
 
+def _of_codes(parameter: Parameter, name: str, modifier: str, alternatives: list[str]) -> Term:
+    """A value set, or a code and what is under or above it: a list of codes, of which a short one prunes like any other."""
+    given = []
+    for text in alternatives:
+        if modifier in ("in", "not-in"):
+            given.append((unescape(text).strip(), ""))
+            continue
+        pieces = [unescape(piece).strip() for piece in split(text, "|")]
+        if len(pieces) != 2 or not all(pieces):
+            raise Invalid(f"':{modifier}' takes system|code.", hint="Name the code system: only it says what is under a code.")
+        given.append((pieces[0], pieces[1]))
+    wanted = tuple(sorted(tokens_of(modifier, given, plain=parameter.plain)))
+    test = _one_of(parameter, wanted)
+    if modifier == "not-in":
+        return Term(name, parameter, modifier, tuple(alternatives), None, (), lambda entry: not test(entry))
+    exact = wanted if 0 < len(wanted) <= PRUNING_MAX else None
+    return Term(name, parameter, modifier, tuple(alternatives), exact, (), test)
+
+
 def _text(parameter: Parameter, name: str, alternatives: list[str]) -> Term:
     """`:text` is a search by string in the words beside the codes, which only the opened resource has."""
     accepts, texts = [_starting(fold(unescape(text))) for text in alternatives], parameter.texts
@@ -134,6 +155,8 @@ def _text(parameter: Parameter, name: str, alternatives: list[str]) -> Term:
 def _token(parameter: Parameter, name: str, modifier: str, alternatives: list[str]) -> Term:
     if modifier == "text":
         return _text(parameter, name, alternatives)
+    if modifier in OF_CODES:
+        return _of_codes(parameter, name, modifier, alternatives)
     exact: list[str] = []
     ends: list[str] = []
     accepts: list[Accept] = []

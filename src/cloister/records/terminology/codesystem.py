@@ -121,18 +121,19 @@ class CodeSystem:
                     waiting.append(child)
         return frozenset(found)
 
+    def over(self, number: int) -> frozenset[int]:
+        """Everything above a concept, and itself."""
+        found, waiting = {number}, [number]
+        while waiting:
+            for parent in self.parents(waiting.pop()):
+                if parent not in found:
+                    found.add(parent)
+                    waiting.append(parent)
+        return frozenset(found)
+
     def is_under(self, number: int, ancestor: int) -> bool:
         """True if `number` is `ancestor` or below it."""
-        seen, waiting = {number}, [number]
-        while waiting:
-            one = waiting.pop()
-            if one == ancestor:
-                return True
-            for parent in self.parents(one):
-                if parent not in seen:
-                    seen.add(parent)
-                    waiting.append(parent)
-        return False
+        return ancestor in self.over(number)
 
     def named(self, words: str) -> Iterator[int]:
         """The concepts whose code, display or a designation holds every word, in document order."""
