@@ -36,7 +36,7 @@ from cloister.base.wire import Caller
 from cloister.cli.place import Program, Trust
 from cloister.gateway import Plan
 from cloister.gateway.envoy.tls import transport_socket
-from cloister.records import routes
+from cloister.records import endpoint
 from cloister.records.fhir.warming import warm
 from cloister.server.session import http_config, serve_http
 
@@ -196,11 +196,12 @@ def _application(records: PlainRecords) -> ASGIApp:
     async def end(request: Request) -> Response:
         return JSONResponse({})
 
-    app = Starlette(routes=[Route("/oauth2/token", token, methods=["POST"]), Route("/session/end", end, methods=["POST"]), *routes()])
+    app = Starlette(routes=[Route("/oauth2/token", token, methods=["POST"]), Route("/session/end", end, methods=["POST"])])
+    fhir = endpoint()
 
     async def with_records(scope: Scope, receive: Receive, send: Send) -> None:
         scope.setdefault("state", {})["records"] = records
-        await app(scope, receive, send)
+        await (fhir if scope["path"].startswith("/fhir/") else app)(scope, receive, send)
 
     return with_records
 

@@ -30,18 +30,6 @@ HERE = Path(__file__).parent
 TOKEN = "agent-token"
 
 
-async def hang_up(handler: Any) -> None:
-    """Close the connections of a wire server in this process, as the death of its own process would."""
-    for task in asyncio.all_tasks():
-        coroutine: Any = task.get_coro()
-        if coroutine.__qualname__ == "serve.<locals>.connected":
-            answer = coroutine.cr_frame.f_locals["answer"]
-            cells = dict(zip(answer.__code__.co_freevars, (cell.cell_contents for cell in answer.__closure__), strict=True))
-            if cells["handler"] == handler:
-                task.cancel()
-    await asyncio.sleep(0)
-
-
 class FakeGate:
     """Knows which process is whose, as the real one does; serves rows from memory."""
 
@@ -53,7 +41,7 @@ class FakeGate:
         self.news: list[tuple[str, str]] = []
         self.heard = asyncio.Event()
         self.refuses = False
-        self._server: asyncio.Server | None = None
+        self._server: wire.Server | None = None
 
     async def start(self) -> None:
         self._server = await wire.serve(self._path, self._answer, mode=0o666)
@@ -62,7 +50,8 @@ class FakeGate:
         """As when it is killed: it forgets everybody."""
         assert self._server is not None
         self._server.close()
-        await hang_up(self._answer)
+        self._server.hang_up()
+        await asyncio.sleep(0)
         self.admitted.clear()
 
     async def _answer(self, peer: wire.Peer, method: str, arguments: dict[str, Any]) -> Any:
@@ -127,7 +116,8 @@ class Rig:
         """As after a kill: connections are gone, a new broker reads the same store."""
         assert self._controller is not None
         self._controller.close()
-        await hang_up(self.broker.answer)
+        self._controller.hang_up()
+        await asyncio.sleep(0)
         self.store.seen_servers.clear()
         self.broker = self._new_broker()
         self._controller = await wire.serve(self.folder / "controller.sock", self.broker.answer, mode=0o600)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
 import socket
 import stat
@@ -152,6 +153,16 @@ def _call_agent_as(uid: int, path: Path) -> bytes:
     return subprocess.run([sys.executable, "-c", code, str(uid), str(path), request], capture_output=True, timeout=20).stdout
 
 
+def _processes() -> list[int]:
+    return [int(name) for name in os.listdir("/proc") if name.isdigit()]
+
+
+def _links_of(pid: int) -> set[str]:
+    with contextlib.suppress(OSError):
+        return {os.readlink(f"/proc/{pid}/fd/{fd}") for fd in os.listdir(f"/proc/{pid}/fd")}
+    return set()
+
+
 async def test_a_sessions_descriptors_are_only_its_own(server: Rig) -> None:
     adele = await server.open("adele")
     if NEEDS_ROOT:
@@ -162,8 +173,10 @@ async def test_a_sessions_descriptors_are_only_its_own(server: Rig) -> None:
     links = {int(fd): os.readlink(f"/proc/{pid}/fd/{fd}") for fd in os.listdir(f"/proc/{pid}/fd")}
     assert links[0] == links[1] == "/dev/null"
     assert links[2].endswith("/log")
-    assert all(link.startswith(("socket:", "anon_inode:")) for fd, link in links.items() if fd > 2), links
-    assert len(links) <= 11, "slot, control, loop (3), agent (2), gate"
+    assert all(link.startswith(("socket:", "anon_inode:", "pipe:")) for fd, link in links.items() if fd > 2), links
+    pipes = {link for link in links.values() if link.startswith("pipe:")}  # the loop's own, by which signals reach it
+    assert pipes.isdisjoint(link for other in _processes() if other != pid for link in _links_of(other))
+    assert len(links) <= 14, "slot, control, loop (6), agent (2), gate"
 
 
 async def test_a_fault_says_where_it_is_and_quotes_no_record(server: Rig) -> None:

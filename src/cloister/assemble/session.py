@@ -20,7 +20,7 @@ from cloister.base.wire import Caller
 from cloister.epr import CLINICAL_ROLES
 from cloister.identity import passkey
 from cloister.offices import glass, recovery
-from cloister.records import Records, loading, routes, warm
+from cloister.records import Records, endpoint, loading, warm
 from cloister.server import Application, Asgi, SessionRuntime, Token, control_socket, run_zygote
 from cloister.web import Desk, Pages, read_pages, wards_of, workspace
 from cloister.zones import Keyring
@@ -132,7 +132,7 @@ def application_of(settings: Settings) -> Application:
 
 def _around(runtime: SessionRuntime, pages: Pages, policy: Policy, party: passkey.RelyingParty, base_url: str) -> Asgi:
     workplace = Workplace(runtime, policy, party)
-    return workspace(pages, workplace.desk, routes=routes(base_url), narrowed=workplace.narrowed)
+    return workspace(pages, workplace.desk, fhir=endpoint(base_url), narrowed=workplace.narrowed)
 
 
 def run_session_zygote(settings: Settings, number: int) -> NoReturn:

@@ -23,6 +23,7 @@ from cloister.base.errors import Busy, CloisterError, Corrupt, Invalid, Unavaila
 from cloister.base.telemetry import log
 
 FRAME_BYTES_MAX: Final = 256 * 1024 * 1024
+LENGTH_BYTES: Final = 4
 CALLS_PER_CONNECTION_MAX: Final = 1024
 
 
@@ -50,57 +51,156 @@ def pack(message: Any) -> bytes:
     return struct.pack(">I", len(body)) + body
 
 
-async def read_frame(reader: asyncio.StreamReader) -> Any:
-    (size,) = struct.unpack(">I", await reader.readexactly(4))
-    if size > FRAME_BYTES_MAX:
-        raise Corrupt("A frame on the wire is larger than allowed.")
-    body = await reader.readexactly(size)
-    return msgpack.unpackb(body, raw=False, strict_map_key=False)
+class Frames:
+    """A peer's bytes, cut into messages. Raises Corrupt for what is no frame; the connection is of no use then."""
+
+    __slots__ = ("_held", "_wanted")
+
+    def __init__(self) -> None:
+        self._held = bytearray()  # the beginning of a frame
+        self._wanted = 0  # bytes until it is whole, so that a large one is not looked at again with every piece
+
+    def feed(self, data: bytes) -> list[Any]:
+        """The messages that are whole now."""
+        held = self._held
+        if held:
+            held += data
+            if len(held) < self._wanted:
+                return []
+            data = bytes(held)
+            held.clear()
+        found = []
+        at, end = 0, len(data)
+        while end - at >= LENGTH_BYTES:
+            size = int.from_bytes(data[at : at + LENGTH_BYTES], "big")
+            if size > FRAME_BYTES_MAX:
+                raise Corrupt("A frame on the wire is larger than allowed.")
+            self._wanted = LENGTH_BYTES + size
+            if end - at < self._wanted:
+                break
+            try:
+                found.append(msgpack.unpackb(data[at + LENGTH_BYTES : at + self._wanted], raw=False, strict_map_key=False))
+            except (ValueError, TypeError, msgpack.UnpackException):
+                raise Corrupt("A frame on the wire is no message.") from None
+            at += self._wanted
+        if at < end:
+            held += data[at:]
+            if end - at < LENGTH_BYTES:
+                self._wanted = LENGTH_BYTES
+        return found
 
 
-async def serve(where: Path | socket.socket, handler: Handler, *, mode: int = 0o660) -> asyncio.Server:
-    """Answer calls on a UNIX socket (a path, created with `mode`, or a bound listener)."""
+class _Framed(asyncio.Protocol):
+    """One end of a connection. Frames are written as they come; whoever must not flood the other end asks `paused`."""
 
-    async def answer(peer: Peer, writer: asyncio.StreamWriter, number: int, method: str, arguments: Any) -> None:
+    transport: asyncio.Transport
+
+    def __init__(self) -> None:
+        self._frames = Frames()
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self.transport = transport  # type: ignore[assignment]
+
+    def data_received(self, data: bytes) -> None:
+        if self.transport.is_closing():
+            return
+        try:
+            for message in self._frames.feed(data):
+                self.received(message)
+        except (CloisterError, ValueError, TypeError):
+            self.refused()
+            self.transport.close()
+
+    def received(self, message: Any) -> None:
+        """One message of the other end; ValueError or TypeError when it is of another form."""
+        raise NotImplementedError
+
+    def refused(self) -> None:
+        """The other end sent what is no message; the connection ends."""
+
+
+class _Answering(_Framed):
+    """The server's end."""
+
+    def __init__(self, handler: Handler, open: set[_Answering]) -> None:
+        super().__init__()
+        self._handler = handler
+        self._open = open
+        self._tasks: set[asyncio.Task[None]] = set()
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        super().connection_made(transport)
+        self._peer = peer_of(transport.get_extra_info("socket"))
+        self._open.add(self)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._open.discard(self)  # what was asked for is done to its end
+
+    def pause_writing(self) -> None:
+        self.transport.pause_reading()  # who does not read its answers asks nothing more
+
+    def resume_writing(self) -> None:
+        if not self.transport.is_closing():
+            self.transport.resume_reading()
+
+    def refused(self) -> None:
+        log("wire.bad_frame", level="warning", pid=self._peer.pid, uid=self._peer.uid)
+
+    def received(self, message: Any) -> None:
+        number, method, arguments = message
+        if len(self._tasks) >= CALLS_PER_CONNECTION_MAX:
+            self._reply([number, False, Busy("Too many calls at once.").as_wire()])
+            return
+        task = asyncio.get_running_loop().create_task(self._answer(number, method, arguments))
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    async def _answer(self, number: int, method: str, arguments: Any) -> None:
         try:
             if not isinstance(arguments, dict):
                 raise Invalid("Arguments must be a map.")
-            reply = [number, True, await handler(peer, method, arguments)]
+            reply = pack([number, True, await self._handler(self._peer, method, arguments)])
         except CloisterError as refused:
-            reply = [number, False, refused.as_wire()]
+            reply = pack([number, False, refused.as_wire()])
         except Exception as fault:  # the process's edge: the fault is ours, its text stays here
             log("wire.fault", level="error", method=method, kind=type(fault).__name__, where=where_of(fault))
-            reply = [number, False, Corrupt("Something went wrong inside.", hint="See the log.").as_wire()]
-        with contextlib.suppress(ConnectionError):
-            writer.write(pack(reply))
-            await writer.drain()
+            reply = pack([number, False, Corrupt("Something went wrong inside.", hint="See the log.").as_wire()])
+        if not self.transport.is_closing():
+            self.transport.write(reply)
 
-    async def connected(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        peer = peer_of(writer.get_extra_info("socket"))
-        tasks: set[asyncio.Task[None]] = set()
-        try:
-            while True:
-                number, method, arguments = await read_frame(reader)
-                if len(tasks) >= CALLS_PER_CONNECTION_MAX:
-                    writer.write(pack([number, False, Busy("Too many calls at once.").as_wire()]))
-                    continue
-                task = asyncio.create_task(answer(peer, writer, number, method, arguments))
-                tasks.add(task)
-                task.add_done_callback(tasks.discard)
-        except (asyncio.IncompleteReadError, ConnectionError):
-            pass
-        except asyncio.CancelledError:
-            pass  # the process stops; asyncio would log a stack for each connection otherwise
-        except (CloisterError, ValueError, TypeError, msgpack.UnpackException):
-            log("wire.bad_frame", level="warning", pid=peer.pid, uid=peer.uid)
-        finally:
-            writer.close()
+    def _reply(self, reply: list[Any]) -> None:
+        self.transport.write(pack(reply))
 
+
+class Server:
+    """A listener of this wire and its connections."""
+
+    def __init__(self) -> None:
+        self.open: set[_Answering] = set()
+        self.listener: asyncio.Server
+
+    def close(self) -> None:
+        """Takes no further connections; those that are open stay."""
+        self.listener.close()
+
+    def hang_up(self) -> None:
+        """Ends the open connections, as the death of this process would."""
+        for connection in list(self.open):
+            connection.transport.abort()
+
+    async def serve_forever(self) -> None:
+        await self.listener.serve_forever()
+
+
+async def serve(where: Path | socket.socket, handler: Handler, *, mode: int = 0o660) -> Server:
+    """Answer calls on a UNIX socket (a path, created with `mode`, or a bound listener)."""
+    loop, server = asyncio.get_running_loop(), Server()
     if isinstance(where, socket.socket):
-        return await asyncio.start_unix_server(connected, sock=where, limit=2**20)
+        server.listener = await loop.create_unix_server(lambda: _Answering(handler, server.open), sock=where)
+        return server
     with contextlib.suppress(FileNotFoundError):
         where.unlink()
-    server = await asyncio.start_unix_server(connected, path=str(where), limit=2**20)
+    server.listener = await loop.create_unix_server(lambda: _Answering(handler, server.open), path=str(where))
     os.chmod(where, mode)
     return server
 
@@ -113,6 +213,45 @@ def where_of(fault: BaseException) -> str:
     return f"{Path(trace.tb_frame.f_code.co_filename).name}:{trace.tb_lineno}" if trace else "?"
 
 
+class _Calling(_Framed):
+    """The caller's end."""
+
+    def __init__(self, lost: Callable[[], Unavailable]) -> None:
+        super().__init__()
+        self._lost = lost
+        self._writable: asyncio.Future[None] | None = None
+        self.waiting: dict[int, asyncio.Future[Any]] = {}
+
+    async def write(self, frame: bytes) -> None:
+        self.transport.write(frame)
+        if self._writable is not None:
+            await asyncio.shield(self._writable)
+
+    def pause_writing(self) -> None:
+        self._writable = asyncio.get_running_loop().create_future()
+
+    def resume_writing(self) -> None:
+        if self._writable is not None:
+            self._writable.set_result(None)
+            self._writable = None
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self.resume_writing()
+        for future in list(self.waiting.values()):
+            if not future.done():
+                future.set_exception(self._lost())
+
+    def received(self, message: Any) -> None:
+        number, good, result = message
+        future = self.waiting.get(number)
+        if future is None or future.done():
+            return
+        if good:
+            future.set_result(result)
+        else:
+            future.set_exception(from_wire(result))
+
+
 class Caller:
     """One connection to a server of this wire; connects at the first call and again after a loss.
 
@@ -122,64 +261,47 @@ class Caller:
     def __init__(self, path: Path, *, part: str) -> None:
         self._path = path
         self._part = part
-        self._writer: asyncio.StreamWriter | None = None
-        self._waiting: dict[int, asyncio.Future[Any]] = {}
+        self._connection: _Calling | None = None
         self._number = 0
-        self._reading: asyncio.Task[None] | None = None
         self._lock = asyncio.Lock()
 
     async def call(self, method: str, /, *, timeout_seconds: float = 30.0, **arguments: Any) -> Any:
-        writer = await self._connected()
+        connection = self._connection
+        if connection is None or connection.transport.is_closing():
+            connection = await self._connected()
+        loop = asyncio.get_running_loop()
         self._number += 1
         number = self._number
-        future: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
-        self._waiting[number] = future
+        frame = pack([number, method, arguments])
+        future: asyncio.Future[Any] = loop.create_future()
+        connection.waiting[number] = future
+        timer = loop.call_later(timeout_seconds, self._expire, future)
         try:
-            writer.write(pack([number, method, arguments]))
-            await writer.drain()
-            async with asyncio.timeout(timeout_seconds):
-                return await future
-        except (ConnectionError, TimeoutError) as lost:
-            raise self._unavailable() from lost
+            await connection.write(frame)
+            return await future
         finally:
-            self._waiting.pop(number, None)
+            timer.cancel()
+            del connection.waiting[number]
 
     def close(self) -> None:
-        if self._reading is not None:
-            self._reading.cancel()
-        if self._writer is not None:
-            self._writer.close()
-        self._writer = None
+        if self._connection is not None:
+            self._connection.transport.close()
+        self._connection = None
 
     def _unavailable(self) -> Unavailable:
         return Unavailable(f"The {self._part} does not answer.", hint="Wait a moment and try again; nothing was lost.", reason="no-answer")
 
-    async def _connected(self) -> asyncio.StreamWriter:
+    def _expire(self, future: asyncio.Future[Any]) -> None:
+        if not future.done():
+            future.set_exception(self._unavailable())
+
+    async def _connected(self) -> _Calling:
         async with self._lock:
-            if self._writer is not None and not self._writer.is_closing():
-                return self._writer
+            if self._connection is not None and not self._connection.transport.is_closing():
+                return self._connection
+            loop = asyncio.get_running_loop()
             try:
-                reader, self._writer = await asyncio.open_unix_connection(str(self._path), limit=2**20)
+                _, self._connection = await loop.create_unix_connection(lambda: _Calling(self._unavailable), str(self._path))
             except OSError as lost:
                 raise self._unavailable() from lost
-            self._reading = asyncio.create_task(self._read(reader, self._writer))
-            return self._writer
-
-    async def _read(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        try:
-            while True:
-                number, good, result = await read_frame(reader)
-                future = self._waiting.get(number)
-                if future is None or future.done():
-                    continue
-                if good:
-                    future.set_result(result)
-                else:
-                    future.set_exception(from_wire(result))
-        except (asyncio.IncompleteReadError, ConnectionError, ValueError, CloisterError):
-            pass
-        finally:
-            writer.close()
-            for future in list(self._waiting.values()):
-                if not future.done():
-                    future.set_exception(self._unavailable())
+            return self._connection

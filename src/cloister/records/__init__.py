@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from cloister.records import loading, sealed_in
     from cloister.records.chart import Chart
     from cloister.records.definitions import capability_statement
-    from cloister.records.fhir.routes import routes
+    from cloister.records.fhir.routes import endpoint
     from cloister.records.fhir.warming import warm
     from cloister.records.records import Records
     from cloister.records.search import parse
@@ -28,9 +28,9 @@ __all__ = [
     "Stored",
     "Written",
     "capability_statement",
+    "endpoint",
     "loading",
     "parse",
-    "routes",
     "sealed_in",
     "warm",
 ]
@@ -49,10 +49,10 @@ def __getattr__(name: str) -> Any:
         from cloister.records.definitions import capability_statement
 
         return capability_statement
-    if name == "routes":
-        from cloister.records.fhir.routes import routes
+    if name == "endpoint":
+        from cloister.records.fhir.routes import endpoint
 
-        return routes
+        return endpoint
     if name == "warm":
         from cloister.records.fhir.warming import warm
 

@@ -17,6 +17,7 @@ import warnings
 from typing import Any, Final
 
 import uvicorn
+import uvloop
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 from uvicorn.server import ServerState
 
@@ -122,11 +123,14 @@ def _loop_fault(loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> Non
 
 
 async def live(
-    runtime: SessionRuntime, assignment: Assignment, config: uvicorn.Config, listener: socket.socket, control: socket.socket
+    runtime: SessionRuntime,
+    assignment: Assignment,
+    config: uvicorn.Config,
+    listener: socket.socket,
+    control: socket.socket,
+    missing: tuple[str, ...],
 ) -> None:
-    """Serve until the session has ended. The walls stand before anything of the person's exists."""
-    missing = harden(Account(f"session-{assignment.slot}", assignment.uid, assignment.gid))
-    forbid_late_imports()
+    """Serve until the session has ended. `missing` are the walls that could not be put up."""
     runtime.begin(assignment, missing)
     loop = asyncio.get_running_loop()
     loop.set_exception_handler(_loop_fault)
@@ -147,7 +151,11 @@ def run(runtime: SessionRuntime, assignment: Assignment, config: uvicorn.Config,
     gc.enable()  # what came before the fork is frozen, so it stays shared
     gc.set_threshold(*COLLECTIONS)
     try:
-        asyncio.run(live(runtime, assignment, config, listener, control))
+        # The walls stand before anything of the person's exists, and before the loop: it then finds no io_uring, and does without.
+        missing = harden(Account(f"session-{assignment.slot}", assignment.uid, assignment.gid))
+        forbid_late_imports()
+        with asyncio.Runner(loop_factory=uvloop.new_event_loop) as loop:
+            loop.run(live(runtime, assignment, config, listener, control, missing))
     except Exception as fault:  # the process's edge
         _log_fault("session.fault", fault)
         return 1

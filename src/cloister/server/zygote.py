@@ -18,6 +18,7 @@ from typing import Any, Final, NoReturn
 
 import msgpack
 import uvicorn
+import uvloop
 
 from cloister.base.process import Account, name_process, return_free_memory
 from cloister.base.telemetry import log, name_part
@@ -50,7 +51,8 @@ def run_zygote(
     app = application(runtime)
     shell = Shell(app, runtime)
     config = session.http_config(shell)
-    asyncio.run(warm_session(config))
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as loop:  # as in a session
+        loop.run(warm_session(config))
     warm_keys()
     if warm is not None:
         asyncio.run(warm(app))

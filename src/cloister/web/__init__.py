@@ -1,7 +1,7 @@
 """The application shell: pages and their words, the modules' screens, the account, the console, the files that browsers load.
 
 pages = read_pages()                                        # before a session is hardened: reads every file once
-application = workspace(pages, desk_of, routes=fhir_routes)  # what a session serves
+application = workspace(pages, desk_of, fhir=fhir_endpoint)  # what a session serves
 pages.render("login.html", language="fr")                   # what the door serves, without a session
 """
 

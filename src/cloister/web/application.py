@@ -6,7 +6,7 @@ of the store become pages in the person's language.
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping
 from functools import partial
 from typing import Any, Final
 
@@ -37,8 +37,8 @@ LANGUAGE_SECONDS: Final = 365 * 24 * 3600
 FHIR: Final = "/fhir/"
 
 
-def workspace(pages: Pages, desk_of: DeskOf, *, routes: Sequence[BaseRoute] = (), narrowed: Narrow | None = None) -> Circumstances:
-    """`routes` are served beside the pages (FHIR); they find `request.state.records`. `narrowed` gives the records of a token."""
+def workspace(pages: Pages, desk_of: DeskOf, *, fhir: ASGIApp | None = None, narrowed: Narrow | None = None) -> Circumstances:
+    """`fhir` is served beside the pages; it finds `request.state.records`. `narrowed` gives the records of a token."""
     served: list[BaseRoute] = [Route("/", _guarded(Page.START, partial(_start, pages)), methods=["GET"])]
     for module in pages.modules:
         served += [Route(screen.path, _guarded(Page.CHART, screen.handler), methods=list(screen.methods)) for screen in module.screens]
@@ -55,7 +55,7 @@ def workspace(pages: Pages, desk_of: DeskOf, *, routes: Sequence[BaseRoute] = ()
         Route("/here", _here, methods=["GET"]),
     ]
     screens = ExceptionMiddleware(Router(served), handlers={CloisterError: _refused, HTTPException: _no_such_page})
-    return Circumstances(screens, Router(routes), pages, desk_of, narrowed)
+    return Circumstances(screens, fhir or Router(), pages, desk_of, narrowed)
 
 
 def _guarded(page: Page, handler: Handler) -> Handler:

@@ -7,10 +7,9 @@ from collections.abc import AsyncIterator
 import httpx
 import pytest
 from records_in_memory import RecordsInMemory
-from starlette.applications import Starlette
 from starlette.types import Receive, Scope, Send
 
-from cloister.records.fhir.routes import routes
+from cloister.records.fhir.routes import endpoint
 
 
 @pytest.fixture
@@ -20,7 +19,7 @@ def records() -> RecordsInMemory:
 
 @pytest.fixture
 async def client(records: RecordsInMemory) -> AsyncIterator[httpx.AsyncClient]:
-    inner = Starlette(routes=routes())
+    inner = endpoint()
 
     async def application(scope: Scope, receive: Receive, send: Send) -> None:
         scope.setdefault("state", {})["records"] = records

@@ -11,10 +11,9 @@ import pytest
 import uvicorn
 from fhirpy.base.exceptions import OperationOutcome, ResourceNotFound
 from records_in_memory import RecordsInMemory
-from starlette.applications import Starlette
 from starlette.types import Receive, Scope, Send
 
-from cloister.records.fhir.routes import routes
+from cloister.records.fhir.routes import endpoint
 
 
 @pytest.fixture
@@ -22,7 +21,7 @@ async def fhir(records: RecordsInMemory) -> AsyncIterator[fhirpy.AsyncFHIRClient
     listener = socket.socket()
     listener.bind(("127.0.0.1", 0))
     origin = f"http://127.0.0.1:{listener.getsockname()[1]}"
-    inner = Starlette(routes=routes(origin))
+    inner = endpoint(origin)
 
     async def application(scope: Scope, receive: Receive, send: Send) -> None:
         scope.setdefault("state", {})["records"] = records

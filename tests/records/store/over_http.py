@@ -5,15 +5,14 @@ from __future__ import annotations
 from typing import Any
 
 import httpx
-from starlette.applications import Starlette
 from starlette.types import Receive, Scope, Send
 from store_rig import Session
 
-from cloister.records.fhir.routes import routes
+from cloister.records.fhir.routes import endpoint
 
 
 def client_of(session: Session) -> httpx.AsyncClient:
-    inner = Starlette(routes=routes())
+    inner = endpoint()
 
     async def application(scope: Scope, receive: Receive, send: Send) -> None:
         scope.setdefault("state", {})["records"] = session.records

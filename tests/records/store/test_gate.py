@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import uuid
 from collections.abc import Iterator
 
 import asyncpg
@@ -16,6 +17,7 @@ from cloister.base.errors import Conflict, Denied, Invalid, Unavailable
 from cloister.base.ids import new_id
 from cloister.base.wire import Caller
 from cloister.records import commit
+from cloister.records.definitions import type_numbers
 from cloister.records.gate import writing
 
 
@@ -116,6 +118,19 @@ async def test_a_session_that_was_taken_over_cannot_reach_beyond_its_zones(adele
         )
     with pytest.raises(Conflict):  # a new dossier under an id that exists says only that it cannot be
         await adele.gate.call("write", **base, expected=[0])
+
+
+async def test_what_sessions_ask_at_one_moment_is_answered_by_what_each_may_open(adele: Session, program: Session) -> None:
+    """The gate asks for such rows in one statement, of sessions with the same zones only."""
+    hidden, shown = await admitted(program), await admitted(program, ward=CARDIOLOGY)
+    rtype = type_numbers()["Patient"]
+    ids = [uuid.UUID(id).bytes for id in (hidden, shown)] * 8
+    calls = [one.gate.call("rows_by_id", rtype=rtype, ids=[id], open=True) for id in ids for one in (adele, program)]
+    answers = await asyncio.gather(*calls)
+    seen = [[row[1] for row in rows] for rows, _ in answers]
+    assert seen == [answer for id in ids for answer in ([] if id == ids[0] else [id], [id])]
+    opened = [{row[1] for row in opening} for _, opening in answers]
+    assert opened == [{row[0] for row in rows} for rows, _ in answers]
 
 
 async def test_a_revoked_grant_ends_within_seconds(trust: Rig, program: Session) -> None:

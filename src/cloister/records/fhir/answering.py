@@ -44,20 +44,22 @@ def finished(request: Request, answer: Response, format: Format = IN_JSON) -> Re
     before, status = body, answer.status_code
     more: dict[str, str] = {}
     if answer.headers.get("content-type", "").startswith(FHIR_JSON):
-        pretty = request.query_params.get("_pretty") == "true"
+        pretty = b"_pretty" in request.scope["query_string"] and request.query_params.get("_pretty") == "true"
         if format.xml:
             body, more, status = _as_xml(body, format, status, pretty=pretty)
         elif pretty:
             body = msgspec.json.format(body, indent=2)  # digits stay as they are written
         if format.media != FHIR_JSON and not more:
             more = {"content-type": f"{format.media}; charset=utf-8"}
+    if body is before and not more and len(body) < COMPRESSED_FROM:
+        return answer
     headers = {name: value for name, value in answer.headers.items() if name != "content-length"} | more
     if len(body) >= COMPRESSED_FROM:
         headers["vary"] = "Accept, Accept-Encoding"
         if compresses(request):
             body = gzip.compress(body, LEVEL, mtime=0)
             headers["content-encoding"] = "gzip"
-    return answer if body is before and not more and "vary" not in headers else Response(body, status_code=status, headers=headers)
+    return Response(body, status_code=status, headers=headers)
 
 
 def _as_xml(body: bytes, format: Format, status: int, *, pretty: bool) -> tuple[bytes, dict[str, str], int]:

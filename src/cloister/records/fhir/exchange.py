@@ -73,7 +73,7 @@ class Exchange:
         return None if text is None else version_of(text)
 
     def pairs(self) -> list[tuple[str, str]]:
-        return pairs_of(self.request.url.query)
+        return pairs_of(self.request.scope["query_string"].decode("latin-1"))
 
     async def form(self) -> list[tuple[str, str]]:
         """The parameters of a POST search: of the body first, then of the address (http.html#search)."""

@@ -11,10 +11,10 @@ from typing import Final
 
 from starlette.requests import Request
 from starlette.responses import Response
-from starlette.routing import Route
 
 from cloister.base.errors import CloisterError, Invalid, NotFound, Unsupported
 from cloister.records.definitions import is_type
+from cloister.records.fhir.addresses import Address, Addresses
 from cloister.records.fhir.answering import finished
 from cloister.records.fhir.exchange import ASKED_FORMAT, BASE, Exchange, error_response
 from cloister.records.fhir.formats import IN_JSON, format_of
@@ -51,17 +51,17 @@ TERMINOLOGY: Final[dict[str, Interaction]] = {
     "expand": expand,
     "translate": translate,
 }
-METHODS: Final = ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"]
 
 
-def routes(origin: str = "") -> list[Route]:
-    """The routes under /fhir/R4. `origin` (https://host:port) begins every link; left out, it is taken from each request."""
+def endpoint(origin: str = "") -> Addresses:
+    """The application under /fhir/R4. `origin` (https://host:port) begins every link; left out, it is taken from each request."""
     base = f"{origin.rstrip('/')}{BASE}" if origin else ""
 
-    def route(path: str, interaction: Interaction, *methods: str, of: str = "", any_format: bool = False) -> Route:
-        return Route(f"{BASE}{path}", _endpoint(interaction, base, of, any_format=any_format), methods=list(methods))
+    def route(path: str, interaction: Interaction, *methods: str, of: str = "", any_format: bool = False) -> Address:
+        allowed = frozenset((*methods, "HEAD") if "GET" in methods else methods)
+        return Address(path, allowed, _answering(interaction, base, of, any_format=any_format))
 
-    return [
+    addresses = [
         route("/metadata", metadata, "GET"),
         route("/$ingest", describe, "GET"),
         route("/$ingest", put, "POST"),
@@ -106,12 +106,11 @@ def routes(origin: str = "") -> list[Route]:
         route("/{type}/{id}/_history/{version}", vread, "GET"),
         route("/{type}/{id}/{member}", compartment, "GET"),
         route("/{type}/{id}/{member}/_search", compartment_by_post, "POST"),
-        route("", _elsewhere, *METHODS),
-        route("/{rest:path}", _elsewhere, *METHODS),
     ]
+    return Addresses(BASE, addresses, _answering(_elsewhere, base, ""))
 
 
-def _endpoint(interaction: Interaction, base: str, of: str, *, any_format: bool = False) -> Callable[[Request], Awaitable[Response]]:
+def _answering(interaction: Interaction, base: str, of: str, *, any_format: bool = False) -> Callable[[Request], Awaitable[Response]]:
     async def answer(request: Request) -> Response:
         format = IN_JSON
         try:

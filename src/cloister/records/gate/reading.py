@@ -5,14 +5,18 @@ Each is one SQL statement, so one snapshot: the head it returns belongs to the r
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Annotated, Any, Final
 
 from msgspec import Meta
 
+from cloister.records.gate.connections import Connections
 from cloister.records.gate.statement import ROWS_MAX, Arguments, Call, Medium, Number, RowId, Small, Statement, fetch, visible
+from cloister.records.gate.together import Zones
 
 DOSSIERS_MAX: Final = 200  # opened in one call
 VERSIONS_MAX: Final = 1000
+FEW: Final = 4  # dossiers: what a reading or a writing asks for, and others may join
 
 ROWS_BY_ID: Final = f"""
     with r as materialized (
@@ -22,6 +26,18 @@ ROWS_BY_ID: Final = f"""
       from r join care.dossier d on d.id = r.dossier
      where {visible("r.dossier")}
      order by r.id, r.dossier limit {ROWS_MAX}"""
+
+# The same for several callers with the same zones: each asks for one row.
+ROWS_TOGETHER: Final = f"""
+    with r as materialized (
+        select w.n::int4, r.dossier, r.id, r.ver, r.key_no, r.dict_no, r.ct
+          from unnest($2::int2[], $3::uuid[]) with ordinality w (rtype, id, n)
+          join care.res r on r.id = w.id and r.rtype = w.rtype
+    )
+    select r.n, r.dossier, r.id, r.ver, r.key_no, r.dict_no, r.ct, d.seq
+      from r join care.dossier d on d.id = r.dossier
+     where {visible("r.dossier")}
+     order by r.n, r.dossier limit {ROWS_MAX}"""
 
 # The rows of one dossier, which is what a chart's page is; and of several.
 ROWS_OF_ONE: Final = f"""
@@ -150,9 +166,43 @@ class Commits(Arguments):
     after: Annotated[int, Meta(ge=0)] = 0
 
 
+async def rows_together(database: Connections, zones: Zones, asked: Sequence[tuple[int, bytes]]) -> list[list[tuple[Any, ...]]]:
+    """The rows of each (type, id), as ROWS_BY_ID gives them."""
+    rows = await database.fetch(ROWS_TOGETHER, zones, [rtype for rtype, _ in asked], [id for _, id in asked])
+    if len(rows) >= ROWS_MAX:  # an id that stands in thousands of dossiers must not cut others short
+        return [[tuple(row) for row in await database.fetch(ROWS_BY_ID, zones, [id], rtype)] for rtype, id in asked]
+    answers: list[list[tuple[Any, ...]]] = [[] for _ in asked]
+    for place, *row in rows:
+        answers[place - 1].append(tuple(row))
+    return answers
+
+
+async def opened_together(database: Connections, zones: Zones, asked: Sequence[Open]) -> list[list[tuple[Any, ...]]]:
+    """What OPEN gives to each. Two who ask for the same dossier know different heads of it, so they are asked for apart."""
+    answers: list[list[tuple[Any, ...]]] = [[] for _ in asked]
+    left = list(enumerate(asked))
+    while left:
+        whose: dict[bytes, int] = {}
+        now, later = [], []
+        for place, one in left:
+            if whose.keys().isdisjoint(one.dossiers):
+                whose.update(dict.fromkeys(one.dossiers, place))
+                now.append(one)
+            else:
+                later.append((place, one))
+        columns = [[value for one in now for value in getattr(one, name)] for name in ("dossiers", "since", "seqs")]
+        for row in await database.fetch(OPEN, zones, *columns):
+            answers[whose[row[1]]].append(tuple(row))
+        left = later
+    return answers
+
+
 async def rows_by_id(call: Call, arguments: RowsById) -> Any:
     """[rows, what opens their dossiers if that was asked for]."""
-    found = await fetch(call, ROWS_BY_ID, call.zones, arguments.ids, arguments.rtype)
+    if len(arguments.ids) == 1:
+        found = await call.rows.ask(call.zones, (arguments.rtype, arguments.ids[0]))
+    else:
+        found = await fetch(call, ROWS_BY_ID, call.zones, arguments.ids, arguments.rtype)
     if not found or not arguments.open:
         return found, []
     ids = list({row[0]: None for row in found})[:DOSSIERS_MAX]
@@ -187,6 +237,8 @@ async def locate(call: Call, arguments: Locate) -> Any:
 
 
 async def open_dossiers(call: Call, arguments: Open) -> Any:
+    if len(arguments.dossiers) <= FEW and len(arguments.dossiers) == len(arguments.since) == len(arguments.seqs):
+        return await call.opened.ask(call.zones, arguments)
     return await fetch(call, OPEN, call.zones, arguments.dossiers, arguments.since, arguments.seqs)
 
 

@@ -50,6 +50,7 @@ from cloister.records.gate.patients import Patients, patient_of
 from cloister.records.gate.proofs import Proofs
 from cloister.records.gate.sessions import Admitted, Sessions
 from cloister.records.gate.statement import Call, Note, Notes, Statement
+from cloister.records.gate.together import Together
 
 CONNECTIONS_MAX: Final = 8
 RENEWAL: Final = "trust_renewal"
@@ -169,6 +170,8 @@ class Gate:
         self._turns: dict[str, int] = {}
         self._patients = Patients()
         self._proofs = Proofs(database, writer)
+        self._rows = Together(database, reading.rows_together)
+        self._heads = Together(database, reading.opened_together)
         self.changes = Changes(database, self._sessions, self._forget)
 
     async def handle(self, peer: wire.Peer, method: str, arguments: dict[str, Any]) -> Any:
@@ -207,6 +210,8 @@ class Gate:
             zones=await self._zones_of(admitted),
             database=self._database,
             proofs=self._proofs,
+            rows=self._rows,
+            opened=self._heads,
         )
         if statement.notes is not None:
             await self._note(admitted, statement.notes(form))

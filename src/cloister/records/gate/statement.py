@@ -14,6 +14,7 @@ from msgspec import Meta, Struct
 
 from cloister.records.gate.connections import Connections
 from cloister.records.gate.proofs import Proofs
+from cloister.records.gate.together import Together
 
 ROWS_MAX: Final = 5000  # rows of one answer
 NOTES_MAX: Final = 2000  # audit notes of one call
@@ -64,6 +65,8 @@ class Call:
     zones: tuple[str, ...]
     database: Connections
     proofs: Proofs
+    rows: Together[tuple[int, bytes]]  # (type, id)
+    opened: Together[Any]  # reading.Open
 
 
 Run = Callable[[Call, Any], Awaitable[Any]]
