@@ -413,7 +413,14 @@ def targets(body: dict[str, Any], types: list[str]) -> list[str]:
 
 
 # HL7's compartment leaves these out, and what names a patient belongs in that patient's record, not in a hospital's register.
-ALSO_OF_A_PATIENT: Final = {"Contract": ["patient", "subject"], "Device": ["patient"], "GuidanceResponse": ["patient", "subject"]}
+ALSO_OF_A_PATIENT: Final = {
+    "Contract": ["patient", "subject"],
+    "Device": ["patient"],
+    "GuidanceResponse": ["patient", "subject"],
+    "Linkage": ["item"],
+    "MessageHeader": ["focus"],
+    "VerificationResult": ["target"],
+}
 
 
 def compartment_table(folder: Path, types: list[str]) -> dict[str, list[str]]:

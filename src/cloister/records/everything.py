@@ -86,14 +86,14 @@ def _current(room: Room, dossier: Dossier) -> Iterable[Line]:
 
 def _of_stay(lines: Iterable[Line], stay: Line) -> list[Line]:
     """The stay, what points at it, what it points at, and the patient."""
-    own, wanted = f"{stay.entry.type}/{stay.entry.id}", set(references(stay.entry))
+    own, wanted = f"{stay.entry.type}/{stay.entry.id}", set(references(stay.entry.type, stay.entry.values))
     return [
         line
         for line in lines
         if line.entry.type == "Patient"
         or (name := f"{line.entry.type}/{line.entry.id}") == own
         or name in wanted
-        or own in references(line.entry)
+        or own in references(line.entry.type, line.entry.values)
     ]
 
 
@@ -101,7 +101,7 @@ async def _along(room: Room, pairs: Iterable[Pair]) -> list[Pair]:
     """What these point at in the registers, one step far."""
     wanted: dict[tuple[str, str], None] = {}
     for dossier, line in pairs:
-        for text in references(line.entry):
+        for text in references(line.entry.type, line.entry.values):
             type, _, id = text.partition("/")
             if is_type(type) and type != "Patient" and room.may_read(type) and dossier.line(type, id) is None:
                 wanted[type, id] = None

@@ -1,8 +1,9 @@
 """Where a resource belongs: which dossier, and for which zones a dossier's key is wrapped. Spec: docs/spec/zones.md.
 
-A resource about a patient lives in that patient's dossier; everything else (Practitioner, Organization, Location...)
-in the register of the hospital. A new dossier is wrapped for the writer's home zone; an admission, which is an
-Encounter in progress at a ward's Location, wraps it for the ward's zone too.
+A resource about a patient lives in that patient's dossier; what names no patient and points at something in a patient's
+record (Provenance, Task...) beside it; everything else (Practitioner, Organization, Location...) in the register of the
+hospital. A new dossier is wrapped for the writer's home zone; an admission, which is an Encounter in progress at a ward's
+Location, wraps it for the ward's zone too.
 """
 
 from __future__ import annotations

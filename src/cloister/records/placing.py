@@ -8,16 +8,20 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Final
 
 from cloister.base.errors import Conflict, Denied, Invalid
 from cloister.records.commit import Item, Plan
+from cloister.records.definitions import load
 from cloister.records.dossier import Dossier
 from cloister.records.draft import Draft
 from cloister.records.finding import not_found
 from cloister.records.lines import Line
-from cloister.records.placement import REGISTER, new_patient_dossier
+from cloister.records.placement import PATIENT, REGISTER, new_patient_dossier
 from cloister.records.room import Room
+from cloister.records.search.pointing import in_records, references
+
+STEPS_MAX: Final = 8  # from what names no patient to what does
 
 
 @dataclass(slots=True, kw_only=True)
@@ -56,6 +60,7 @@ class Planner:
         self._new_register: Dossier | None = None
         self._register: Dossier | None = None
         self._known: dict[tuple[str, str], Dossier] = {}
+        self._drafts = {(change.type, change.id): change.draft for change in changes if change.draft is not None}
         self._patients = {f"Patient/{change.id}" for change in changes if change.type == "Patient" and change.draft is not None}
 
     @property
@@ -92,6 +97,7 @@ class Planner:
         room = self._room
         wanted = {(change.type, change.id) for change in self._changes if not change.fresh and self._lookup(change)}
         patients = {change.draft.patient for change in self._changes if change.draft is not None} - {None} - self._new.keys()
+        wanted |= {place for draft in self._drafts.values() for place in self._anchors(draft)} - self._drafts.keys()
         ids = sorted({str(one).removeprefix("Patient/") for one in patients} - {id for type, id in wanted if type == "Patient"})
         located = await room.finder.locate(sorted(wanted)) if wanted else {}
         located |= {("Patient", id): several for id, several in (await room.finder.patients(ids)).items()}
@@ -112,6 +118,13 @@ class Planner:
         """With a zone named by the request, only what is in that zone is the same thing."""
         return self._zone is None or self._zone in dossier.zones
 
+    def _anchors(self, draft: Draft) -> list[tuple[str, str]]:
+        """What a draft that names no patient points at in patients' records: it lies where the first of them lies. A provenance
+        or a task tells of a record, so it must not be in a register that all wards of the hospital read."""
+        if draft.type not in load().compartment or draft.patient is not None:
+            return []
+        return [(type, id) for type, _, id in (text.partition("/") for text in references(draft.type, draft.values)) if in_records(type)]
+
     def _deleted(self, change: Change, existing: Dossier | None) -> Dossier:
         line = existing.line(change.type, change.id) if existing is not None else None
         if existing is None or line is None:
@@ -123,7 +136,10 @@ class Planner:
         return existing
 
     async def _placed(self, change: Change, draft: Draft, existing: Dossier | None) -> Dossier:
-        target = await self._target(draft)
+        if existing is not None and draft.patient is None and (existing.kind == PATIENT or not self._room.patient):
+            target = existing  # what names no patient stays where it is; with a patient's token only in that patient's record
+        else:
+            target = await self._target(draft)
         if existing is not None and existing is not target:
             raise Invalid(
                 f"{change.type}/{change.id} belongs to another patient's record.",
@@ -152,8 +168,17 @@ class Planner:
                 reason="version",
             )
 
-    async def _target(self, draft: Draft) -> Dossier:
+    async def _target(self, draft: Draft, seen: frozenset[tuple[str, str]] = frozenset()) -> Dossier:
         reference = draft.patient
+        if reference is None:
+            for anchor in self._anchors(draft):
+                beside = self._drafts.get(anchor)
+                if beside is not None and anchor not in seen and len(seen) < STEPS_MAX:
+                    found: Dossier | None = await self._target(beside, seen | {anchor})
+                else:
+                    found = self._known.get(anchor)
+                if found is not None and found.kind == PATIENT:
+                    return found
         if self._room.patient and reference != f"Patient/{self._room.patient}":
             raise Denied(
                 "This token is for another patient's record.", hint="Write about the patient it was given for.", reason="token-patient"

@@ -26,7 +26,7 @@ from cloister.records.including import include
 from cloister.records.lines import Line
 from cloister.records.linking import Found, linked, too_costly
 from cloister.records.search import Query, Targets, matches, sorted_entries
-from cloister.records.search.pointing import names_the_record
+from cloister.records.search.pointing import in_records, names_the_record
 from cloister.records.search.query import Kind, Parameter
 from cloister.records.shard import Shard
 from cloister.records.stored import Hit, Page, Stored
@@ -336,7 +336,7 @@ def _named(query: Query) -> list[str] | None:
         known = term.parameter
         if known is None or known.kind is not Kind.REFERENCE or not term.exact or term.modifier == "identifier":
             continue
-        if all(text.count("/") == 1 and tokens.in_records(text.partition("/")[0]) for text in term.exact):
+        if all(text.count("/") == 1 and in_records(text.partition("/")[0]) for text in term.exact):
             return list(term.exact)
     return None
 

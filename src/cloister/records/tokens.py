@@ -15,12 +15,11 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator
 from typing import Final
 
-from cloister.records.definitions import load
 from cloister.records.rowids import uuid_row
 from cloister.records.search import Chain, IndexEntry, Query, Targets, Term, Tree, parameter
 from cloister.records.search.entry import RECORD, TIME_MAX, TIME_MIN, UNIT, Value, Values
 from cloister.records.search.fold import DAY, asked_span, fold
-from cloister.records.search.pointing import references
+from cloister.records.search.pointing import REGISTER_KINDS, in_records, references
 from cloister.zones import Keyring, algorithms
 
 KEPT_MAX: Final = 50_000
@@ -43,8 +42,7 @@ REFERENCES: Final[dict[str, tuple[str, ...]]] = {
     "ServiceRequest": ("requester", "performer"),
     "Task": ("owner", "requester"),
 }
-REGISTER_TYPES: Final = ("Practitioner/", "PractitionerRole/", "Location/", "Organization/", "HealthcareService/", "Device/")
-REGISTER_KINDS: Final = frozenset(text.rstrip("/") for text in REGISTER_TYPES)
+REGISTER_TYPES: Final = tuple(f"{kind}/" for kind in sorted(REGISTER_KINDS))
 DAYS: Final = {"Encounter": "date", "Appointment": "date", "ServiceRequest": "authored", "Task": "authored-on"}
 
 
@@ -86,16 +84,11 @@ def texts_of(entry: IndexEntry, beside: Callable[[str, str], bool]) -> list[str]
         found.extend(_work(entry))
     elif type == "Patient":
         found.extend(_compound(entry.values))
-    for reference in references(entry):
+    for reference in references(type, entry.values):
         pointed, _, id = reference.partition("/")
         if in_records(pointed) and not beside(pointed, id):
             found.append(out_text(type, reference))
     return list(dict.fromkeys(found))
-
-
-def in_records(type: str) -> bool:
-    """True for a type that lies in patients' records, perhaps besides the registers."""
-    return type in load().compartment and type not in REGISTER_KINDS
 
 
 def out_text(type: str, reference: str) -> str:

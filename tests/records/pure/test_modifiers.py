@@ -74,6 +74,40 @@ def test_a_branch_of_a_hierarchy_is_resolved_first_and_matches_nothing_before() 
     assert not matches(query, entry, targets={tree: frozenset({"Location/wing"})})
 
 
+ACT = "http://terminology.hl7.org/CodeSystem/v3-ActCode"
+CLINICAL = "http://terminology.hl7.org/CodeSystem/condition-clinical"
+STAY: dict[str, Any] = {"resourceType": "Encounter", "status": "planned", "class": {"system": ACT, "code": "ACUTE"}}
+ENDED: dict[str, Any] = {"resourceType": "Condition", "clinicalStatus": {"coding": [{"system": CLINICAL, "code": "remission"}]}}
+
+
+@pytest.mark.parametrize(
+    ("resource", "name", "value", "expected"),
+    [
+        (STAY, "class:below", f"{ACT}|IMP", True),
+        (STAY, "class:below", f"{ACT}|ACUTE", True),
+        (STAY, "class:below", f"{ACT}|AMB", False),
+        (STAY | {"class": {"system": ACT, "code": "IMP"}}, "class:above", f"{ACT}|ACUTE", True),
+        (STAY | {"class": {"system": "urn:other", "code": "IMP"}}, "class:above", f"{ACT}|ACUTE", False),
+        (STAY, "status:in", "http://hl7.org/fhir/ValueSet/encounter-status", True),
+        (ENDED, "clinical-status:in", "http://hl7.org/fhir/ValueSet/condition-clinical", True),
+        (ENDED, "clinical-status:not-in", "http://hl7.org/fhir/ValueSet/condition-clinical", False),
+        (ENDED, "clinical-status:in", "http://hl7.org/fhir/ValueSet/condition-ver-status", False),
+        (ENDED, "clinical-status:below", f"{CLINICAL}|inactive", True),
+        ({"resourceType": "Condition"}, "clinical-status:not-in", "http://hl7.org/fhir/ValueSet/condition-clinical", True),
+    ],
+)
+def test_codes_of_a_value_set_or_a_branch(resource: dict[str, Any], name: str, value: str, expected: bool) -> None:
+    query = parse(resource["resourceType"], [(name, value)], strict=True)
+    assert matches(query, IndexEntry(query.type, "1", 1, 0, extract(resource))) is expected
+
+
+@pytest.mark.parametrize("value", ["http://example.org/nothing", "http://hl7.org/fhir/ValueSet/ucum-units"])
+def test_a_value_set_that_is_not_loaded_or_cannot_be_listed_is_refused_by_name(value: str) -> None:
+    with pytest.raises(Invalid) as refused:
+        parse("Observation", [("code:in", value)])
+    assert refused.value.expression == "code:in"
+
+
 @pytest.mark.parametrize(
     ("type", "name", "value", "error"),
     [

@@ -11,7 +11,7 @@ from store_rig import Session
 LOINC: Final = "http://loinc.org"
 UCUM: Final = "http://unitsofmeasure.org"
 ICD: Final = "http://hl7.org/fhir/sid/icd-10"
-INS: Final = "urn:oid:1.2.250.1.213.1.4.10"
+INS: Final = "urn:test:ins"
 V2: Final = "http://terminology.hl7.org/CodeSystem/v2-0203"
 TAGS: Final = "urn:test:tags"
 WORDS: Final = '<div xmlns="http://www.w3.org/1999/xhtml">Genou <b>gauche</b> enflé</div>'

@@ -3,21 +3,30 @@
 from __future__ import annotations
 
 import functools
+from typing import Final
 
 from cloister.records.definitions import load
 from cloister.records.search.compile import parameter, parameters
-from cloister.records.search.entry import IndexEntry
+from cloister.records.search.entry import Values
 from cloister.records.search.query import Kind, Parameter
 
+# Of a hospital, even where one of them names a patient.
+REGISTER_KINDS: Final = frozenset({"Practitioner", "PractitionerRole", "Location", "Organization", "HealthcareService", "Device"})
 
-def references(entry: IndexEntry) -> set[str]:
-    """The literal references ('Type/id') that the index knows of a resource."""
+
+def references(type: str, values: Values) -> dict[str, None]:
+    """The literal references ('Type/id') that the index knows of a resource, each once, in the order of its parameters."""
     return {
-        value
-        for place in _reference_places(entry.type)
-        for value in entry.values.get(place, ())
+        value: None
+        for place in _reference_places(type)
+        for value in values.get(place, ())
         if isinstance(value, str) and value.count("/") == 1
     }
+
+
+def in_records(type: str) -> bool:
+    """True for a type that lies in patients' records, perhaps besides the registers."""
+    return type in load().compartment and type not in REGISTER_KINDS
 
 
 @functools.cache
