@@ -20,9 +20,9 @@ from cloister.base.wire import Caller
 from cloister.epr import CLINICAL_ROLES
 from cloister.identity import passkey
 from cloister.offices import glass, recovery
-from cloister.records import Records, endpoint, loading, warm
+from cloister.records import OnBehalf, Records, endpoint, loading, warm
 from cloister.server import Application, Asgi, SessionRuntime, Token, control_socket, run_zygote
-from cloister.web import Desk, Pages, read_pages, wards_of, workspace
+from cloister.web import AppsAllowed, Desk, Pages, read_pages, wards_of, workspace
 from cloister.zones import Keyring
 
 NARROWED_MAX: Final = 8  # differently narrowed tokens of one session at once
@@ -41,6 +41,8 @@ class Workplace:
         self._glass: glass.Glass | None = None
         self._work: asyncio.Task[None] | None = None
         self._seats = recovery.Seats()
+        self._apps = AppsAllowed(runtime.ask_controller, self._app_ended)
+        runtime.on_refuse(self._apps.end)
         runtime.on_open(self.open)
         runtime.on_lock(self.close)
         runtime.on_change(self.forget)
@@ -71,17 +73,30 @@ class Workplace:
             if records is not None:
                 records.forget(lost)
 
-    def narrowed(self, token: Token) -> Records:
-        """The record as a token's scopes leave it: kept apart from all others, also in what is found and paged."""
-        records = self._narrowed.get(token.scope)
+    def narrowed(self, token: Token) -> tuple[Records, frozenset[str]]:
+        """The record as a token leaves it, kept apart from all others, also in what is found and paged; and the app's origins.
+
+        What an app may is what the person allowed, as this session keeps it: the ticket only names it.
+        """
+        runtime = self._runtime
+        app = self._apps.of(token.grant) if token.grant else None
+        key = token.grant or token.scope
+        records = self._narrowed.get(key)
         if records is None:
-            runtime = self._runtime
+            gate: Caller = runtime.gate
             policy = Narrowed(self._policy, read_scopes(token.scope))
-            records = self._narrowed[token.scope] = Records(runtime.actor, runtime.keyring, runtime.gate, policy, bulk=runtime.take_bulk)
+            if app is not None:
+                gate, policy = OnBehalf(runtime.gate, app.client), Narrowed(self._policy, app.scopes, patient=app.confined)
+            records = self._narrowed[key] = Records(runtime.actor, runtime.keyring, gate, policy, bulk=runtime.take_bulk)
             while len(self._narrowed) > NARROWED_MAX:
                 self._narrowed.popitem(last=False)[1].close()
-        self._narrowed.move_to_end(token.scope)
-        return records
+        self._narrowed.move_to_end(key)
+        return records, app.origins if app is not None else frozenset()
+
+    def _app_ended(self, grant: str) -> None:
+        records = self._narrowed.pop(grant, None)
+        if records is not None:
+            records.close()
 
     def _forget_tokens(self) -> None:
         for records in self._narrowed.values():
@@ -115,6 +130,7 @@ class Workplace:
             directory=directory,
             seats=self._seats,
             in_need=self._glass,
+            apps=self._apps,
         )
 
 

@@ -11,6 +11,7 @@ import typer
 from cloister import __version__
 from cloister.base.errors import EXIT_CODE, CloisterError
 from cloister.base.telemetry import name_part
+from cloister.cli.app import app as apps
 from cloister.cli.audit import app as audit
 from cloister.cli.card import app as card
 from cloister.cli.ceremony import app as ceremony
@@ -62,6 +63,7 @@ app.add_typer(audit, name="audit")
 app.add_typer(witness, name="witness")
 app.add_typer(session, name="session")
 app.add_typer(program, name="program")
+app.add_typer(apps, name="app")
 app.add_typer(office, name="office")
 app.add_typer(card, name="card")
 app.add_typer(zone, name="zone")

@@ -6,6 +6,7 @@ What lies under it: cloister.records. What draws around it: cloister.web.
 from cloister.epr.catalogue import MODULES
 from cloister.epr.kit.access import CLINICAL_ROLES
 from cloister.epr.kit.module import Card, Event, Link, Module
+from cloister.epr.kit.person import Traits, traits_of
 from cloister.epr.kit.visit import KIT_FOLDER, Visit, Ward
 from cloister.epr.kit.words import LANGUAGES, Catalogue, Words, read_catalogue
 
@@ -19,8 +20,10 @@ __all__ = [
     "Event",
     "Link",
     "Module",
+    "Traits",
     "Visit",
     "Ward",
     "Words",
     "read_catalogue",
+    "traits_of",
 ]

@@ -14,12 +14,35 @@ from starlette.requests import Request
 from starlette.responses import HTMLResponse, JSONResponse, PlainTextResponse, Response
 from starlette.routing import Route
 
+from cloister.gateway.apps import WORDS, Apps
 from cloister.gateway.enrol import Enrol
 from cloister.gateway.files import file_response
 from cloister.gateway.oauth import SCOPE, TokenEndpoint
+from cloister.gateway.origins import Origins
 from cloister.gateway.ports import Door
+from cloister.gateway.proving import TokenError
 from cloister.gateway.requests import language_of
 from cloister.gateway.sign_in import SignIn
+
+# HL7 SMART App Launch 2, conformance: what is really there.
+CAPABILITIES: Final = [
+    "launch-ehr",
+    "launch-standalone",
+    "authorize-post",
+    "client-public",
+    "client-confidential-symmetric",
+    "client-confidential-asymmetric",
+    "sso-openid-connect",
+    "context-banner",
+    "context-ehr-patient",
+    "context-standalone-patient",
+    "permission-offline",
+    "permission-online",
+    "permission-patient",
+    "permission-user",
+    "permission-v1",
+    "permission-v2",
+]
 
 Endpoint = Callable[[Request], Awaitable[Response]]
 
@@ -29,7 +52,8 @@ SMART: Final = "/.well-known/smart-configuration"
 
 
 def door_application(door: Door) -> Starlette:
-    sign_in, tokens, enrol = SignIn(door), TokenEndpoint(door), Enrol(door)
+    sign_in, apps, enrol, origins = SignIn(door), Apps(door), Enrol(door), Origins(door)
+    tokens = TokenEndpoint(door, {"authorization_code": apps.by_code, "refresh_token": apps.by_refresh})
     return Starlette(
         routes=[
             Route("/login", _login_page(door), methods=["GET"]),
@@ -41,23 +65,31 @@ def door_application(door: Door) -> Starlette:
             Route("/enrol", enrol.page, methods=["GET"]),
             Route("/enrol/start", enrol.start, methods=["POST"]),
             Route("/enrol/finish", enrol.finish, methods=["POST"]),
-            Route("/oauth2/token", tokens.token, methods=["POST"]),
+            Route("/oauth2/authorize", apps.authorize, methods=["GET", "POST"]),
+            Route("/oauth2/token", origins.shared(tokens.token), methods=["POST"]),
             Route("/oauth2/unlock", tokens.unlock, methods=["POST"]),
             Route("/oauth2/introspect", tokens.introspect, methods=["POST"]),
             Route("/oauth2/revoke", tokens.revoke, methods=["POST"]),
             Route("/static/{name:path}", _static(door), methods=["GET"]),
             Route("/favicon.ico", _favicon(door), methods=["GET"]),
-            Route(METADATA, _capability(door), methods=["GET"]),
-            Route(SMART, _smart_configuration(door), methods=["GET"]),
-            Route(f"{FHIR}{SMART}", _smart_configuration(door), methods=["GET"]),
+            Route(METADATA, origins.shared(_capability(door)), methods=["GET"]),
+            Route(SMART, origins.shared(_smart_configuration(door)), methods=["GET"]),
+            Route(f"{FHIR}{SMART}", origins.shared(_smart_configuration(door)), methods=["GET"]),
+            Route(FHIR, origins.before, methods=["OPTIONS"]),
+            Route(f"{FHIR}/{{rest:path}}", origins.before, methods=["OPTIONS"]),
         ],
-        exception_handlers={HTTPException: _plain},
+        exception_handlers={HTTPException: _plain, TokenError: _wrong_form},
     )
 
 
 async def _plain(request: Request, raised: Exception) -> Response:
     assert isinstance(raised, HTTPException)
     return PlainTextResponse(f"{raised.detail}\n", status_code=raised.status_code, headers=raised.headers)
+
+
+async def _wrong_form(request: Request, raised: Exception) -> Response:
+    assert isinstance(raised, TokenError)
+    return PlainTextResponse(f"{raised.description}\n", status_code=raised.status)
 
 
 def _login_page(door: Door) -> Endpoint:
@@ -109,14 +141,18 @@ def _smart_configuration(door: Door) -> Endpoint:
     document = {
         "issuer": door.base_url,
         "jwks_uri": f"{door.base_url}/login/keys",
+        "authorization_endpoint": f"{door.base_url}/oauth2/authorize",
         "token_endpoint": f"{door.base_url}/oauth2/token",
         "introspection_endpoint": f"{door.base_url}/oauth2/introspect",
         "revocation_endpoint": f"{door.base_url}/oauth2/revoke",
         "token_endpoint_auth_methods_supported": ["client_secret_basic", "client_secret_post", "private_key_jwt"],
         "token_endpoint_auth_signing_alg_values_supported": ["RS384", "ES384"],
-        "grant_types_supported": ["client_credentials"],
-        "scopes_supported": [SCOPE, "system/*.rs"],
-        "capabilities": ["client-confidential-symmetric", "client-confidential-asymmetric", "permission-v1", "permission-v2"],
+        "grant_types_supported": ["authorization_code", "refresh_token", "client_credentials"],
+        "response_types_supported": ["code"],
+        "code_challenge_methods_supported": ["S256"],
+        "id_token_signing_alg_values_supported": ["EdDSA"],
+        "scopes_supported": [SCOPE, *sorted(WORDS), "patient/*.rs", "patient/*.cruds", "user/*.rs", "user/*.cruds"],
+        "capabilities": CAPABILITIES,
     }
 
     async def configuration(request: Request) -> Response:

@@ -21,9 +21,10 @@ from starlette.responses import JSONResponse, Response
 from cloister.access import Scopes, read_scopes
 from cloister.base.errors import CloisterError, Corrupt, Denied, Invalid
 from cloister.farm import Bearer, Started, verified_ticket
+from cloister.gateway import clients
 from cloister.gateway.clients import Client
 from cloister.gateway.ports import TICKET_SECONDS, Door, note
-from cloister.gateway.proving import BASIC, Form, ProvenClient, TokenError, form_of, one, proven_client
+from cloister.gateway.proving import BASIC, Form, ProvenClient, TokenError, form_of, one, proven_client, proves_app
 from cloister.gateway.requests import address_of, not_before
 from cloister.identity import sign_in
 from cloister.zones import algorithms, unlockers
@@ -150,15 +151,21 @@ class TokenEndpoint:
         }
 
     async def _revoke(self, request: Request, form: Form) -> Answer:
-        proven = await proven_client(self._door, request, form)
+        app = await clients.app(self._door.people, one(form, "client_id") or "")
+        if app is not None:
+            proves_app(app, request, form)
+            client, actor = app.id, app.id
+        else:
+            proven = await proven_client(self._door, request, form)
+            client, actor = proven.client.id, proven.person.id
         token = one(form, "token") or ""
         try:
             claims = verified_ticket(token, self._door.tickets.jwks(), now=self._door.clock())
         except (Corrupt, Denied):
             return {}
-        if claims.client == proven.client.id and await self._door.broker.is_live(claims.sid, claims.epoch):
+        if claims.client == client and await self._door.broker.is_live(claims.sid, claims.epoch):
             await self._door.broker.refuse(claims.sid, epoch=claims.epoch, grant=claims.grant)
-            await self._door.audit([note("revoke-token", address_of(request), actor=proven.person.id, session=claims.sid)])
+            await self._door.audit([note("revoke-token", address_of(request), actor=actor, session=claims.sid)])
         return {}
 
 

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from cloister.records import loading, sealed_in
+    from cloister.records.behalf import OnBehalf
     from cloister.records.chart import Chart
     from cloister.records.definitions import capability_statement
     from cloister.records.fhir.routes import endpoint
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
 __all__ = [
     "Chart",
     "Hit",
+    "OnBehalf",
     "Outcome",
     "Page",
     "Reader",
@@ -37,6 +39,10 @@ __all__ = [
 
 
 def __getattr__(name: str) -> Any:
+    if name == "OnBehalf":
+        from cloister.records.behalf import OnBehalf
+
+        return OnBehalf
     if name == "Chart":
         from cloister.records.chart import Chart
 

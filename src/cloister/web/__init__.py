@@ -5,10 +5,11 @@ application = workspace(pages, desk_of, fhir=fhir_endpoint)  # what a session se
 pages.render("login.html", language="fr")                   # what the door serves, without a session
 """
 
+from cloister.web.allowed import AppsAllowed
 from cloister.web.application import workspace
 from cloister.web.assets import STATIC_FOLDER, static_names
 from cloister.web.desk import Desk, wards_of
 from cloister.web.headers import PAGE_HEADERS
 from cloister.web.pages import Pages, read_pages
 
-__all__ = ["PAGE_HEADERS", "STATIC_FOLDER", "Desk", "Pages", "read_pages", "static_names", "wards_of", "workspace"]
+__all__ = ["AppsAllowed", "PAGE_HEADERS", "STATIC_FOLDER", "Desk", "Pages", "read_pages", "static_names", "wards_of", "workspace"]

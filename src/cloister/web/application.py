@@ -23,18 +23,20 @@ from cloister.base.telemetry import log
 from cloister.base.wire import where_of
 from cloister.epr import CLINICAL_ROLES, LANGUAGES, Visit
 from cloister.records import Records
-from cloister.web import account, cards, console, files, ways
+from cloister.web import account, apps, cards, console, files, ways
 from cloister.web.desk import Desk, DeskOf
 from cloister.web.headers import PAGE_HEADERS
 from cloister.web.offices import LINKS, ROUTES, STARTS
 from cloister.web.pages import Pages
 
 Handler = Callable[[Request], Awaitable[Response]]
-Narrow = Callable[[Any], Records]  # a token of the session's shell to the records that it opens
+# A token of the session's shell to the records that it opens, and the origins whose pages may read the answers.
+Narrow = Callable[[Any], tuple[Records, frozenset[str]]]
 
 LANGUAGE_COOKIE: Final = "language"
 LANGUAGE_SECONDS: Final = 365 * 24 * 3600
 FHIR: Final = "/fhir/"
+EXPOSED: Final = b"ETag, Location, Content-Location, Last-Modified, Retry-After, X-Progress"
 
 
 def workspace(pages: Pages, desk_of: DeskOf, *, fhir: ASGIApp | None = None, narrowed: Narrow | None = None) -> Circumstances:
@@ -49,7 +51,7 @@ def workspace(pages: Pages, desk_of: DeskOf, *, fhir: ASGIApp | None = None, nar
         Route("/console/ciphertext", _guarded(Page.CONSOLE, console.show_ciphertext), methods=["GET"]),
         *(
             Route(one.path, _guarded(one.page, one.handler), methods=list(one.methods))
-            for one in (*ROUTES, *cards.ROUTES, *files.ROUTES, *ways.ROUTES)
+            for one in (*ROUTES, *apps.ROUTES, *cards.ROUTES, *files.ROUTES, *ways.ROUTES)
         ),
         Route("/language/{language}", _choose_language, methods=["POST"]),
         Route("/here", _here, methods=["GET"]),
@@ -121,7 +123,8 @@ class Circumstances:
         if token is not None and token.narrow:
             if self._narrowed is None:
                 raise Denied("Tokens are not narrowed here.", reason="token")
-            state["records"] = self._narrowed(token)
+            state["records"], origins = self._narrowed(token)
+            send = shared(scope, send, origins)
         if scope["path"].startswith(FHIR):
             await self._fhir(scope, receive, send)
             return
@@ -134,6 +137,21 @@ class Circumstances:
             log("page.fault", level="error", kind=type(fault).__name__, at=where_of(fault))
             if not answer.begun:
                 await (await _refused(Request(scope), _FAULT))(scope, receive, answer)
+
+
+def shared(scope: Scope, send: Send, origins: frozenset[str]) -> Send:
+    """Answers to an app's page: readable there (Fetch Standard, CORS protocol), if it is one of the app's own origins."""
+    origin = dict(scope["headers"]).get(b"origin", b"").decode("latin-1")
+    if origin not in origins:
+        return send
+    more = [(b"access-control-allow-origin", origin.encode()), (b"vary", b"Origin"), (b"access-control-expose-headers", EXPOSED)]
+
+    async def sent(message: Message) -> None:
+        if message["type"] == "http.response.start":
+            message["headers"] = [*message.get("headers", ()), *more]
+        await send(message)
+
+    return sent
 
 
 class Answer:

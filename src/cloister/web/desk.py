@@ -14,6 +14,7 @@ from cloister.epr import Ward
 from cloister.identity import passkey
 from cloister.offices import glass, recovery
 from cloister.records import Records
+from cloister.web.allowed import AppsAllowed
 from cloister.web.enrolment import Enrolments
 from cloister.zones import Keyring
 
@@ -38,6 +39,14 @@ class Desk:
     opened: Keyring | None = None
     directory: Mapping[str, Any] = field(default_factory=dict)  # names of people, hospitals, wards and zones
     in_need: glass.Glass | None = None
+    apps: AppsAllowed | None = None
+
+    @property
+    def allowed_apps(self) -> AppsAllowed:
+        """The apps that this person let in."""
+        if self.apps is None:
+            raise Denied("This session is locked.", hint="Unlock it, or sign in again.", reason="locked")
+        return self.apps
 
     @property
     def glass(self) -> glass.Glass:

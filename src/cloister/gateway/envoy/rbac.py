@@ -17,8 +17,19 @@ def slot_pattern(plan: Plan) -> str:
 
 
 def destination_filter(plan: Plan) -> Json:
-    door = [{"url_path": {"path": {"exact": path}}} for path in (*DOOR_EXACT, *DOOR_TREES)]
+    door: list[Json] = [{"url_path": {"path": {"exact": path}}} for path in (*DOOR_EXACT, *DOOR_TREES)]
     door += [{"url_path": {"path": {"prefix": f"{tree}/"}}} for tree in DOOR_TREES]
+    door.append(
+        {
+            "and_rules": {
+                "rules": [
+                    {"url_path": {"path": {"prefix": "/fhir/"}}},
+                    {"header": {"name": ":method", "string_match": {"exact": "OPTIONS"}}},
+                    {"header": {"name": "access-control-request-method", "present_match": True}},
+                ]
+            }
+        }
+    )
     signed_slot = {
         "sourced_metadata": {
             "metadata_matcher": {

@@ -17,8 +17,18 @@ DOOR_SECONDS: Final = 60  # a program's token waits for its session to open
 SESSION_SECONDS: Final = 300  # a large transaction
 
 
+# A browser's question before a request of another site's page (CORS preflight): it carries no ticket and asks for no data.
+PREFLIGHT: Final[Json] = {
+    "path_separated_prefix": "/fhir",
+    "headers": [
+        {"name": ":method", "string_match": {"exact": "OPTIONS"}},
+        {"name": "access-control-request-method", "present_match": True},
+    ],
+}
+
+
 def door_matches() -> list[Json]:
-    return [{"path": path} for path in DOOR_EXACT] + [{"path_separated_prefix": tree} for tree in DOOR_TREES]
+    return [PREFLIGHT] + [{"path": path} for path in DOOR_EXACT] + [{"path_separated_prefix": tree} for tree in DOOR_TREES]
 
 
 def route_configuration(plan: Plan) -> Json:

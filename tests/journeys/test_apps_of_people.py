@@ -1,0 +1,213 @@
+"""SMART apps over HTTP: what an app may not do on its way in, and what it may not do once it is in."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import re
+import subprocess
+import sys
+from collections.abc import Iterator
+from html import unescape
+from typing import Any, Final
+from urllib.parse import parse_qs, urlsplit
+
+import httpx
+import pytest
+from journeys_cast import CARDIOLOGIST, FHIR, Administrator, end_program, observation, patient, word
+from running_trust import RunningTrust, SignedIn
+
+BACK: Final = "https://app.example/back?kept=1"
+VERIFIER: Final = "v" * 64
+CHALLENGE: Final = base64.urlsafe_b64encode(hashlib.sha256(VERIFIER.encode()).digest()).rstrip(b"=").decode()
+APP: Final = "growth"
+
+
+@pytest.fixture(scope="module")
+def app(trust: RunningTrust) -> str:
+    register = ["register", APP, "--name", "Growth", "--redirect", BACK, "--scopes", "patient/*.cruds user/*.rs"]
+    subprocess.run([sys.executable, "-m", "cloister.cli", "app", *register], env=trust.environment, check=True, capture_output=True)
+    listed = subprocess.run([sys.executable, "-m", "cloister.cli", "app", "list"], env=trust.environment, capture_output=True, text=True)
+    assert "growth  Growth" in listed.stdout
+    return APP
+
+
+@pytest.fixture(scope="module")
+def doctor(trust: RunningTrust) -> Iterator[SignedIn]:
+    signed_in = trust.sign_in(trust.person(sign_in=CARDIOLOGIST))
+    yield signed_in
+    signed_in.client.post("/session/end")
+
+
+@pytest.fixture(scope="module")
+def two(trust: RunningTrust) -> list[str]:
+    lab = trust.program(0, label="apps")
+    ids = [str(lab.post("Patient", json=patient(word())).json()["id"]) for _ in range(2)]
+    for id in ids:
+        lab.post("Observation", json=observation(f"Patient/{id}"))
+    end_program(lab)
+    return ids
+
+
+def asking(trust: RunningTrust, **changed: str) -> dict[str, str]:
+    usual = {
+        "response_type": "code", "client_id": APP, "redirect_uri": BACK, "scope": "launch/patient patient/*.cruds offline_access",
+        "state": "s-1", "aud": f"{trust.base}{FHIR}", "code_challenge": CHALLENGE, "code_challenge_method": "S256",
+    }  # fmt: skip
+    return {name: text for name, text in {**usual, **changed}.items() if text}
+
+
+def page_of(trust: RunningTrust, **changed: str) -> str:
+    """The consent page's address, as the door's own page goes on to it."""
+    with trust.client() as nobody:
+        answer = nobody.get("/oauth2/authorize", params=asking(trust, **changed))
+    assert answer.status_code == 200, answer.text
+    found = re.search(r"url=(/smart/consent\?request=[\w-]+)", answer.text)
+    assert found is not None
+    return found[1]
+
+
+def code_of(trust: RunningTrust, doctor: SignedIn, about: str, **changed: str) -> str:
+    place = page_of(trust, **changed)
+    assert "Growth" in doctor.client.get(place, headers={"accept": "text/html"}).text
+    form = {"request": place.partition("=")[2], "answer": "allow", "patient": about}
+    onward = doctor.client.post("/smart/consent", data=form)
+    assert onward.status_code == 200, onward.text
+    to = unescape(re.search(r'content="0; url=([^"]+)"', onward.text)[1])  # type: ignore[index]
+    assert to.startswith(BACK)
+    asked = parse_qs(urlsplit(to).query)
+    assert asked["state"] == ["s-1"]
+    return asked["code"][0]
+
+
+def exchanged(trust: RunningTrust, code: str, **changed: str) -> httpx.Response:
+    form = {"grant_type": "authorization_code", "code": code, "redirect_uri": BACK, "client_id": APP, "code_verifier": VERIFIER, **changed}
+    with trust.client() as nobody:
+        return nobody.post("/oauth2/token", data=form, headers={"origin": "https://app.example"})
+
+
+def let_in(trust: RunningTrust, doctor: SignedIn, about: str, **changed: str) -> tuple[httpx.Client, dict[str, Any]]:
+    answer = exchanged(trust, code_of(trust, doctor, about, **changed))
+    assert answer.status_code == 200, answer.text
+    token = dict(answer.json())
+    client = trust.client(headers={"authorization": f"Bearer {token['access_token']}"})
+    client.base_url = httpx.URL(f"{trust.base}{FHIR}/")
+    return client, token
+
+
+def test_an_address_that_is_not_registered_letter_by_letter_is_never_gone_to(trust: RunningTrust, app: str) -> None:
+    with trust.client() as nobody:
+        for wrong in (BACK + "&more=1", "https://app.example/back", "https://evil.example/", ""):
+            answer = nobody.get("/oauth2/authorize", params=asking(trust, redirect_uri=wrong))
+            assert answer.status_code == 400
+            assert "location" not in answer.headers
+            assert "evil" not in answer.text
+        assert nobody.get("/oauth2/authorize", params=asking(trust, client_id="unknown")).status_code == 400
+
+
+@pytest.mark.parametrize(
+    ("changed", "error"),
+    [
+        ({"code_challenge": ""}, "invalid_request"),
+        ({"code_challenge_method": "plain"}, "invalid_request"),
+        ({"aud": "https://other.example/fhir"}, "invalid_request"),
+        ({"response_type": "token"}, "unsupported_response_type"),
+        ({"scope": "system/*.rs"}, "invalid_scope"),
+        ({"scope": "launch patient/*.rs"}, "invalid_request"),
+        ({"scope": "launch patient/*.rs", "launch": "guessed"}, "invalid_request"),
+    ],
+)
+def test_a_wrong_question_goes_back_to_the_app_with_its_reason(trust: RunningTrust, app: str, changed: dict[str, str], error: str) -> None:
+    with trust.client() as nobody:
+        answer = nobody.get("/oauth2/authorize", params=asking(trust, **changed))
+    assert answer.status_code == 303
+    assert answer.headers["location"].startswith(BACK)
+    asked = parse_qs(urlsplit(answer.headers["location"]).query)
+    assert (asked["error"], asked["state"]) == ([error], ["s-1"])
+
+
+def test_a_code_is_for_its_app_once_and_with_its_verifier(trust: RunningTrust, app: str, doctor: SignedIn, two: list[str]) -> None:
+    code = code_of(trust, doctor, two[0])
+    assert exchanged(trust, code).status_code == 200
+    assert exchanged(trust, code).json()["error"] == "invalid_grant"
+    wrong: dict[str, str]
+    for wrong in ({"code_verifier": "w" * 64}, {"redirect_uri": "https://app.example/back"}, {"client_id": "pulse"}):
+        assert exchanged(trust, code_of(trust, doctor, two[0]), **wrong).json()["error"] == "invalid_grant"
+
+
+def test_a_patient_whom_the_person_cannot_open_is_no_choice(trust: RunningTrust, app: str, doctor: SignedIn) -> None:
+    elsewhere = trust.program(1, label="apps")
+    id = elsewhere.post("Patient", json=patient(word())).json()["id"]
+    end_program(elsewhere)
+    form = {"request": page_of(trust).partition("=")[2], "answer": "allow", "patient": id}
+    assert doctor.client.post("/smart/consent", data=form).status_code == 404
+
+
+def test_an_app_is_confined_to_its_patient_in_every_way(
+    trust: RunningTrust, app: str, doctor: SignedIn, two: list[str], administrator: Administrator
+) -> None:
+    mine, other = two
+    client, token = let_in(trust, doctor, mine)
+    assert token["patient"] == mine
+    assert client.get(f"Patient/{mine}").status_code == 200
+    found = client.get(f"Observation?patient={mine}").json()["entry"][0]["resource"]["id"]
+    for path in (f"Patient/{other}", f"Patient/{other}/$everything", f"Patient/{other}/_history", f"Patient/{other}/Observation"):
+        assert client.get(path).status_code == 404, path
+    for path in (f"Observation?patient={other}", "Patient?_summary=count", "Observation?_summary=count", "Patient?birthdate=gt1900-01-01"):
+        assert client.get(path).json()["total"] <= 1, path
+    assert {entry["resource"]["id"] for entry in client.get("Patient").json()["entry"]} == {mine}
+    assert other not in client.get("_history").text
+    assert client.post("Observation", json=observation(f"Patient/{mine}")).status_code == 201
+    assert client.post("Observation", json=observation(f"Patient/{other}")).status_code == 403
+    assert client.put(f"Observation/{found}", json={**observation(f"Patient/{other}"), "id": found}).status_code in (400, 403)
+    assert client.post("Patient", json=patient(word())).status_code == 403
+    unknown = "01a22802-0000-7fd6-b851-26b44d70f862"
+    assert client.put(f"Patient/{unknown}", json={**patient(word()), "id": unknown}).status_code == 403
+    assert client.post("Practitioner", json={"resourceType": "Practitioner"}).status_code == 403
+    manifest = client.get("$export", headers={"prefer": "respond-async"})
+    place = manifest.headers["content-location"]
+    while client.get(place).status_code == 202:
+        pass
+    types = {one["type"]: one["count"] for one in client.get(place).json()["output"]}
+    assert types["Patient"] == 1
+    assert any("app growth" in entry["reason"] and entry["action"] == "read" for entry in administrator.entries(session=doctor.session))
+    for path in ("/account", "/session/state", "/patients", "/smart/apps"):
+        client.base_url = httpx.URL(trust.base)
+        assert client.get(path).status_code == 403, path
+    client.close()
+
+
+def test_scopes_of_the_person_are_not_confined_and_still_no_more_than_asked(
+    trust: RunningTrust, app: str, doctor: SignedIn, two: list[str]
+) -> None:
+    client, token = let_in(trust, doctor, "", scope="user/Patient.rs")
+    assert "patient" not in token
+    assert "refresh_token" not in token
+    assert all(client.get(f"Patient/{id}").status_code == 200 for id in two)
+    assert client.get("Observation").status_code == 403
+    client.close()
+
+
+def test_an_app_gives_its_access_back(trust: RunningTrust, app: str, doctor: SignedIn, two: list[str]) -> None:
+    client, token = let_in(trust, doctor, two[0])
+    with trust.client() as nobody:
+        assert nobody.post("/oauth2/revoke", data={"client_id": APP, "token": token["access_token"]}).status_code == 200
+    assert client.get(f"Patient/{two[0]}").status_code == 401
+    client.close()
+
+
+def test_only_pages_of_registered_apps_may_ask(trust: RunningTrust, app: str, doctor: SignedIn, two: list[str]) -> None:
+    client, _ = let_in(trust, doctor, two[0])
+    asked = {"access-control-request-method": "GET", "access-control-request-headers": "authorization"}
+    with trust.client() as nobody:
+        for origin, known in (("https://app.example", True), ("https://evil.example", False), ("null", False)):
+            before = nobody.options(f"{FHIR}/Patient/{two[0]}", headers={"origin": origin, **asked})
+            assert before.status_code == 204
+            assert (before.headers.get("access-control-allow-origin") == origin) == known
+            assert "access-control-allow-credentials" not in before.headers
+            answer = client.get(f"Patient/{two[0]}", headers={"origin": origin})
+            assert (answer.headers.get("access-control-allow-origin") == origin) == known
+            found = nobody.get(f"{FHIR}/.well-known/smart-configuration", headers={"origin": origin})
+            assert (found.headers.get("access-control-allow-origin") == origin) == known
+        assert "access-control-allow-origin" not in doctor.client.get("/", headers={"origin": "https://app.example"}).headers
+    client.close()
