@@ -424,12 +424,12 @@ ALSO_OF_A_PATIENT: Final = {
 
 
 def compartment_table(folder: Path, types: list[str]) -> dict[str, list[str]]:
-    """By type, the parameters that tie it to a patient; `patient` and `subject` come first, because whom a resource is
+    """By type, the parameters that tie it to a patient; `patient`, `subject` and `beneficiary` come first, because whom a resource is
     about decides its dossier before who wrote it."""
     rows = read(folder, "compartmentdefinition-patient.json")["resource"]
-    first = {"patient": 0, "subject": 1}
+    first = {"patient": 0, "subject": 1, "beneficiary": 2}
     members = {row["code"]: row["param"] for row in rows if row.get("param") and row["code"] in types} | ALSO_OF_A_PATIENT
-    return {name: sorted(codes, key=lambda code: first.get(code, 2)) for name, codes in sorted(members.items())}
+    return {name: sorted(codes, key=lambda code: first.get(code, 3)) for name, codes in sorted(members.items())}
 
 
 UNSEARCHED: Final = ("phonetic",)  # understood, and not offered: an honest server does not call a prefix match phonetic

@@ -6,7 +6,7 @@ import random
 from typing import Any
 
 import pytest
-from store_rig import Rig, Session
+from store_rig import CARDIOLOGY, Rig, Session
 from two_worlds import ICD, INS, Asker, Question, World, alike, hide, person
 
 from cloister.base.errors import NotFound
@@ -181,9 +181,18 @@ async def same_in_both(trust: Rig, outsider: Session, hidden: World, questions: 
         assert alike(calls, others), f"{name}\n{calls}\n{others}"
 
 
+async def at_home(outsider: Session, program: Session) -> None:
+    """The outsider has records of the same kind, which are hers to find."""
+    if outsider.actor.role == "nurse":
+        await hide(program, World.new(), CARDIOLOGY)
+    else:
+        await hide(outsider, World.new())
+
+
 async def test_no_question_tells_what_lies_in_a_closed_zone(trust: Rig, program: Session, outsider: Session) -> None:
     hidden = World.new()
     await hide(program, hidden)
+    await at_home(outsider, program)
     seen = Asker(trust, program, hidden)
     told = [(await seen.ask(question))[0] for question in READS]
     assert sum('"<patient>"' in text or "<mark>" in text.partition('"link"')[2] for _, text in told) > 40  # the trial is not blind
@@ -196,6 +205,48 @@ async def test_no_write_tells_what_lies_in_a_closed_zone(trust: Rig, program: Se
     await same_in_both(trust, outsider, hidden, WRITES)
     found = await Asker(trust, program, hidden).ask(Question("Observation/{observation}"))
     assert found[0][0] == 200  # nothing of it was touched
+
+
+UNNAMED = """
+Patient
+Patient?gender=other&_count=2
+Patient?birthdate=1949-12-24&_total=estimate&_count=1
+Patient?_sort=-_lastUpdated&_count=2
+Patient?_has:Observation:patient:value-quantity=gt100&_count=2
+Observation?_count=3&_sort=date
+Observation?code:text=poids&_count=4&_summary=true
+Observation?value-quantity=141&_summary=count
+Observation?patient.gender=other
+Encounter?status=in-progress&_count=2
+Encounter?location:below=saint-roch-surgery
+Appointment?date=2026-12-01
+Provenance?recorded=2026-11-20&_count=2
+Location
+_history?_count=5
+Observation/_history?_count=3
+metadata
+"""
+
+
+async def test_what_names_nothing_is_answered_as_before_others_wrote(trust: Rig, program: Session, outsider: Session) -> None:
+    """Totals, pages, histories and exports: before and after somebody fills another zone."""
+
+    async def everything() -> list[Any]:
+        asker = Asker(trust, outsider, World.new())
+        walked = [await asker.walk(Question(line), 3) for line in UNNAMED.strip().splitlines()]
+        return [*walked, (await asker.export("$export"), []), (await asker.export("Patient/$export?_type=Patient,Observation"), [])]
+
+    await at_home(outsider, program)
+    await everything()  # whose certificates the keyring of the session learns
+    before = await everything()
+    assert str(before).count("Patient/") > 10  # the trial is not blind
+    hidden = World.new()
+    await hide(program, hidden)
+    after = await everything()
+    for name, (one, calls), (other, others) in zip([*UNNAMED.split(), "$export", "Patient/$export"], before, after, strict=True):
+        assert one == other, name
+        assert alike(calls, others), f"{name}\n{calls}\n{others}"
+    assert hidden.mark not in str(after)
 
 
 async def test_what_tells_of_a_record_lies_in_that_record(program: Session, adele: Session) -> None:

@@ -6,6 +6,7 @@ on the way: which statements, how often, with how many bytes; that is what a clo
 
 from __future__ import annotations
 
+import asyncio
 import re
 import secrets
 import uuid
@@ -124,10 +125,10 @@ def person(mark: str, family: str = "") -> dict[str, Any]:
     }
 
 
-async def hide(session: Session, world: World) -> None:
+async def hide(session: Session, world: World, zone: str | None = None) -> None:
     """The world's resources, in a zone of this session."""
     entries = [{"resource": one, "request": {"method": "PUT", "url": f"{one['resourceType']}/{one['id']}"}} for one in world.resources()]
-    await session.records.transaction({"resourceType": "Bundle", "type": "transaction", "entry": entries})
+    await session.records.transaction({"resourceType": "Bundle", "type": "transaction", "entry": entries}, zone=zone)
 
 
 @dataclass
@@ -186,6 +187,33 @@ class Asker:
             json=filled(question.body, names) if question.body is not None and not form else None,
         )
         return self._told(answer), list(self.overheard.calls)
+
+    async def walk(self, question: Question, pages: int) -> tuple[list[Any], list[tuple[str, int, int]]]:
+        """A question and the pages that its links lead to."""
+        told: list[Any] = []
+        calls: list[tuple[str, int, int]] = []
+        for _ in range(pages):
+            self.overheard.calls.clear()
+            answer = await self._client.get(filled(question.path, self._world.names))
+            told.append(self._told(answer))
+            calls += self.overheard.calls
+            links = answer.json().get("link", [])
+            following = [link["url"] for link in links if link["relation"] == "next"]
+            if not following:
+                break
+            question = Question(following[0])
+        return told, calls
+
+    async def export(self, path: str) -> list[str]:
+        """The lines of every file of an export."""
+        begun = await self._client.get(path, headers={"prefer": "respond-async"})
+        assert begun.status_code == 202, begun.text
+        place = begun.headers["content-location"]
+        while (manifest := await self._client.get(place)).status_code == 202:
+            await asyncio.sleep(0.02)
+        files = [(one["type"], one["count"], one["url"]) for one in manifest.json()["output"]]
+        bodies = [(await self._client.get(url)).text for _, _, url in files]
+        return [f"{type} {count}" for type, count, _ in files] + sorted(line for body in bodies for line in body.splitlines())
 
     def _told(self, answer: httpx.Response) -> tuple[Any, ...]:
         numbers: dict[str, str] = {}
