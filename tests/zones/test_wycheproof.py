@@ -105,6 +105,9 @@ def test_hmac_sha_256_and_512() -> None:
         for one in published(PUBLISHED / "HMAC" / file, "MD"):
             found = mac(raw(one["Key"]), raw(one["Msg"]))
             assert found.startswith(raw(one["MD"]))
+            if mac is algorithms.hmac256:
+                kept = algorithms.Mac(raw(one["Key"]))
+                assert [kept.of(raw(one["Msg"])) for _ in range(2)] == [found, found]
             counted[file] += 1
     assert counted == {"rfc-4231-sha256.txt": 6, "rfc-4231-sha512.txt": 6}
 

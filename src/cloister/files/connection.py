@@ -11,7 +11,6 @@ import os
 import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from functools import partial
 from typing import Final
 
 from cloister.base.errors import CloisterError
@@ -43,6 +42,20 @@ class Request:
 Handler = Callable[[Request], Answer]
 
 
+def told(wrong: Exception, opcode: int) -> int:
+    """The error number of what went wrong. The log has its reason, never its text, which may quote a name."""
+    if isinstance(wrong, OSError):
+        return wrong.errno or errno.EIO
+    if isinstance(wrong, Forged):
+        log("files.refused", level="warning", reason=str(wrong.refusal), request=opcode, where=where_of(wrong))
+        return errno.EIO
+    if isinstance(wrong, CloisterError):
+        log("files.refused", level="warning", reason=wrong.reason, request=opcode)
+        return errno.EACCES
+    log("files.fault", level="error", kind=type(wrong).__name__, where=where_of(wrong), request=opcode)
+    return errno.EIO
+
+
 class Connection:
     """One mounted file system's channel to the kernel."""
 
@@ -61,8 +74,8 @@ class Connection:
         view = memoryview(buffer)
         request = Request(self)
         unpack, head, fd = protocol.IN_HEADER.unpack_from, protocol.HEAD, self.fd
-        handlers, guarded, readv = self._handlers, self._guarded, os.readv
-        parts = [buffer]
+        guarded, readv = self._guarded, os.readv
+        handler_of, parts = self._handlers.get, [buffer]
         while True:
             try:
                 length = readv(fd, parts)
@@ -76,13 +89,16 @@ class Connection:
                 break
             _, opcode, unique, request.node, request.uid, request.gid, request.pid, _, _ = unpack(buffer)
             request.unique, request.body = unique, view[head:length]
-            handler = handlers.get(opcode)
+            handler = handler_of(opcode)
             if handler is None:
                 self.answer(unique, errno.ENOSYS)
             elif not request.pid and opcode in guarded:
                 self.answer(unique, errno.EACCES)
             else:
-                answer = self.handled(partial(handler, request), opcode)
+                try:
+                    answer = handler(request)
+                except Exception as wrong:  # the process's edge: one request fails, the mount goes on
+                    answer = told(wrong, opcode)
                 if answer is not None:
                     self.answer(unique, answer)
         self.ended.set()
@@ -92,17 +108,8 @@ class Connection:
         """What was answered, or the error number of what went wrong."""
         try:
             return work()
-        except OSError as refused:
-            return refused.errno or errno.EIO
-        except Forged as forged:
-            log("files.refused", level="warning", reason=str(forged.refusal), request=opcode, where=where_of(forged))
-            return errno.EIO
-        except CloisterError as refused:
-            log("files.refused", level="warning", reason=refused.reason, request=opcode)
-            return errno.EACCES
-        except Exception as fault:  # the process's edge: one request fails, the mount goes on; its text may quote a name
-            log("files.fault", level="error", kind=type(fault).__name__, where=where_of(fault), request=opcode)
-            return errno.EIO
+        except Exception as wrong:  # the process's edge: one request fails, the mount goes on
+            return told(wrong, opcode)
 
     def later(self, request: Request, work: Callable[[], Answer], opcode: int) -> None:
         """Answer from another thread: for what waits."""
@@ -117,7 +124,9 @@ class Connection:
 
     def answer(self, unique: int, answer: bytes | memoryview | int) -> None:
         try:
-            if isinstance(answer, int):
+            if not answer:
+                os.write(self.fd, protocol.OUT_HEADER.pack(protocol.OUT, 0, unique))
+            elif isinstance(answer, int):
                 os.write(self.fd, protocol.OUT_HEADER.pack(protocol.OUT, -answer, unique))
             else:
                 os.writev(self.fd, (protocol.OUT_HEADER.pack(protocol.OUT + len(answer), 0, unique), answer))

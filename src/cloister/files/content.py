@@ -14,6 +14,7 @@ from collections import OrderedDict
 from collections.abc import Callable, Iterator, Sequence
 from typing import Final, Protocol
 
+from cloister.files.ahead import DRAFT_FLAGS
 from cloister.files.behind import Pending, behind
 from cloister.zones import Forged, Refusal, files
 
@@ -100,12 +101,12 @@ class Draft:
 
     __slots__ = ("_held", "_pending", "_sealed_to", "changed_ns", "dir_fd", "fd", "mode", "new", "size", "stored")
 
-    def __init__(self, new: files.NewDocument, dir_fd: int, stored: str, mode: int) -> None:
+    def __init__(self, new: files.NewDocument, dir_fd: int, stored: str, mode: int, *, fd: int = -1) -> None:
         self.new = new
         self.dir_fd = dir_fd
         self.stored = stored
         self.mode = mode
-        self.fd = -1
+        self.fd = fd
         self.size = 0
         self.changed_ns = time.time_ns()
         self._sealed_to = 0  # blocks that the file on the storage has room for
@@ -115,8 +116,7 @@ class Draft:
     def open(self) -> int:
         """The draft's file, made when it is needed first."""
         if self.fd < 0:
-            flags = os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
-            self.fd = os.open(self.stored, flags, self.mode | 0o600, dir_fd=self.dir_fd)
+            self.fd = os.open(self.stored, DRAFT_FLAGS, self.mode | 0o600, dir_fd=self.dir_fd)
         return self.fd
 
     def copy(self, version: Content) -> None:

@@ -16,11 +16,11 @@ from pathlib import Path
 from typing import Final
 
 from cloister.base.errors import Conflict, NotFound
+from cloister.files.ahead import draft_name
 from cloister.files.content import BATCH_BLOCKS, BLOCK, Draft, unless_done
 from cloister.files.folder import FOLDER_FLAGS, Descriptor, Folder, link_tag
 from cloister.files.journal import JOURNAL, NEXT_JOURNAL
 from cloister.files.place import MARK, make
-from cloister.files.saving import draft_name
 from cloister.files.verifying import read_through
 from cloister.files.walking import Found, open_root, target_of, walk
 from cloister.zones import Refusal, algorithms, files

@@ -10,7 +10,7 @@ import contextlib
 import fcntl
 import os
 import stat
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from typing import Final
 
 from cloister.base.errors import Conflict
@@ -20,6 +20,7 @@ from cloister.zones import Forged, Refusal, algorithms, files
 VERSIONS: Final = ".versions"
 DRAFT: Final = ".draft-"
 LONG_SUFFIX: Final = ".name"
+NAMES_HELD_MAX: Final = 1024  # sealed names of one folder in memory: most are asked for again at once
 FOLDER_FLAGS: Final = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 FILE_FLAGS: Final = os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC
 _TAG_END: Final = 36 + files.TAG_BYTES  # where the commitment stands in a document's header
@@ -28,12 +29,13 @@ _TAG_END: Final = 36 + files.TAG_BYTES  # where the commitment stands in a docum
 class Folder:
     """A folder of the zone, open."""
 
-    __slots__ = ("_depth", "fd", "journal", "keys")
+    __slots__ = ("_depth", "_names", "fd", "journal", "keys")
 
     def __init__(self, keys: files.FileKeys, fd: int, *, seen: int = 0) -> None:
         self.keys = keys
         self.fd = fd
         self._depth = 0
+        self._names: dict[bytes, tuple[bytes, str]] = {}
         self.journal = Journal(keys, os.open(JOURNAL, os.O_RDWR | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=fd), seen=seen)
 
     @classmethod
@@ -55,8 +57,14 @@ class Folder:
 
     def name(self, plain: bytes) -> tuple[bytes, str]:
         """(the name in the journal, the file's name on the storage)."""
-        sealed = self.journal.folder.seal_name(plain)
-        return sealed[:16], files.stored_name(sealed)
+        known = self._names.get(plain)
+        if known is None:
+            sealed = self.journal.folder.seal_name(plain)
+            known = sealed[:16], files.stored_name(sealed)
+            if len(self._names) >= NAMES_HELD_MAX:
+                self._names.clear()
+            self._names[plain] = known
+        return known
 
     def plain(self, stored: str) -> tuple[bytes, bytes]:
         """(the name in the journal, the name as people know it); Forged when it is nobody's."""
@@ -147,22 +155,28 @@ class Folder:
 
     # --- changing ---------------------------------------------------------------------------------------
 
-    @contextlib.contextmanager
-    def locked(self) -> Iterator[Journal]:
+    def locked(self) -> Locked:
         """The only writer of this folder, among all mounts of the storage."""
+        return Locked(self)
+
+    def lock(self) -> Journal:
         self._depth += 1
+        held = self._depth > 1
         try:
-            while self._depth == 1:
+            while not held:
                 fcntl.flock(self.journal.fd, fcntl.LOCK_EX)
                 fd = self.journal.fd
                 self.refresh()
-                if self.journal.fd == fd:  # else it was written anew meanwhile: lock that one
-                    break
-            yield self.journal
+                held = self.journal.fd == fd  # else it was written anew meanwhile: lock that one
         finally:
-            self._depth -= 1
-            if not self._depth:
-                fcntl.flock(self.journal.fd, fcntl.LOCK_UN)
+            if not held:  # whoever was refused holds nothing
+                self.unlock()
+        return self.journal
+
+    def unlock(self) -> None:
+        self._depth -= 1
+        if not self._depth:
+            fcntl.flock(self.journal.fd, fcntl.LOCK_UN)
 
     def change(self, lines: Callable[[Journal], Sequence[Line]], act: Callable[[], None]) -> None:
         """Write the lines, then carry them out. When that fails, say so in the journal."""
@@ -201,6 +215,21 @@ class Folder:
             if journal.loose:
                 journal.append([(files.SET, files.ABSENT, files.ABSENT, files.ABSENT)])
                 journal.loose = False
+
+
+class Locked:
+    """Holds a folder's lock while a `with` lasts; again inside is no second lock."""
+
+    __slots__ = ("_folder",)
+
+    def __init__(self, folder: Folder) -> None:
+        self._folder = folder
+
+    def __enter__(self) -> Journal:
+        return self._folder.lock()
+
+    def __exit__(self, *_: object) -> None:
+        self._folder.unlock()
 
 
 class Descriptor:

@@ -105,9 +105,12 @@ class Journal:
 
         What is in doubt is said again, so that it stays in the last group until somebody has looked.
         """
-        names = {line[1] for line in lines}
-        said = [(files.SET, name, old, self.live.get(name, files.ABSENT)) for name, old in self.doubt.items() if name not in names]
-        raw, end = self._sealed([*said, *lines])
+        if self.doubt:
+            names = {line[1] for line in lines}
+            said = [(files.SET, name, old, self.live.get(name, files.ABSENT)) for name, old in self.doubt.items() if name not in names]
+            raw, end = self._sealed([*said, *lines])
+        else:
+            raw, end = self._sealed(lines)
         if os.pwrite(self._fd, raw, self.size) != len(raw):
             os.ftruncate(self._fd, self.size)
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
@@ -120,9 +123,10 @@ class Journal:
         self.loose = True
 
     def _sealed(self, lines: Sequence[Line]) -> tuple[bytes, bytes]:
-        moment, end, out = time.time_ns() // 1000, self._end, []
-        for number, (kind, name, old, new) in enumerate(lines):
-            one = self.folder.seal_record(files.Record(kind, number == 0, moment, name, old, new), end)
+        moment, end = time.time_ns() // 1000, self._end
+        out: list[bytes] = []
+        for kind, name, old, new in lines:
+            one = self.folder.seal_record(end, kind, not out, moment, name, old, new)
             end = one[-16:]
             out.append(one)
         return b"".join(out), end
@@ -144,7 +148,7 @@ class Journal:
         folder, moment, out = self._keys.folder(header), time.time_ns() // 1000, [header]
         end = folder.chain
         for kind, name, old, new in lines:
-            one = folder.seal_record(files.Record(kind, True, moment, name, old, new), end)
+            one = folder.seal_record(end, kind, True, moment, name, old, new)
             end = one[-16:]
             out.append(one)
         return b"".join(out)

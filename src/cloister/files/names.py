@@ -11,10 +11,11 @@ from typing import Final
 
 from cloister.base.telemetry import log
 from cloister.files import protocol
+from cloister.files.ahead import draft_name
 from cloister.files.connection import Answer, Handler, Request
 from cloister.files.content import Draft
 from cloister.files.folder import FOLDER_FLAGS, LONG_SUFFIX, Folder, link_tag
-from cloister.files.saving import Replacing, Saver, draft_name, is_backup, is_in_place
+from cloister.files.saving import Replacing, Saver, is_backup, is_in_place
 from cloister.files.tree import Node, Tree, is_document, parent_of
 from cloister.zones import Forged, Refusal, files
 
@@ -46,16 +47,21 @@ class Names:
     # --- looking up -------------------------------------------------------------------------------------
 
     def lookup(self, request: Request) -> Answer:
-        node = self.found(self._tree.node(request.node), bytes(request.body[:-1]))
-        return errno.ENOENT if node is None else self.entry(node)
+        looked = self._looked(self._tree.node(request.node), bytes(request.body[:-1]))
+        return errno.ENOENT if looked is None else self.entry(*looked)
 
     def found(self, parent: Node, name: bytes) -> Node | None:
         """What stands under a name of this folder, or is being written under it here."""
+        looked = self._looked(parent, name)
+        return None if looked is None else looked[0]
+
+    def _looked(self, parent: Node, name: bytes) -> tuple[Node, os.stat_result | None] | None:
+        """The same, and what the storage has just told of it."""
         if len(name) > files.NAME_BYTES_MAX:
             raise OSError(errno.ENAMETOOLONG, "File name too long")
         known = parent.children.get(name)
         if known is not None and known.draft is not None:
-            return known
+            return known, None
         folder = self._tree.folder(parent)
         siv, stored = folder.name(name)
         if not folder.expected(siv):
@@ -71,21 +77,24 @@ class Names:
             folder.check(siv, tag)
             if folder.journal.doubt.get(siv) == tag and self._tree.keys.writes:
                 folder.settle(siv, tag)
-        return self._tree.child(parent, name, siv, stored, stat.S_IFMT(found.st_mode))
+        return self._tree.child(parent, name, siv, stored, stat.S_IFMT(found.st_mode)), found
 
-    def entry(self, node: Node) -> bytes:
+    def entry(self, node: Node, found: os.stat_result | None = None) -> bytes:
         seconds = valid_seconds(node)
-        answer = protocol.ENTRY_OUT.pack(node.number, 0, seconds, seconds, 0, 0) + self.attributes(node)
+        answer = protocol.ENTRY_OUT.pack(node.number, 0, seconds, seconds, 0, 0) + self.attributes(node, found)
         node.lookups += 1
         return answer
 
-    def attributes(self, node: Node) -> bytes:
+    def attributes(self, node: Node, found: os.stat_result | None = None) -> bytes:
+        """`found`: where the storage has just been asked."""
         draft = node.draft
         if draft is not None:
             return _of_draft(node, draft)
         if node is self._tree.root:
             return protocol.attributes(protocol.ROOT, os.fstat(self._tree.folder(node).fd), 4096)
-        if node.gone and node.version is not None:
+        if found is not None:
+            pass
+        elif node.gone and node.version is not None:
             found = os.fstat(node.version.fd)
         elif node.kind == stat.S_IFDIR and node.folder is not None:
             found = os.fstat(node.folder.fd)
@@ -210,6 +219,7 @@ class Names:
 
     def _remove_folder(self, node: Node) -> None:
         inner, folder = self._tree.folder(node), self._tree.folder(parent_of(node))
+        self._tree.ahead.drop(inner)
         away = draft_name()
         with inner.locked() as journal:
             if journal.live or any(child.draft is not None for child in node.children.values()):
@@ -308,7 +318,7 @@ class Names:
         draft = self._saver.draft(source, stat.S_IMODE(found.st_mode), version.head.file, version.head.version + 1)
         draft.copy(version)
         draft.finish(self._tree.keys)
-        self._saver.own(draft.fd, stat.S_IMODE(found.st_mode), (found.st_uid, found.st_gid))
+        self._saver.owned(draft.fd, stat.S_IMODE(found.st_mode), (found.st_uid, found.st_gid))
         return draft
 
     # --- listing ----------------------------------------------------------------------------------------

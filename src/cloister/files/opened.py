@@ -10,7 +10,6 @@ import errno
 import os
 import stat
 import time
-from dataclasses import dataclass, field
 from typing import Final
 
 from cloister.files import protocol
@@ -26,17 +25,18 @@ from cloister.zones import Forged, files
 WRITES: Final = os.O_WRONLY | os.O_RDWR
 NAME_MAX: Final = 255
 UTIME_NOW: Final = (1 << 30) - 1
+NOBODY: Final[frozenset[int]] = frozenset()
 
 
-@dataclass(slots=True)
 class Handle:
-    node: Node
-    flags: int
-    owners: set[int] = field(default_factory=set)  # of locks
+    """One open(2)."""
 
-    @property
-    def writes(self) -> bool:
-        return bool(self.flags & WRITES)
+    __slots__ = ("node", "owners", "writes")
+
+    def __init__(self, node: Node, flags: int) -> None:
+        self.node = node
+        self.writes = bool(flags & WRITES)
+        self.owners: frozenset[int] = NOBODY  # of locks
 
 
 class Opened:
@@ -95,7 +95,7 @@ class Opened:
             return protocol.FOPEN_DIRECT_IO
         if writes:
             if flags & os.O_TRUNC:
-                self._saver.begin(node, empty=True)
+                self._saver.begin_next(node, version, empty=True)
             return 0
         return protocol.FOPEN_NOFLUSH | (protocol.FOPEN_KEEP_CACHE if same else 0)
 
@@ -264,7 +264,7 @@ class Opened:
     def _wanted(self, request: Request) -> tuple[Node, Wanted]:
         number, owner, start, end, kind, pid, flags, _ = protocol.LK_IN.unpack_from(request.body)
         handle = self._handles[number]
-        handle.owners.add(owner)
+        handle.owners |= {owner}
         return handle.node, Wanted(owner, start, end, kind, pid, flock=bool(flags & protocol.LK_FLOCK))
 
     def getlk(self, request: Request) -> Answer:

@@ -6,13 +6,15 @@ import base64
 import contextlib
 import fnmatch
 import os
+import re
 import stat
 from collections.abc import Sequence
 from typing import Final
 
 from cloister.base.errors import CloisterError
+from cloister.files.ahead import draft_name
 from cloister.files.content import Draft, InPlace, Version, unless_done
-from cloister.files.folder import DRAFT, FILE_FLAGS, VERSIONS, Folder
+from cloister.files.folder import FILE_FLAGS, VERSIONS, Folder
 from cloister.files.journal import Journal, Line
 from cloister.files.tree import Node, Tree, parent_of, stamp_of
 from cloister.zones import algorithms, files
@@ -20,25 +22,21 @@ from cloister.zones import algorithms, files
 # Lock and temporary files of editors and offices: seen by others at once, rewritten where they stand, never kept.
 IN_PLACE: Final = ("~$*", ".~lock.*#", "*.tmp", "*.lock", ".lock", "*.swp", "*.swo", "*.swx", "*.partial", "*.part", "*.crdownload")
 BACKUP: Final = ("*~", "*.bak", *IN_PLACE)  # a document that is renamed to one of these is about to be saved anew
+_in_place: Final = re.compile("|".join(map(fnmatch.translate, IN_PLACE))).match
+_backup: Final = re.compile("|".join(map(fnmatch.translate, BACKUP))).match
 VERSIONS_KEPT: Final = 20
 
 
 def is_in_place(name: bytes) -> bool:
-    text = os.fsdecode(name).lower()
-    return any(fnmatch.fnmatchcase(text, pattern) for pattern in IN_PLACE)
+    return _in_place(os.fsdecode(name).lower()) is not None
 
 
 def is_backup(name: bytes) -> bool:
-    text = os.fsdecode(name).lower()
-    return any(fnmatch.fnmatchcase(text, pattern) for pattern in BACKUP)
+    return _backup(os.fsdecode(name).lower()) is not None
 
 
 def kept_name(tag: bytes) -> str:
     return f"{VERSIONS}/{base64.urlsafe_b64encode(tag).decode().rstrip('=')}"
-
-
-def draft_name() -> str:
-    return DRAFT + algorithms.random(9).hex()
 
 
 class Saver:
@@ -47,6 +45,7 @@ class Saver:
     def __init__(self, tree: Tree, *, versions_kept: int = VERSIONS_KEPT) -> None:
         self._tree = tree
         self.versions_kept = versions_kept
+        self._self = os.geteuid(), os.getegid()  # whose the files are that this process makes
 
     # --- reading ----------------------------------------------------------------------------------------
 
@@ -92,6 +91,10 @@ class Saver:
             node.dirty = True
             return node.draft
         version, _ = self.current(node)
+        return self.begin_next(node, version, empty=empty)
+
+    def begin_next(self, node: Node, version: Version | InPlace, *, empty: bool) -> Draft:
+        """The draft that follows what `current` has just given."""
         folder = self._tree.folder(parent_of(node))
         found = os.fstat(version.fd)
         node.mode, node.owner = stat.S_IMODE(found.st_mode), (found.st_uid, found.st_gid)
@@ -108,7 +111,11 @@ class Saver:
         node.dirty = True
 
     def draft(self, folder: Folder, mode: int, file: bytes, version: int) -> Draft:
-        return Draft(self._tree.keys.new_document(file, version), folder.fd, draft_name(), mode)
+        new = self._tree.keys.new_document(file, version)
+        made = self._tree.ahead.take(folder, mode)
+        if made is None:
+            return Draft(new, folder.fd, draft_name(), mode)
+        return Draft(new, folder.fd, made.stored, made.mode, fd=made.fd)
 
     def make_in_place(self, node: Node, mode: int, owner: tuple[int, int], *, fresh: bool) -> None:
         """A new file that is there at once, whole with its header, for every mount; `fresh` fails if another was faster."""
@@ -117,7 +124,7 @@ class Saver:
         draft = Draft(new, folder.fd, draft_name(), mode)
         with unless_done(draft.discard):
             draft.finish(self._tree.keys)
-            self.own(draft.fd, mode, owner)
+            self.own(draft, mode, owner)
 
             def lines(journal: Journal) -> Sequence[Line]:
                 if fresh and node.siv in journal.live:
@@ -126,7 +133,7 @@ class Saver:
 
             folder.note_long(node.name, node.stored)
             folder.change(lines, lambda: os.rename(draft.stored, node.stored, src_dir_fd=folder.fd, dst_dir_fd=folder.fd))
-        found = os.fstat(draft.fd)
+        found = self.owned(draft.fd, mode, owner)
         self._tree.keep_version(node, InPlace(self._tree.keys, draft.fd), stamp_of(found))
 
     # --- saving -----------------------------------------------------------------------------------------
@@ -138,7 +145,7 @@ class Saver:
             return
         folder = self._tree.folder(parent_of(node))
         draft.finish(self._tree.keys)
-        self.own(draft.fd, node.mode, node.owner)
+        self.own(draft, node.mode, node.owner)
         if node.times is not None:
             os.utime(draft.fd, ns=node.times)
         folder.note_long(node.name, node.stored)
@@ -150,7 +157,7 @@ class Saver:
         change.prune()
         node.base = draft.new.tag
         node.draft, node.dirty, node.times = None, False, None
-        self._tree.keep_version(node, draft.saved(self._tree.keys), stamp_of(os.fstat(draft.fd)))
+        self._tree.keep_version(node, draft.saved(self._tree.keys), stamp_of(self.owned(draft.fd, node.mode, node.owner)))
 
     def keep_before(self, folder: Folder, siv: bytes, stored: str) -> None:
         """Keep what stands under a name that is about to be given up for a backup's name."""
@@ -161,12 +168,23 @@ class Saver:
             link_version(folder, stored, tag)
             journal.append([(files.KEEP, siv, files.ABSENT, tag)])
 
-    def own(self, fd: int, mode: int, owner: tuple[int, int]) -> None:
+    def own(self, draft: Draft, mode: int, owner: tuple[int, int]) -> None:
+        """Before it is seen: whose it is, where that is not what its making has made it."""
+        if owner != self._self and self._self[0] == 0:
+            os.fchown(draft.fd, *owner)
+        if draft.mode | 0o600 != mode:
+            os.fchmod(draft.fd, mode)
+
+    def owned(self, fd: int, mode: int, owner: tuple[int, int]) -> os.stat_result:
+        """As the storage tells it, once it has its name. A folder may hand down its group or an access list: then it is set again."""
         found = os.fstat(fd)
-        if owner != (found.st_uid, found.st_gid) and os.geteuid() == 0:
+        strange = owner != (found.st_uid, found.st_gid) and self._self[0] == 0
+        if strange:
             os.fchown(fd, *owner)
-        if stat.S_IMODE(found.st_mode) != mode:
+        if strange or stat.S_IMODE(found.st_mode) != mode:
             os.fchmod(fd, mode)
+            found = os.fstat(fd)
+        return found
 
 
 class Replacing:

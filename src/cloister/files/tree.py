@@ -4,18 +4,20 @@ from __future__ import annotations
 
 import contextlib
 import os
+import resource
 import stat
 from collections import OrderedDict
 from collections.abc import Iterator
 from typing import Final
 
 from cloister.base.errors import NotFound
+from cloister.files.ahead import Ahead
 from cloister.files.content import Draft, InPlace, Version
 from cloister.files.folder import FOLDER_FLAGS, Folder
 from cloister.files.protocol import ROOT
 from cloister.zones import Forged, Refusal, files
 
-VERSIONS_OPEN_MAX: Final = 256  # read again without being opened again
+VERSIONS_OPEN_MAX: Final = 2048  # read again without being opened again: the documents of a busy folder, a descriptor each
 FOLDERS_OPEN_MAX: Final = 512  # two descriptors each
 Stamp = tuple[int, int, int, int]
 
@@ -68,6 +70,8 @@ class Tree:
         self._next = ROOT + 1
         self._versions: OrderedDict[Node, None] = OrderedDict()
         self._folders: OrderedDict[Node, None] = OrderedDict()
+        self._versions_max = min(VERSIONS_OPEN_MAX, resource.getrlimit(resource.RLIMIT_NOFILE)[0] // 4)
+        self.ahead: Final = Ahead()
 
     def node(self, number: int) -> Node:
         try:
@@ -113,6 +117,7 @@ class Tree:
 
     def close_folder(self, node: Node) -> None:
         if node.folder is not None and node is not self.root:
+            self.ahead.drop(node.folder)
             self._rest(node.folder)
             node.seen = node.folder.journal.count
             node.folder.close()
@@ -125,6 +130,7 @@ class Tree:
                 folder.rest()
 
     def rest(self) -> None:
+        self.ahead.drop_all()
         for node in [self.root, *self._folders]:
             if node.folder is not None:
                 self._rest(node.folder)
@@ -136,8 +142,8 @@ class Tree:
             node.version.close()
         node.version, node.stamp = version, stamp
         self._versions[node] = None
-        if len(self._versions) > VERSIONS_OPEN_MAX:
-            for old in list(self._versions)[: VERSIONS_OPEN_MAX // 4]:
+        if len(self._versions) > self._versions_max:
+            for old in list(self._versions)[: self._versions_max // 4]:
                 if not old.handles:
                     self.drop_version(old)
 

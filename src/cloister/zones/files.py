@@ -27,6 +27,7 @@ IN_PLACE: Final = 1  # flag: blocks are rewritten where they stand, and the leng
 _HEADER: Final = struct.Struct(">4sI16sQI32s68s")
 HEADER_BYTES: Final = _HEADER.size
 _FOLDER: Final = struct.Struct(">4sI16s60s")
+_DOCUMENT: Final = struct.Struct(">I16sQQI32s")  # packed() of file, version, flags, commitment
 _JOURNAL: Final = struct.Struct(">84sQ16s")
 JOURNAL_HEADER_BYTES: Final = _JOURNAL.size
 _RECORD: Final = struct.Struct(">BBxxxxxxQ16s16s16s")
@@ -45,11 +46,12 @@ SET, KEEP, PRUNE, MOVE = 1, 2, 3, 4  # kinds of journal records
 class EpochFiles:
     """What one epoch of a zone gives to its files."""
 
-    __slots__ = ("_wrap", "epoch", "key")
+    __slots__ = ("_wrap", "document", "epoch", "key")
 
-    def __init__(self, epoch: int, key: Secret) -> None:
+    def __init__(self, trust: str, zone: str, epoch: int, key: Secret) -> None:
         self.epoch: Final = epoch
         self.key: Final = key
+        self.document: Final = packed("cloister/file/v1", trust, zone, epoch)  # what is bound to each document begins with this
         self._wrap = algorithms.Aead(algorithms.hkdf(key.reveal(), "cloister/files/v1/wrap"))
 
     def seal(self, plain: bytes, bound: bytes) -> bytes:
@@ -87,7 +89,7 @@ class FileKeys:
         self.trust: Final = trust
         self.zone: Final = zone
         self.writes: Final = writes
-        self._epochs = {number: EpochFiles(number, key) for number, key in epochs.items()}
+        self._epochs = {number: EpochFiles(trust, zone, number, key) for number, key in epochs.items()}
         self.newest: Final = max(epochs)
 
     @classmethod
@@ -136,7 +138,7 @@ class FileKeys:
         return _HEADER.pack(DOCUMENT_MAGIC, self.newest, file, version, flags, commitment, again)
 
     def _document(self, epoch: int, file: bytes, version: int, flags: int, commitment: bytes) -> bytes:
-        return packed("cloister/file/v1", self.trust, self.zone, epoch, file, version, flags, commitment)
+        return self.epoch(epoch).document + _DOCUMENT.pack(len(file), file, version, flags, len(commitment), commitment)
 
     # --- folders ------------------------------------------------------------------------------------
 
@@ -234,10 +236,10 @@ class FolderKeys:
         self.base: Final = base
         self.chain: Final = chain
         self._names = algorithms.Siv(algorithms.hkdf(secret, "cloister/folder/v1/names", length=64))
-        self._journal = algorithms.hkdf(secret, "cloister/folder/v1/journal")
+        self._journal = algorithms.Mac(algorithms.hkdf(secret, "cloister/folder/v1/journal"))
 
     def start(self, base: int) -> bytes:
-        return algorithms.hmac256(self._journal, packed("cloister/journal/v1", self.folder, base))[:16]
+        return self._journal.of(packed("cloister/journal/v1", self.folder, base))[:16]
 
     def seal_name(self, name: bytes) -> bytes:
         """Synthetic IV (16) | ciphertext. The first 16 bytes stand for the name in the journal."""
@@ -253,13 +255,14 @@ class FolderKeys:
     def open_text(self, sealed: bytes, name: bytes) -> bytes:
         return self._names.open(sealed, self.folder + name)
 
-    def seal_record(self, record: Record, chain: bytes) -> bytes:
-        raw = _RECORD.pack(record.kind, record.first, record.moment, record.name, record.old, record.new)
-        return raw + algorithms.hmac256(self._journal, chain + raw)[:16]
+    def seal_record(self, chain: bytes, kind: int, first: bool, moment: int, name: bytes, old: bytes, new: bytes) -> bytes:
+        """The fields of a `Record`, after the record that `chain` ends."""
+        raw = _RECORD.pack(kind, first, moment, name, old, new)
+        return raw + self._journal.of(chain + raw)[:16]
 
     def open_record(self, raw: bytes, chain: bytes) -> Record:
         body, found = raw[: _RECORD.size], raw[_RECORD.size :]
-        if not algorithms.same(found, algorithms.hmac256(self._journal, chain + body)[:16]):
+        if not algorithms.same(found, self._journal.of(chain + body)[:16]):
             raise Forged(Refusal.CHAIN_BROKEN)
         kind, first, moment, name, old, new = _RECORD.unpack(body)
         return Record(kind, bool(first), moment, name, old, new)
