@@ -177,5 +177,12 @@ def test_a_power_failure_between_journal_and_document_can_be_taken_over(written:
     raw = (written / ".journal").read_bytes()
     (written / ".journal").write_bytes(raw[: -2 * files.RECORD_BYTES])  # its last lines never reached the disk
     assert faults(written) != []
-    assert verifying.accept(zone_keys(), written, "") > 0
+    assert verifying.accept(zone_keys(), written, "") == verifying.Accepted([], ["ward"], 0)
+    assert faults(written) == []
+
+
+def test_what_is_let_stand_after_a_power_failure_is_told_by_name(written: Path, tmp_path: Path) -> None:
+    put_the_older_one_back(written, tmp_path / "yesterday")
+    remove(written, tmp_path)
+    assert verifying.accept(zone_keys(), written, "") == verifying.Accepted(["small"], [], 1)
     assert faults(written) == []

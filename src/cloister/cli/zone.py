@@ -147,7 +147,7 @@ def verify(
     """Check every name, journal and block; also against what this account has seen of the folder before."""
     opened = _opened(folder, who, passphrase_file)
     if accept is not None:
-        print(f"{verifying.accept(opened.writing(), folder, accept)} names changed")
+        _say_accepted(verifying.accept(opened.writing(), folder, accept))
     done, faults, seen = verifying.Verified(), 0, _seen_file(folder)
     known = json.loads(seen.read_text()) if seen.exists() else {}
     for fault in verifying.verify(opened.writing() if rewrap else opened.keys, folder, done, seen=known, rewrap=rewrap):
@@ -183,6 +183,16 @@ def list_versions(
         return
     for one in versions.of(opened.keys, folder, path):
         print(f"{one.tag[:12]}  {iso(one.saved)}  {one.size:>12,}  {'current' if one.current else ''}".rstrip())
+
+
+def _say_accepted(accepted: verifying.Accepted) -> None:
+    """By name, quoted, so that no name can write to the terminal by itself."""
+    for name in accepted.changed:
+        print(f"another version stands now: {name!r}")
+    for name in accepted.found:
+        print(f"taken in: {name!r}")
+    if accepted.gone:
+        print(f"{accepted.gone} documents or folders are gone, and with them their names; a backup has them")
 
 
 def _out(data: memoryview) -> None:

@@ -126,8 +126,17 @@ def rewrapped(one: Found) -> bool:
         os.close(fd)
 
 
-def accept(keys: files.FileKeys, place: Path, where: str) -> int:
-    """After a power failure: what is this zone's own and lies in this folder stands from now on. How many lines changed."""
+@dataclass(frozen=True, slots=True)
+class Accepted:
+    """What `accept` let stand, by the names that people know. What is gone is only counted: its name went with it."""
+
+    changed: list[str]  # another version than the journal's
+    found: list[str]  # not in the journal
+    gone: int
+
+
+def accept(keys: files.FileKeys, place: Path, where: str) -> Accepted:
+    """After a power failure: what is this zone's own and lies in this folder stands from now on."""
     root = open_root(keys, place)
     folder = root
     for part in [one for one in os.fsencode(where).split(b"/") if one]:
@@ -136,19 +145,21 @@ def accept(keys: files.FileKeys, place: Path, where: str) -> int:
     with folder.locked() as journal:
         lines = []
         there = set()
+        accepted: dict[bool, list[str]] = {True: [], False: []}
         for stored in os.listdir(folder.fd):
             if stored[0] not in "=~" or stored.endswith(".name"):
                 continue
             with contextlib.suppress(Forged):
-                siv, _ = folder.plain(stored)
+                siv, name = folder.plain(stored)
                 tag = _genuine(folder, siv, stored)
                 there.add(siv)
                 if journal.live.get(siv, files.ABSENT) != tag:
+                    accepted[siv in journal.live].append(os.fsdecode(name))
                     lines.append((files.SET, siv, journal.live.get(siv, files.ABSENT), tag))
-        lines += [(files.SET, siv, tag, files.ABSENT) for siv, tag in journal.live.items() if siv not in there]
-        if lines:
-            journal.append(lines)
-        return len(lines)
+        gone = [(files.SET, siv, tag, files.ABSENT) for siv, tag in journal.live.items() if siv not in there]
+        if lines or gone:
+            journal.append([*lines, *gone])
+        return Accepted(sorted(accepted[True]), sorted(accepted[False]), len(gone))
 
 
 def _genuine(folder: Folder, siv: bytes, stored: str) -> bytes:
