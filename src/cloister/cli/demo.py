@@ -17,7 +17,9 @@ from cloister.base.settings import Settings, read_settings
 from cloister.cli.importing.command import run_and_tell
 from cloister.cli.importing.unit import Rejected, Unit
 from cloister.cli.place import find_trust, read_sign_ins
-from cloister.demo import Portion, demo_plan, portions
+from cloister.cli.terminology import write_pack
+from cloister.demo import Portion, code_systems, demo_plan, portions
+from cloister.records import loading
 
 app = typer.Typer(help="Made-up patients, and the demo's sign-ins.", invoke_without_command=True, rich_markup_mode=None)
 
@@ -37,6 +39,7 @@ def demo(
         print(f"{count:,} resources written to {to}")
         return
     settings = read_settings()
+    write_pack(settings.terminology, "demo", loading.packed(code_systems()))
     today = first_day(settings, seed)
     for hospital in demo_plan(0).hospitals:
         bring_in(settings, hospital.id, hospital.name, patients, seed, today)

@@ -55,7 +55,7 @@ def load(
         print("Nothing was written (--check).")
         return
     pack = NAME.sub("-", name or loaded.name).strip("-.")[:120] or "pack"
-    path = _written(pack, loading.packed(loaded.resources.values()))
+    path = write_pack(_folder(), pack, loading.packed(loaded.resources.values()))
     print(f"{path.name} holds {_counted(loaded)}, {path.stat().st_size / 1e6:.1f} MB. Sessions that are opened from now on have it.")
 
 
@@ -131,9 +131,8 @@ def _counted(loaded: loading.Loaded) -> str:
     return ", ".join(f"{count} {kind}" for kind, count in sorted(kinds.items())) or "nothing"
 
 
-def _written(name: str, content: bytes) -> Path:
+def write_pack(folder: Path, name: str, content: bytes) -> Path:
     """Whole or not at all, and under a new inode: sessions that have mapped the old one keep what they have."""
-    folder = _folder()
     folder.mkdir(parents=True, exist_ok=True)
     path = folder / f"{name}{loading.SUFFIX}"
     new = path.with_name(path.name + ".new")

@@ -6,5 +6,6 @@ the trust the way every other import does, over HTTPS as a program.
 
 from cloister.demo.cast import BEDS_PER_WARD, demo_plan, first_program_of, new_passphrase
 from cloister.demo.generator import Portion, generate, portions
+from cloister.demo.terminology import code_systems
 
-__all__ = ["BEDS_PER_WARD", "Portion", "demo_plan", "first_program_of", "generate", "new_passphrase", "portions"]
+__all__ = ["BEDS_PER_WARD", "Portion", "code_systems", "demo_plan", "first_program_of", "generate", "new_passphrase", "portions"]

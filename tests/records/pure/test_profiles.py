@@ -220,3 +220,27 @@ def test_an_import_s_short_way_takes_no_resource_past_its_profile() -> None:
     assert not drafted({name: value for name, value in citizen().items() if name != "name"})
     numbered = citizen() | {"identifier": [*citizen()["identifier"], {"system": "urn:oid:1.2.250.1.213.1.4.10", "value": "1"}]}
     assert not drafted({name: value for name, value in numbered.items() if name != "meta"})
+
+
+def test_slices_inside_of_slices_tell_a_blood_pressure_s_two_values() -> None:
+    def part(code: str, value: float) -> Json:
+        quantity = {"value": value, "unit": "mmHg", "system": "http://unitsofmeasure.org", "code": "mm[Hg]"}
+        return {"code": {"coding": [{"system": "http://loinc.org", "code": code}]}, "valueQuantity": quantity}
+
+    pressure: Json = {
+        "resourceType": "Observation",
+        "meta": {"profile": ["http://hl7.org/fhir/StructureDefinition/bp"]},
+        "status": "final",
+        "category": [{"coding": [{"system": "http://terminology.hl7.org/CodeSystem/observation-category", "code": "vital-signs"}]}],
+        "code": {"coding": [{"system": "http://loinc.org", "code": "85354-9"}]},
+        "subject": {"reference": "Patient/1"},
+        "effectiveDateTime": "2026-11-22",
+        "component": [part("8480-6", 120), part("8462-4", 80)],
+    }
+    assert rules(pressure, lambda o: None) == []
+    assert ("component:DiastolicBP", "profile-min") in rules(pressure, lambda o: o["component"].pop())
+    assert rules(pressure, lambda o: o["code"]["coding"][0].update(code="55284-4")) == [("code.coding:BPCode", "profile-min")]
+    assert [rule for _, rule in rules(pressure, lambda o: o["component"][0]["valueQuantity"].update(code="mmHg"))] == [
+        "profile-binding",
+        "profile-fixed",
+    ]

@@ -74,23 +74,22 @@ class Slicer:
                     return found
         return None
 
-    def _by_value(self, rule: Rule, value: Any, path: list[str]) -> bool:
+    def _by_value(self, rule: Rule, value: Any, path: list[str], place: int = 0) -> bool:
         """What the slice fixes at the end of the path, or on the way there, or binds it to."""
-        at: Rule | None = rule
-        for place in range(len(path) + 1):
-            if at is None:
-                return False
-            for told, meets in ((at.fixed, equals), (at.pattern, fits)):
-                if told is not None:
-                    wanted, found = followed(told, path[place:]), followed(value, path)
-                    return bool(found) and bool(wanted) and any(meets(one, each) for one in found for each in wanted)
-            if place == len(path):
-                break
-            at = led(at, path[place]) or self._in_profile(at, path[place])
-        if at is not None and at.binding is not None and at.binding[0] == "required":
-            address = at.binding[1]
-            return any(bound(self._value_sets, address, one) is Member.YES for one in followed(value, path))
-        return at is not None and self._inside(at, value, path)
+        for told, meets in ((rule.fixed, equals), (rule.pattern, fits)):
+            if told is not None:
+                wanted, found = followed(told, path[place:]), followed(value, path)
+                return bool(wanted) and any(meets(one, each) for one in found for each in wanted)
+        if place == len(path):
+            if rule.binding is not None and rule.binding[0] == "required":
+                return any(bound(self._value_sets, rule.binding[1], one) is Member.YES for one in followed(value, path))
+            return self._inside(rule, value, path)
+        further = led(rule, path[place]) or self._in_profile(rule, path[place])
+        if further is None:
+            return False
+        # A slice that must be there says as much of the path as the element itself: code.coding:BPCode.code.
+        ways = [further, *(one for one in further.slices if one.least)]
+        return any(self._by_value(one, value, path, place + 1) for one in ways)
 
     def _inside(self, rule: Rule, value: Any, path: list[str]) -> bool:
         """The slice fixes parts of what the path leads to (code.coding.code, where the path is code)."""

@@ -117,7 +117,8 @@ class _Work:
                 found = _part(self._find(address), name)
                 if found is not None:
                     return found
-        for choice, stem in self._choices(parent["id"]):
+        plain_parent = ".".join(step.partition(":")[0] for step in str(parent["id"]).split("."))
+        for choice, stem in [*self._choices(parent["id"]), *self._choices(plain_parent)]:
             if name.startswith(stem):
                 wanted = name[len(stem) :].lower()
                 fitting = [one for one in choice.get("type", ()) if str(one.get("code", "")).lower() == wanted]

@@ -17,6 +17,7 @@ from cloister.records.terminology.codesystem import CodeSystem
 from cloister.records.terminology.pack import Entry, Pack
 
 KEPT_MAX: Final = 256  # resources that are opened, the least recently used goes first
+RANKS: Final = {"not-present": 0, "example": 1, "fragment": 2}  # CodeSystem.content; all else is whole
 NUMBER: Final = re.compile(r"\d+")
 
 
@@ -126,10 +127,10 @@ class Library:
         return kept
 
 
-def _rank(place: tuple[Pack, Entry]) -> tuple[bool, tuple[list[int], str]]:
-    """A code system of which only the name is known counts least."""
+def _rank(place: tuple[Pack, Entry]) -> tuple[int, tuple[list[int], str]]:
+    """The whole of a code system goes before a part of it, and a part before its name alone; then the highest version."""
     entry = place[1]
-    return entry.note not in ("not-present", "example"), version_key(entry.version)
+    return RANKS.get(entry.note, len(RANKS)), version_key(entry.version)
 
 
 def version_key(version: str) -> tuple[list[int], str]:
