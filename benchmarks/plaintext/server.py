@@ -29,7 +29,7 @@ from benchmarks.plaintext.records import PlainRecords
 from benchmarks.trust import BenchTrust, free_port
 from cloister.assemble import postgres
 from cloister.assemble.edge import envoy_program, plan_of, server_certificate
-from cloister.base.database import read_migrations
+from cloister.base.migrations import read_migrations
 from cloister.base.process import die_with_parent, return_free_memory
 from cloister.base.secret import Secret
 from cloister.base.wire import Caller

@@ -16,7 +16,7 @@ from benchmarks.zones.place import Place
 from cloister.assemble import postgres
 from cloister.audit import DataKey, Entry, store
 from cloister.base.clock import system_clock
-from cloister.base.database import migrate, read_migrations
+from cloister.base.migrations import migrate, read_migrations
 from cloister.base.settings import Settings
 from cloister.records.gate.audit_writer import AuditKeys, AuditWriter
 from cloister.records.gate.connections import Connections

@@ -10,7 +10,7 @@ import pytest
 from postgres import cluster
 
 from cloister.audit import store
-from cloister.base.database import migrate, read_migrations
+from cloister.base.migrations import migrate, read_migrations
 
 
 @pytest.fixture(scope="session")

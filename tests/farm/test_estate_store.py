@@ -12,8 +12,9 @@ import pytest
 import pytest_asyncio
 from postgres import Cluster, cluster
 
-from cloister.base.database import migrate, open_pool
+from cloister.base.database import open_pool
 from cloister.base.errors import Conflict, Unavailable
+from cloister.base.migrations import migrate
 from cloister.farm import EstateStore, Server, Session, SessionState, migrations
 from cloister.farm.placement import ServerState, SessionKind
 

@@ -10,8 +10,8 @@ import pytest
 from postgres import cluster
 
 from cloister.audit import store as audit
-from cloister.base.database import migrate, read_migrations
 from cloister.base.ids import new_id
+from cloister.base.migrations import migrate, read_migrations
 from cloister.identity import store
 
 

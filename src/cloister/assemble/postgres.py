@@ -24,8 +24,9 @@ import asyncpg
 
 import cloister
 from cloister.assemble.folders import secret_file
-from cloister.base.database import LOST, Database, migrate, read_migrations
+from cloister.base.database import LOST, Database
 from cloister.base.errors import Unavailable
+from cloister.base.migrations import Tell, migrate, read_migrations
 from cloister.base.process import Account, die_with_parent, drop_to, is_root, system_account
 from cloister.base.settings import Settings
 from cloister.base.telemetry import log
@@ -216,8 +217,8 @@ async def answers(settings: Settings) -> bool:
     return True
 
 
-async def bring_up_to_date(settings: Settings) -> int:
-    """Database, roles with their passwords, and every room's migrations; how many were applied."""
+async def bring_up_to_date(settings: Settings, tell: Tell = lambda text: None) -> int:
+    """Database, roles with their passwords, and every room's migrations; how many were applied. `tell` hears of long ones."""
     connection = await owner_connection(settings, "postgres")
     try:
         if not await connection.fetchval("select true from pg_database where datname = $1", DATABASE):
@@ -234,7 +235,7 @@ async def bring_up_to_date(settings: Settings) -> int:
     try:
         await connection.execute("revoke all on schema public from public")
         root = Path(cloister.__file__).parent
-        return await migrate(connection, [m for room in ROOMS for m in read_migrations(room, root / room / "migrations")])
+        return await migrate(connection, [m for room in ROOMS for m in read_migrations(room, root / room / "migrations")], tell)
     finally:
         with contextlib.suppress(*LOST):
             await connection.close()

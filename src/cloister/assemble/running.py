@@ -135,7 +135,7 @@ class Up:
         self._board.tell(f"starting; state in {settings.state}")
         local_authority(settings)
         await start(Part("postgres", lambda: postgres.answers(settings), stop_signal=signal.SIGINT))
-        applied = await postgres.bring_up_to_date(settings)
+        applied = await postgres.bring_up_to_date(settings, lambda text: self._board.tell(f"database: {text}"))
         if applied:
             self._board.tell(f"database: {applied} migrations applied")
         await self._found()

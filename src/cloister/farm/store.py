@@ -10,8 +10,9 @@ from typing import Any, Final, Protocol
 
 import asyncpg
 
-from cloister.base.database import LOST, Migration, read_migrations
+from cloister.base.database import LOST
 from cloister.base.errors import Conflict, Unavailable
+from cloister.base.migrations import Migration, read_migrations
 from cloister.farm.placement import Server, ServerState, Session, SessionKind
 from cloister.farm.states import SessionState
 

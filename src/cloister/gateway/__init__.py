@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from cloister.base.database import Migration, read_migrations
+from cloister.base.migrations import Migration, read_migrations
 from cloister.gateway import assertions, clients
 from cloister.gateway.door import door_application
 from cloister.gateway.envoy import Plan, bootstrap

@@ -23,8 +23,8 @@ from postgres import Cluster, cluster
 from cloister.access import Actor, Policy, read_policy
 from cloister.assemble.founding import found
 from cloister.base.clock import system_clock
-from cloister.base.database import migrate, read_migrations
 from cloister.base.ids import new_id
+from cloister.base.migrations import migrate, read_migrations
 from cloister.base.secret import Secret
 from cloister.base.wire import Caller
 from cloister.identity import HospitalPlan, PersonPlan, ProgramPlan, Role, TrustPlan, WardPlan, programs
