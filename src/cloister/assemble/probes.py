@@ -47,10 +47,15 @@ async def edge_answers(settings: Settings) -> bool:
     """Envoy has its keys and listens."""
     if not await http_ok(plan_of(settings).admin_socket, "/ready"):
         return False
+    return await accepts(settings.address, settings.port)
+
+
+async def accepts(address: str, port: int) -> bool:
+    """Somebody accepts connections there."""
     with contextlib.suppress(OSError, TimeoutError):
         async with asyncio.timeout(PROBE_SECONDS):
-            host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(settings.address, settings.address)
-            _, writer = await asyncio.open_connection(host, settings.port)
+            host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(address, address)
+            _, writer = await asyncio.open_connection(host, port)
             writer.close()
             return True
     return False

@@ -84,6 +84,7 @@ def environment(settings: Settings) -> dict[str, str]:
         "CLOISTER_LINGER_SECONDS": str(settings.linger_seconds),
         "CLOISTER_CHECKPOINT_AGE_SECONDS": str(settings.checkpoint_age_seconds),
         "CLOISTER_WITNESSES": " ".join(settings.witnesses),
+        **{name: value for name, value in os.environ.items() if name.startswith("CLOISTER_MLLP_")},
     }
 
 
@@ -147,6 +148,10 @@ class Up:
         await start(Part("agent", self._agent_answers))
         await start(Part("envoy", lambda: probes.edge_answers(settings)))
         await start(Part("witnessing", self._witnessed))
+        if settings.mllp is not None and settings.mllp.port:
+            mllp = settings.mllp
+            await start(Part("mllp", lambda: probes.accepts(mllp.address, mllp.port), command=("cloister.cli", "mllp", "listen")))
+            self._board.tell(f"HL7 v2 over MLLP: {mllp.address} port {mllp.port} ({mllp.transport})")
         self._board.tell(f"all parts run after {time.monotonic() - began:.1f} s")
 
     async def _not_restored(self) -> list[dict[str, str]]:

@@ -19,6 +19,8 @@ from cloister.base.settings import Settings
 from cloister.base.wire import Caller
 from cloister.epr import CLINICAL_ROLES
 from cloister.identity import passkey
+from cloister.integration import operations as integration_operations
+from cloister.integration import warm as warm_integration
 from cloister.offices import glass, recovery
 from cloister.records import OnBehalf, Records, endpoint, loading, warm
 from cloister.server import Application, Asgi, SessionRuntime, Token, control_socket, run_zygote
@@ -138,6 +140,7 @@ def application_of(settings: Settings) -> Application:
     """What builds a session's application around its runtime."""
     pages, policy = read_pages(), read_policy()
     warm(known_profiles_only=settings.known_profiles_only)
+    warm_integration()
     party = passkey.RelyingParty(id=settings.host, name="Cloister", origins=(settings.base_url,))
 
     def application(runtime: SessionRuntime) -> Asgi:
@@ -148,7 +151,7 @@ def application_of(settings: Settings) -> Application:
 
 def _around(runtime: SessionRuntime, pages: Pages, policy: Policy, party: passkey.RelyingParty, base_url: str) -> Asgi:
     workplace = Workplace(runtime, policy, party)
-    return workspace(pages, workplace.desk, fhir=endpoint(base_url), narrowed=workplace.narrowed)
+    return workspace(pages, workplace.desk, fhir=endpoint(base_url, integration_operations()), narrowed=workplace.narrowed)
 
 
 def run_session_zygote(settings: Settings, number: int) -> NoReturn:

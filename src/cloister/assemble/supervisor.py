@@ -49,6 +49,7 @@ class Part:
     name: str
     ready: Callable[[], Awaitable[bool]]
     stop_signal: signal.Signals = signal.SIGTERM
+    command: tuple[str, ...] = ()  # of `python -m`; a part of the assembly by default
     state: PartState = PartState.WAITING
     process: subprocess.Popen[bytes] | None = None
     since: float = 0.0
@@ -113,7 +114,7 @@ class Supervisor:
                     os.waitid(os.P_PID, pid, os.WEXITED | os.WNOHANG)
 
     def _spawn(self, part: Part) -> None:
-        part.process = self.launch(part.name, "cloister.assemble", part.name)
+        part.process = self.launch(part.name, *(part.command or ("cloister.assemble", part.name)))
         part.state = PartState.STARTING
         part.since = time.monotonic()
 

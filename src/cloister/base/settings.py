@@ -18,6 +18,29 @@ SOCKET_PATH_BYTES_MAX: Final = 107  # sun_path of unix(7), less its final zero
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Mllp:
+    """Where HL7 v2 messages are listened for, and as which program they enter. docs/integration.md."""
+
+    port: int  # 0: nowhere
+    address: str
+    transport: str  # tls, or tcp-loopback: without TLS, and then only on this machine's own addresses
+    certificate: Path | None  # chain and key in PEM; the trust's own by default
+    key: Path | None
+    clients: Path | None  # authorities of senders' certificates in PEM: senders must show one
+    program: str  # a client id; the demo's first program by default
+    secret_file: Path | None
+    zone: str  # that new records enter
+    on_error: str  # park or refuse
+    assumed: str  # MSH-18 for messages that name no character set; empty refuses those that need one
+    patience_seconds: int  # how long a message is kept trying while the record cannot be reached
+
+
+TRANSPORTS: Final = ("tls", "tcp-loopback")
+POLICIES: Final = ("park", "refuse")
+LOOPBACK: Final = ("127.0.0.1", "::1", "localhost")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Settings:
     """One trust on one machine."""
 
@@ -31,6 +54,7 @@ class Settings:
     idle_lock_seconds: int
     linger_seconds: int  # how long a session without a browser is kept
     checkpoint_age_seconds: int = 600  # how old the audit log's newest checkpoint may be when a session opens
+    mllp: Mllp | None = None
     witnesses: tuple[str, ...] = ()  # beside the two of this machine: name+key id+key@http://..., or folder:/...
     known_profiles_only: bool = False  # refuse what claims a profile (meta.profile) that is not loaded
 
@@ -80,6 +104,38 @@ def _flag(environment: Mapping[str, str], name: str) -> bool:
     return text in ("yes", "1", "true")
 
 
+def _mllp(environment: Mapping[str, str]) -> Mllp:
+    def text(name: str, usual: str = "") -> str:
+        return environment.get(f"CLOISTER_MLLP_{name}", "").strip() or usual
+
+    def file(name: str) -> Path | None:
+        return Path(text(name)).absolute() if text(name) else None
+
+    found = Mllp(
+        port=_number(environment, "CLOISTER_MLLP_PORT", 0, 0, 65535),
+        address=text("ADDRESS", "127.0.0.1"),
+        transport=text("TRANSPORT", "tls"),
+        certificate=file("CERTIFICATE"),
+        key=file("KEY"),
+        clients=file("CLIENTS"),
+        program=text("PROGRAM"),
+        secret_file=file("SECRET_FILE"),
+        zone=text("ZONE"),
+        on_error=text("ON_ERROR", "park"),
+        assumed=text("ASSUMED"),
+        patience_seconds=_number(environment, "CLOISTER_MLLP_PATIENCE_SECONDS", 20, 1, 600),
+    )
+    if found.transport not in TRANSPORTS or found.on_error not in POLICIES:
+        raise Invalid("CLOISTER_MLLP_TRANSPORT or CLOISTER_MLLP_ON_ERROR is no known word.", hint="tls or tcp-loopback; park or refuse.")
+    if found.transport == "tcp-loopback" and found.address not in LOOPBACK:
+        raise Invalid(
+            "Without TLS, messages are taken from this machine alone.", hint="Set CLOISTER_MLLP_ADDRESS to 127.0.0.1, or use TLS."
+        )
+    if (found.certificate is None) != (found.key is None):
+        raise Invalid("A certificate needs its key.", hint="Set CLOISTER_MLLP_CERTIFICATE and CLOISTER_MLLP_KEY, or neither.")
+    return found
+
+
 def read_settings(environment: Mapping[str, str] | None = None) -> Settings:
     """The settings of this environment; raises Invalid with the variable's name when one is wrong."""
     env = os.environ if environment is None else environment
@@ -104,5 +160,6 @@ def read_settings(environment: Mapping[str, str] | None = None) -> Settings:
         linger_seconds=_number(env, "CLOISTER_LINGER_SECONDS", 3600, 5, 604_800),
         checkpoint_age_seconds=_number(env, "CLOISTER_CHECKPOINT_AGE_SECONDS", 600, 60, 86_400),
         known_profiles_only=_flag(env, "CLOISTER_KNOWN_PROFILES_ONLY"),
+        mllp=_mllp(env),
         witnesses=tuple(env.get("CLOISTER_WITNESSES", "").split()),
     )

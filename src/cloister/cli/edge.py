@@ -19,6 +19,7 @@ from cloister.cli.demo import app as demo
 from cloister.cli.importing.command import import_records
 from cloister.cli.ingest import ingest_files
 from cloister.cli.look import app as look
+from cloister.cli.mllp.command import app as mllp
 from cloister.cli.office import app as office
 from cloister.cli.program import app as program
 from cloister.cli.session import app as session
@@ -70,6 +71,7 @@ app.add_typer(zone, name="zone")
 app.add_typer(ceremony, name="ceremony")
 app.add_typer(team, name="team")
 app.add_typer(terminology, name="terminology")
+app.add_typer(mllp, name="mllp")
 
 
 def say(refused: CloisterError) -> None:

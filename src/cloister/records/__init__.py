@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from cloister.records.behalf import OnBehalf
     from cloister.records.chart import Chart
     from cloister.records.definitions import capability_statement
+    from cloister.records.fhir.exchange import Exchange
     from cloister.records.fhir.routes import endpoint
     from cloister.records.fhir.warming import warm
     from cloister.records.records import Records
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "Chart",
+    "Exchange",
     "Hit",
     "OnBehalf",
     "Outcome",
@@ -51,6 +53,10 @@ def __getattr__(name: str) -> Any:
         from cloister.records.records import Records
 
         return Records
+    if name == "Exchange":
+        from cloister.records.fhir.exchange import Exchange
+
+        return Exchange
     if name == "capability_statement":
         from cloister.records.definitions import capability_statement
 

@@ -24,6 +24,7 @@ from cloister.records.finding import not_found
 from cloister.records.importing import Imports
 from cloister.records.intake import Taken, take_up
 from cloister.records.lastn import lastn
+from cloister.records.parked import Parking
 from cloister.records.past import Histories, History, Span
 from cloister.records.rekeying import ask_zone, go_on, rekey, take_keys
 from cloister.records.room import Room
@@ -230,6 +231,21 @@ class Records:
         if self._room.narrowed:
             raise Denied("This takes a token without narrower scopes.", hint="Ask for system/*.cruds.", reason="scope-missing")
         return self._room.gate
+
+    @property
+    def parking(self) -> Parking:
+        """Messages of other systems that wait for a person. Not for a narrowed token: a message may be about anything."""
+        if self._room.narrowed:
+            raise Denied("A token with scopes takes no messages.", hint="Register the program without scopes.", reason="scope")
+        return Parking(self._room)
+
+    @property
+    def clock(self) -> Clock:
+        return self._room.clock
+
+    @property
+    def actor(self) -> Actor:
+        return self._room.actor
 
     async def take_shares(self) -> int:
         """Take up records that other wards share with the zones of this session; end what is due."""

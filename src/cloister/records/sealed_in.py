@@ -1,5 +1,5 @@
-"""Sealed into a zone by those who cannot read it: what a machine measured, and a dossier's keys that another zone shares.
-Spec: docs/spec/zones.md 22, 23.
+"""Sealed into a zone: what a machine measured that cannot read it, a dossier's keys that another zone shares, and messages
+that could not be written yet. Spec: docs/spec/zones.md 22, 23, 26.
 
 The content is sealed to the epoch's ingest public key, under a hash of all else that is signed, so that nothing can be
 moved to another zone, epoch, device or number. Whoever opens it checks the signer against the zone's signed policy.
@@ -17,6 +17,7 @@ from cloister.base.secret import Secret
 from cloister.zones import Forged, Refusal, algorithms, certificates, envelope, epochs
 
 LABEL: Final = "cloister/ingest/v1"
+PARKED_LABEL: Final = "cloister/parked/v1"
 SHARE_LABEL: Final = "cloister/share/v1"
 CONTENT_BYTES_MAX: Final = 4 * 1024 * 1024
 REASONS: Final = frozenset({"admission", "transfer", "referral", "consent"})
@@ -31,6 +32,19 @@ class Sealed:
     epoch: int
     device: certificates.Certified
     seq: int
+    at: datetime
+    sealed: bytes
+    info: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Parked:
+    """A verified message that waits for a person. `sealed` opens with the zone's keys and `info` alone."""
+
+    zone: str
+    epoch: int
+    author: certificates.Certified
+    id: bytes
     at: datetime
     sealed: bytes
     info: bytes
@@ -75,6 +89,29 @@ def verified_content(blob: bytes, known: certificates.Certificates, policy: Mapp
     named = policy.get("ingest")
     if not isinstance(named, dict) or named.get(device.person) != device.hash.hex():
         raise Denied("The zone's policy does not name this machine.", hint="Ask the access officer.", reason=Refusal.DEVICE_NOT_NAMED)
+    return found
+
+
+def parked_content(signer: envelope.Signer, *, trust: str, epoch: epochs.Epoch, id: bytes, content: bytes, now: datetime) -> bytes:
+    """A message that could not be written, for the people of the zone: `content` says where it came from, then its bytes."""
+    if not 0 < len(content) <= CONTENT_BYTES_MAX:
+        raise Forged(Refusal.MALFORMED)
+    body = {"trust": trust, "zone": epoch.zone, "epoch": epoch.epoch, "id": id, "at": _milliseconds(now)}
+    return _into(signer, PARKED_LABEL, body, epoch.ingest, content)
+
+
+def verified_parked(blob: bytes, known: certificates.Certificates, trust: str, now: datetime) -> Parked:
+    author, body, info = _opened(PARKED_LABEL, blob, known, trust, now)
+    found = Parked(
+        zone=body.text("zone"),
+        epoch=body.number("epoch", low=1, high=2**31 - 1),
+        author=author,
+        id=body.octets("id", 16),
+        at=_moment(body.number("at", high=_MILLISECONDS_MAX)),
+        sealed=body.octets("sealed"),
+        info=info,
+    )
+    body.done()
     return found
 
 

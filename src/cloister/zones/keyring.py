@@ -296,6 +296,13 @@ class Keyring:
             raise Refused(Refusal.RIGHT_MISSING)
         return self._epoch_keys(self._zone(zone), epoch).ingest.open(sealed, info)
 
+    def sealing_in(self, zone: str) -> Epoch:
+        """The zone's present epoch as an address to seal to: whoever writes there may also leave what they cannot write."""
+        opened = self._zone(zone)
+        if not self.can(zone, Right.WRITE):
+            raise Refused(Refusal.RIGHT_MISSING)
+        return self.epoch_record(zone, opened.grant.epoch, opened.records)
+
     @property
     def next_end(self) -> datetime | None:
         """When the next of the held zones ends."""

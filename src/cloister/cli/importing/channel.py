@@ -34,12 +34,12 @@ Say = Callable[[str], None]
 class Channel:
     """A session of its own, told apart by its label, so that several may run side by side."""
 
-    def __init__(self, trust: Trust, label: str, say: Say, *, zone: str | None = None) -> None:
+    def __init__(self, trust: Trust, label: str, say: Say, *, zone: str | None = None, connections: int = 2) -> None:
         self._trust = trust
         self._label = label
         self._say = say
         self._headers = HEADERS | ({"cloister-zone": zone} if zone else {})
-        limits = httpx.Limits(max_connections=2)
+        limits = httpx.Limits(max_connections=connections)
         self._http = httpx.AsyncClient(
             verify=trust.tls(), timeout=httpx.Timeout(UNIT_SECONDS_MAX, connect=10), limits=limits, trust_env=False
         )

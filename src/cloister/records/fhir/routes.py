@@ -6,7 +6,7 @@ an OperationOutcome here, and nowhere else.
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from typing import Final
 
 from starlette.requests import Request
@@ -53,8 +53,14 @@ TERMINOLOGY: Final[dict[str, Interaction]] = {
 }
 
 
-def endpoint(origin: str = "") -> Addresses:
-    """The application under /fhir/R4. `origin` (https://host:port) begins every link; left out, it is taken from each request."""
+Operation = tuple[str, Interaction, tuple[str, ...]]  # path below the base, who answers, methods
+
+
+def endpoint(origin: str = "", more: Sequence[Operation] = ()) -> Addresses:
+    """The application under /fhir/R4. `origin` (https://host:port) begins every link; left out, it is taken from each request.
+
+    `more`: operations of other rooms; their errors become OperationOutcomes like all.
+    """
     base = f"{origin.rstrip('/')}{BASE}" if origin else ""
 
     def route(path: str, interaction: Interaction, *methods: str, of: str = "", any_format: bool = False) -> Address:
@@ -62,6 +68,7 @@ def endpoint(origin: str = "") -> Addresses:
         return Address(path, allowed, _answering(interaction, base, of, any_format=any_format))
 
     addresses = [
+        *(route(path, interaction, *methods, any_format=True) for path, interaction, methods in more),
         route("/metadata", metadata, "GET"),
         route("/$ingest", describe, "GET"),
         route("/$ingest", put, "POST"),
