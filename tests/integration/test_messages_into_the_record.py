@@ -230,12 +230,18 @@ async def test_with_the_terms_to_refuse_nothing_is_kept_and_the_sender_hears_why
 
 
 async def test_the_national_number_is_kept_only_of_a_validated_identity(gateway: Session) -> None:
-    ins = "250031435238044^^^ASIP-SANTE-INS-NIR&1.2.250.1.213.1.4.10&ISO^INS"
-    plain = f"PID|1||71090^^^{IPP}^PI~{ins}||LOPEZ^Ana^^^^^L||19500314|F"
-    taken = await send(gateway, adt("A28", "71090", pid=plain + "|" * 23 + "|PROV"))
+    ins = "250033523804439^^^ASIP-SANTE-INS-NIR&1.2.250.1.213.1.4.10&ISO^INS"
+    birth = "12 rue des Lilas^^Rennes^^35000^FRA^H~^^Rennes^^^FRA^BDL^^35238"
+
+    def told(reliability: str, places: str = birth) -> str:
+        return f"PID|1||71090^^^{IPP}^PI~{ins}||LOPEZ^Ana^^^^^L||19500314|F|||{places}" + "|" * 21 + reliability
+
+    taken = await send(gateway, adt("A28", "71090", pid=told("PROV", "12 rue des Lilas^^Rennes^^35000^FRA^H")))
     assert "INS was not kept" in taken.acknowledgements[0]
     patient = await one(gateway, "Patient", f"identifier={IPP_SYSTEM}|71090")
     assert len(patient["identifier"]) == 1
-    await send(gateway, adt("A31", "71090", pid=plain + "|" * 23 + "|VALI"))
+    taken = await send(gateway, adt("A31", "71090", pid=told("VALI", "12 rue des Lilas^^Rennes^^35000^FRA^H")))
+    assert (taken.answer.fate, "strict traits" in taken.acknowledgements[0]) == (Fate.WRITTEN, True)
+    await send(gateway, adt("A31", "71090", pid=told("VALI")))
     patient = await one(gateway, "Patient", f"identifier={IPP_SYSTEM}|71090")
     assert [one["system"] for one in patient["identifier"]] == [IPP_SYSTEM, "urn:oid:1.2.250.1.213.1.4.10"]

@@ -7,6 +7,7 @@ from cloister.epr.modules.access import ACCESS
 from cloister.epr.modules.allergies import ALLERGIES
 from cloister.epr.modules.chart import CHART
 from cloister.epr.modules.medication import MEDICATION
+from cloister.epr.modules.messages import MESSAGES
 from cloister.epr.modules.notes import NOTES
 from cloister.epr.modules.patients import PATIENTS
 from cloister.epr.modules.problems import PROBLEMS
@@ -27,4 +28,5 @@ MODULES: Final[tuple[Module, ...]] = (
     STAYS,
     NOTES,
     ACCESS,
+    MESSAGES,
 )

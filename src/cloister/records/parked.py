@@ -1,6 +1,6 @@
 """Messages that wait for a person: sealed to a zone's public key, listed, opened in a session that may write there, closed.
 
-Spec: docs/spec/zones.md 26. Nothing of a message stands in the clear: the gate gets keyed hashes and one word of why.
+Spec: docs/spec/zones.md 28. Nothing of a message stands in the clear: the gate gets keyed hashes and one word of why.
 """
 
 from __future__ import annotations

@@ -236,7 +236,7 @@ class Records:
     def parking(self) -> Parking:
         """Messages of other systems that wait for a person. Not for a narrowed token: a message may be about anything."""
         if self._room.narrowed:
-            raise Denied("A token with scopes takes no messages.", hint="Register the program without scopes.", reason="scope")
+            raise Denied("This takes a token without narrower scopes.", hint="Ask for system/*.cruds.", reason="scope-missing")
         return Parking(self._room)
 
     @property

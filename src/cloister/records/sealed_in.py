@@ -1,5 +1,5 @@
 """Sealed into a zone: what a machine measured that cannot read it, a dossier's keys that another zone shares, and messages
-that could not be written yet. Spec: docs/spec/zones.md 22, 23, 26.
+that could not be written yet. Spec: docs/spec/zones.md 22, 23, 28.
 
 The content is sealed to the epoch's ingest public key, under a hash of all else that is signed, so that nothing can be
 moved to another zone, epoch, device or number. Whoever opens it checks the signer against the zone's signed policy.

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import encodings.iso8859_1
+import encodings.iso8859_15  # noqa: F401 - of acknowledgements; once root is given up, no library is read any more
 import time
 from typing import Any, Final
 

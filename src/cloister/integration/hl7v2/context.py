@@ -51,6 +51,7 @@ class Given:
     names: Names
     known: Known
     patient: str  # the id that the patient has or will have
+    ins: bool = True  # False: the record has refused the national number, and the rest is to be kept
 
 
 @dataclass(slots=True)

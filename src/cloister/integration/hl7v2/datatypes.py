@@ -157,11 +157,15 @@ def address(segment: Segment, value: Repetition, by: SenderMapping) -> Json | No
         return None
     named = by.table("address-use").get(use, "home")
     if named == "birth":
-        return {"extension": [{"url": BIRTH_PLACE, "valueBoolean": True}], **found}
+        insee = segment.piece(value, 9)  # county: the INSEE code of the place of birth, in French messages
+        if insee and insee != NULL:
+            found["extension"] = [{"url": INSEE, "valueCoding": {"code": insee}}]
+        return {BIRTH: True, **found}
     return {"use": named, **found}
 
 
-BIRTH_PLACE: Final = "birth"  # taken out again by patient.py: FHIR has an extension of its own for it
+INSEE: Final = "https://hl7.fr/ig/fhir/core/StructureDefinition/fr-core-address-insee-code"
+BIRTH: Final = "birth"  # marks a place of birth, and is taken out again by patient.py: FHIR has an extension of its own for it
 
 
 def telecom(segment: Segment, value: Repetition, by: SenderMapping) -> Json | None:

@@ -62,7 +62,7 @@ def patient(given: Given, made: Made) -> str:
     segment = given.message.only("PID")
     existing = given.known.patient
     patch: Patch = {"resourceType": "Patient", "id": given.patient}
-    patch["identifier"] = _merged(existing, _kept_identifiers(segment, given.by, made))
+    patch["identifier"] = _merged(existing, _kept_identifiers(segment, given, made))
     if not existing:
         patch["active"] = True
     _person(segment, given.by, patch)
@@ -72,13 +72,16 @@ def patient(given: Given, made: Made) -> str:
     return made.put(patched(existing, patch), existing)
 
 
-def _kept_identifiers(segment: Segment, by: SenderMapping, made: Made) -> list[Json]:
-    found = identifiers(segment, 3, by)
-    if VALIDATED in reliability(segment):
+def _kept_identifiers(segment: Segment, given: Given, made: Made) -> list[Json]:
+    found = identifiers(segment, 3, given.by)
+    if VALIDATED in reliability(segment) and given.ins:
         return found
     kept = [one for one in found if not is_ins(one)]
     if len(kept) < len(found):
-        made.notes.append("The INS was not kept: PID-32 does not say that the identity is validated (VALI).")
+        lacks = (
+            "its strict traits or its key are not right" if not given.ins else "PID-32 does not say that the identity is validated (VALI)"
+        )
+        made.notes.append(f"The INS was not kept: {lacks}.")
     if not kept:
         raise Unfit(
             "The only identifier is an INS, and the identity is not validated.",
@@ -124,10 +127,10 @@ def _places(segment: Segment, by: SenderMapping, patch: Patch) -> None:
     if not segment.given(11):
         return
     found = [one for value in segment.values(11) if (one := datatypes.address(segment, value, by)) is not None]
-    birth = [one for one in found if one.get("extension")]
-    patch["address"] = [one for one in found if not one.get("extension")] or (DELETE if segment.is_null(11) else None)
+    birth = [one for one in found if datatypes.BIRTH in one]
+    patch["address"] = [one for one in found if datatypes.BIRTH not in one] or (DELETE if segment.is_null(11) else None)
     if birth:
-        place = {name: value for name, value in birth[0].items() if name != "extension"}
+        place = {name: value for name, value in birth[0].items() if name != datatypes.BIRTH}
         patch["extension"] = [{"url": BIRTH_PLACE, "valueAddress": place}]
 
 

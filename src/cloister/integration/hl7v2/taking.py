@@ -9,12 +9,12 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Final
 from weakref import WeakKeyDictionary
 
 from cloister.base.clock import iso
-from cloister.base.errors import Busy, CloisterError, Conflict, Unavailable
+from cloister.base.errors import Busy, CloisterError, Conflict, Invalid, Unavailable
 from cloister.integration.hl7v2 import acknowledging, mapping, tokens
 from cloister.integration.hl7v2.acknowledging import Answer, Fate
 from cloister.integration.hl7v2.context import SEGMENT_EXTENSION, Given, Json, Made, Names
@@ -182,13 +182,20 @@ def _again() -> Unfit:
 
 async def _write(records: Records, message: Message, by: SenderMapping, names: Names, zone: str, id: str, digest: bytes) -> Made:
     found, patient = await known(records, message, by, names)
-    made = mapping.mapped(Given(message=message, by=by, names=names, known=found, patient=patient))
     seen = versions(found)
-    provenance = _provenance(records, message, by, id, digest, made, f"Patient/{patient}")
-    entries = [_entry(one, seen.get(reference)) for reference, one in made.resources.items()]
-    bundle = {"resourceType": "Bundle", "type": "transaction", "entry": [*entries, _entry(provenance, 0)]}
-    await records.transaction(bundle, zone=zone)
-    return made
+    given = Given(message=message, by=by, names=names, known=found, patient=patient)
+    for one in (given, replace(given, ins=False)):
+        made = mapping.mapped(one)
+        provenance = _provenance(records, message, by, id, digest, made, f"Patient/{patient}")
+        entries = [_entry(resource, seen.get(reference)) for reference, resource in made.resources.items()]
+        bundle = {"resourceType": "Bundle", "type": "transaction", "entry": [*entries, _entry(provenance, 0)]}
+        try:
+            await records.transaction(bundle, zone=zone)
+            return made
+        except Invalid as wrong:  # the national number may not stand there: an admission does not wait for that
+            if not wrong.reason.startswith("ins-") or not one.ins:
+                raise
+    raise AssertionError("the second turn returns or raises")
 
 
 def _entry(resource: Json, version: int | None) -> Json:

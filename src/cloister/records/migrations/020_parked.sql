@@ -1,4 +1,4 @@
--- Messages of other systems that could not be written, sealed to the zone that they were meant for (docs/spec/zones.md 26).
+-- Messages of other systems that could not be written, sealed to the zone that they were meant for (docs/spec/zones.md 28).
 -- `message` and `lines` are keyed hashes: the message's sender and number, and whom it is about, for keeping the order.
 
 create table care.parked (
