@@ -10,6 +10,7 @@ import pytest
 from messages import IPP, IPP_SYSTEM, adt, joined, msh, number, oru, pid, sodium
 from store_rig import PROGRAM, Rig, Session
 
+from cloister.base.errors import Conflict
 from cloister.integration import waiting
 from cloister.integration.hl7v2.acknowledging import Fate
 from cloister.integration.hl7v2.overrides import read_overrides
@@ -194,7 +195,7 @@ async def test_what_cannot_be_mapped_waits_sealed_and_later_ones_of_the_patient_
     ours = [line for line in lines if line.reason in ("value-type", "behind")][-2:]
     assert [line.behind for line in ours] == [False, True]
     assert (await waiting.listed(delorme.records)) == ([], 0)  # of another hospital: not even that they exist
-    with pytest.raises(Exception, match="earlier message"):
+    with pytest.raises(Conflict, match="earlier message"):
         await waiting.replay(vasseur.records, ours[1].id)
     shown = await waiting.look(vasseur.records, ours[0].id)
     assert "Zinnober-Marker" in shown.text

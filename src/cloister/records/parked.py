@@ -15,9 +15,10 @@ import orjson
 
 from cloister.base.errors import Conflict, Corrupt
 from cloister.base.ids import new_uuid
+from cloister.identity import learn_signers
 from cloister.records import sealed_in
 from cloister.records.room import Room
-from cloister.zones import algorithms, envelope
+from cloister.zones import algorithms
 
 TRIES_MAX: Final = 3  # of sealing, when the zone's keys change at this very moment
 
@@ -112,7 +113,7 @@ class Parking:
         row = await room.gate.call("parked_one", id=raw, audit=[note])
         waiting = _waiting(row[:6], row[11])
         body = row[7]
-        room.keyring.add_certificates(await room.gate.call("certificates", hashes=[envelope.certificate_hash(envelope.peek_signer(body))]))
+        await learn_signers(room.gate, room.keyring, [body], room.clock())
         known = room.keyring.offices.certificates
         parked = sealed_in.verified_parked(body, known, room.keyring.trust_id, room.clock())
         if (parked.zone, parked.id, parked.epoch) != (waiting.zone, raw, row[6]):
