@@ -359,7 +359,7 @@ def search_table(folder: Path, shapes: dict[str, Shape], known: dict[str, dict[s
 
 def branches(body: dict[str, Any], base: str, shapes: dict[str, Shape], known: dict[str, dict[str, Any]]) -> list[Branch]:
     expression = body.get("expression", "")
-    if not expression or body["type"] in ("composite", "special") or body["code"] in ("_id", "_lastUpdated", *UNSEARCHED):
+    if not expression or body["type"] in ("composite", "special") or body["code"] in ("_id", "_lastUpdated"):
         return []  # _id and _lastUpdated are columns of an index entry
     if " and " in expression:  # Patient.deceased.exists() and Patient.deceased != false, the only one of R4
         return [([], "deceased")]
@@ -432,8 +432,7 @@ def compartment_table(folder: Path, types: list[str]) -> dict[str, list[str]]:
     return {name: sorted(codes, key=lambda code: first.get(code, 3)) for name, codes in sorted(members.items())}
 
 
-UNSEARCHED: Final = ("phonetic",)  # understood, and not offered: an honest server does not call a prefix match phonetic
-ASIDE: Final = ("_id", "_lastUpdated", "_text", "_content")  # searched, and not by an expression
+ASIDE: Final = ("_id", "_lastUpdated", "_text", "_content", "near")  # searched, and not by an expression
 LINKS: Final = ("_has", "_list", "_filter")  # no search parameters by the definitions, and searched by
 SERVED: Final = ("read", "vread", "update", "patch", "delete", "history-instance", "history-type", "create", "search-type")
 
@@ -454,7 +453,7 @@ def capability(search: dict[str, Any], version: str) -> dict[str, Any]:
     """What this server really does: http://hl7.org/fhir/R4/capabilitystatement.html."""
     resources = []
     for name, rows in search.items():
-        offered = [row for row in rows if row[1] != "special" and (row[3] or row[0] in ASIDE)]
+        offered = [row for row in rows if row[3] or row[0] in ASIDE]
         links = sorted(f"{name}:{row[0]}" for row in offered if row[1] == "reference")
         resources.append(
             {

@@ -35,8 +35,6 @@ WITHOUT_VALUE: Final = {
     "_query": "names a query of the server; none is offered",
     "_text": "has no expression; its words are found in test_search_rules.py",
     "_content": "has no expression; its words are found in test_search_rules.py",
-    "phonetic": "needs a phonetic method, and a prefix match is none",
-    "near": "is special: a distance on the globe",
     "composition": "means the first resource inside a Bundle, which no reference points at",
     "message": "means the first resource inside a Bundle, which no reference points at",
 }
@@ -312,6 +310,14 @@ def cases(type: str) -> list[Case]:
             continue
         if body["code"] == "deceased":  # a condition, and no place
             found.append(Case(type, "deceased", "token", "", bare(type) | {"deceasedDateTime": "1999"}, ("true",), False))
+            continue
+        if body["code"] == "phonetic":
+            named = [{"family": "Dupont"}] if load().elements[type]["fields"]["name"][0] == "HumanName" else "Dupont"
+            found.append(Case(type, "phonetic", "string", "", bare(type) | {"name": named}, ("Dupond",), False))
+            continue
+        if body["code"] == "near":
+            place = {"position": {"latitude": 48.8566, "longitude": 2.3522}}
+            found.append(Case(type, "near", "special", "", bare(type) | place, ("48.85|2.35|1|km",), True))
             continue
         targets = [one for one in body.get("target", ()) if one in load().types]
         for way in ways(type, body.get("expression", "")):

@@ -8,6 +8,8 @@ import pytest
 
 from cloister.base.errors import Invalid, Unsupported
 from cloister.records.search import IndexEntry, decided, extract, matches, parse
+from cloister.records.search.near import kilometres
+from cloister.records.search.phonetic import soundex
 
 WEIGHT: dict[str, Any] = {
     "resourceType": "Observation",
@@ -61,6 +63,40 @@ def test_what_is_asked_with_a_modifier(name: str, value: str, expected: bool) ->
 def test_a_canonical_address_alone_means_any_version(asked: str, version: str, expected: bool) -> None:
     name, _, value = asked.partition("=")
     assert found(name, value, {"resourceType": "QuestionnaireResponse", "questionnaire": f"http://e.org/q{version}"}) is expected
+
+
+@pytest.mark.parametrize(
+    ("name", "code"),
+    [
+        ("robert", "r163"),
+        ("rupert", "r163"),
+        ("rubin", "r150"),
+        ("ashcraft", "a261"),
+        ("tymczak", "t522"),
+        ("pfister", "p236"),
+        ("honeyman", "h555"),
+    ],
+)
+def test_soundex_as_the_national_archives_describe_it(name: str, code: str) -> None:
+    assert soundex(name) == code
+
+
+def test_names_that_sound_alike_and_places_that_are_near() -> None:
+    dupond = {"resourceType": "Patient", "name": [{"family": "Dupônd", "given": ["Hélène"]}]}
+    assert found("phonetic", "DUPONT", dupond)
+    assert found("phonetic", "dubois,dupont", dupond)
+    assert not found("phonetic", "Lopez", dupond)
+    paris = {"resourceType": "Location", "position": {"latitude": 48.8566, "longitude": 2.3522}}
+    assert kilometres(48.8566, 2.3522, 51.5074, -0.1278) == pytest.approx(343.6, abs=0.5)  # to London
+    for asked, expected in (
+        ("51.5074|-0.1278|344|km", True),
+        ("51.5074|-0.1278|343", False),
+        ("51.5074|-0.1278|214|[mi_i]", True),
+        ("48.5|2.3", True),
+    ):
+        assert found("near", asked, paris) is expected, asked
+    assert found("near", "48.5|2.3", paris)
+    assert not found("near", "48.8|2.3", {"resourceType": "Location"})
 
 
 def test_a_branch_of_a_hierarchy_is_resolved_first_and_matches_nothing_before() -> None:

@@ -58,7 +58,7 @@ def everybody(id: dict[str, str]) -> dict[str, dict[str, Any]]:
             "link": [{"other": {"reference": ana}, "type": "seealso"}], "deceasedBoolean": True,
         },
         "leo": {"resourceType": "Patient", "name": [{"text": "Œuvré Léo"}], "telecom": [{"system": "phone", "value": "+33 1"}]},
-        "hospital": {"resourceType": "Location", "name": "Hôpital"},
+        "hospital": {"resourceType": "Location", "name": "Hôpital", "position": {"latitude": 48.8566, "longitude": 2.3522}},
         "wing": {"resourceType": "Location", "name": "Aile", "partOf": {"reference": f"Location/{id['hospital']}"}},
         "room": {"resourceType": "Location", "name": "Chambre 3", "partOf": {"reference": f"Location/{id['wing']}"}},
         "birth": stay(ana, "in-progress", f"Location/{id['room']}", period={"start": "2026-11-20T08:00:00+01:00"}),
@@ -158,6 +158,8 @@ Patient?_lastUpdated=lt2020 :
 Patient?_has:Device:patient:device-name:missing=true : ana
 Location?partof={hospital} : wing
 Location?partof:below=Location/{hospital} : wing room
+Patient?phonetic=loppes : ana eva
+Location?near=48.85|2.35|1|km : hospital
 Location?name=chambre : room
 Encounter?location:below={hospital} : birth visit born
 Encounter?location:below={wing} : birth born

@@ -17,8 +17,11 @@ from cloister.records.definitions import is_type
 from cloister.records.search.codes import OF_CODES, tokens_of
 from cloister.records.search.entry import RECORD, UNIT, IndexEntry, Value
 from cloister.records.search.fold import EPOCH, MICROSECOND, asked_number, asked_span, fold
+from cloister.records.search.near import near_term
+from cloister.records.search.phonetic import sounds
 from cloister.records.search.query import Kind, Parameter, Term, Test
 
+PHONETIC: Final = "phonetic"
 PREFIX: Final = re.compile(r"(eq|ne|gt|lt|ge|le|sa|eb|ap)?(.*)", re.DOTALL)
 MODIFIERS: Final[dict[Kind, frozenset[str]]] = {
     Kind.TOKEN: frozenset({"", "not", "of-type", "text"}) | OF_CODES,
@@ -70,6 +73,8 @@ def term(parameter: Parameter, name: str, modifier: str, text: str, asked: Asked
         raise Invalid(f"The parameter '{name}' has no value.", hint="Give it a value, or leave it out.", expression=name)
     if parameter.parts:
         return _composite(parameter, name, modifier, alternatives, asked)
+    if parameter.kind is Kind.SPECIAL and parameter.code == "near" and not modifier:
+        return near_term(parameter, name, alternatives)
     if not parameter.places:
         raise Unsupported(f"Searching by '{name}' is not offered.", hint="See the CapabilityStatement for what is.", expression=name)
     if modifier == "missing":
@@ -77,6 +82,7 @@ def term(parameter: Parameter, name: str, modifier: str, text: str, asked: Asked
     typed = parameter.kind is Kind.REFERENCE and is_type(modifier)
     versions = parameter.canonical and modifier == "below"
     able = modifier in MODIFIERS[parameter.kind] and (modifier != "text" or parameter.texts is not None)
+    able = able and not (modifier and parameter.code == PHONETIC)
     if not able and not typed and not versions:
         raise Unsupported(f"The modifier ':{modifier}' is not offered on '{name}'.", hint="See the CapabilityStatement.", expression=name)
     try:
@@ -85,6 +91,8 @@ def term(parameter: Parameter, name: str, modifier: str, text: str, asked: Asked
                 return _token(parameter, name, modifier, alternatives)
             case Kind.REFERENCE:
                 return _reference(parameter, name, modifier, alternatives, asked)
+            case Kind.STRING if parameter.code == PHONETIC:
+                return _phonetic(parameter, name, alternatives)
             case Kind.STRING:
                 return _string(parameter, name, modifier, alternatives)
             case Kind.URI:
@@ -255,6 +263,19 @@ def _reference(parameter: Parameter, name: str, modifier: str, alternatives: lis
     if accepts:
         return Term(name, parameter, modifier, tuple(alternatives), None, (), _any_of(parameter, [*accepts, frozenset(exact).__contains__]))
     return Term(name, parameter, modifier, tuple(alternatives), tuple(exact), (), _one_of(parameter, exact))
+
+
+def _phonetic(parameter: Parameter, name: str, alternatives: list[str]) -> Term:
+    """Every word that is asked for sounds like a word of one value."""
+    wanted = [sounds(unescape(text)) for text in alternatives]
+    if not all(wanted):
+        raise Invalid("There is no word that could sound like anything.", hint="Write a name.")
+    accepts: list[Accept] = [_sounding(one) for one in wanted]
+    return Term(name, parameter, "", tuple(alternatives), None, (), _any_of(parameter, accepts))
+
+
+def _sounding(wanted: frozenset[str]) -> Accept:
+    return lambda value: wanted <= sounds(value.partition(UNIT)[0])
 
 
 def _string(parameter: Parameter, name: str, modifier: str, alternatives: list[str]) -> Term:
