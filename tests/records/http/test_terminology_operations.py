@@ -6,6 +6,8 @@ from typing import Any
 
 import httpx
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 from terms_cast import ILL_SYSTEM, ILLS, SETS, filtered, value_set
 
 from cloister.records.validation import issues_of
@@ -106,3 +108,36 @@ async def test_the_statement_of_what_is_loaded(client: httpx.AsyncClient, mode: 
         systems = {one["uri"]: one for one in body["codeSystem"]}
         assert {GENDER, "http://unitsofmeasure.org"} <= systems.keys()
         assert len(systems) > 1000
+
+
+ODD = st.recursive(
+    st.none()
+    | st.booleans()
+    | st.integers(-5, 5)
+    | st.sampled_from(["", "x", GENDER, GENDERS, "male", "is-a", "concept", f"{GENDERS}?fhir_vs"]),
+    lambda inner: (
+        st.lists(inner, max_size=3)
+        | st.dictionaries(st.sampled_from(["system", "code", "coding", "valueSet", "concept"]), inner, max_size=3)
+    ),
+    max_leaves=5,
+)
+PARTS = st.fixed_dictionaries(
+    {
+        "name": st.sampled_from(
+            ["url", "code", "system", "coding", "codeableConcept", "valueSet", "codeSystem", "codingA", "filter", "count"]
+        )
+    },
+    optional={"valueString": ODD, "valueCoding": ODD, "valueCodeableConcept": ODD, "resource": ODD},
+)
+COMPOSED = st.fixed_dictionaries(
+    {"resourceType": st.just("ValueSet"), "status": st.just("active")},
+    optional={"compose": st.fixed_dictionaries({"include": st.lists(ODD, max_size=2)}), "expansion": ODD, "url": ODD},
+)
+
+
+@given(st.lists(PARTS | st.builds(lambda body: {"name": "valueSet", "resource": body}, COMPOSED), max_size=4) | ODD)
+@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+async def test_whatever_is_sent_is_answered_and_never_by_a_fault_of_ours(client: httpx.AsyncClient, parts: Any) -> None:
+    for path in ("CodeSystem/$lookup", "CodeSystem/$validate-code", "ValueSet/$validate-code", "ValueSet/$expand", "ConceptMap/$translate"):
+        answer = await client.post(f"/{path}", json={"resourceType": "Parameters", "parameter": parts})
+        assert answer.status_code in (200, 400, 404, 422, 501), (path, answer.text)

@@ -14,6 +14,7 @@ from cloister.records.fhir.outcomes import not_here
 from cloister.records.interactions.parameters import Sent, single
 from cloister.records.terminology import shelf
 from cloister.records.terminology.coding import Coded
+from cloister.records.validation import check
 
 CODINGS_MAX: Final = 100
 
@@ -35,6 +36,16 @@ def codings(asked: Sent, found: dict[str, list[str]], *, system: str = "", neede
     if not needed:
         return []
     raise Invalid("There is no code to ask about.", hint="Send code and system, a coding or a codeableConcept.", expression="code")
+
+
+def sent_along(asked: Sent, kind: str, *names: str) -> dict[str, Any] | None:
+    """The definition that was sent along under one of these names, checked like any resource."""
+    found = next((asked.resources[name] for name in names if name in asked.resources), None)
+    if found is not None:
+        if found.get("resourceType") != kind:
+            raise Invalid(f"What was sent as '{names[0]}' is no {kind}.", hint=f"Send a {kind}, or its url.", expression=names[0])
+        check(found)
+    return found
 
 
 def coding(body: Any, name: str) -> Coded | None:

@@ -10,7 +10,7 @@ from starlette.responses import Response
 from cloister.base.errors import Invalid
 from cloister.records.fhir.exchange import Exchange, json_response
 from cloister.records.fhir.text import encode
-from cloister.records.interactions.asking import by_id, flag, language, number, of_type, versioned
+from cloister.records.interactions.asking import by_id, flag, language, number, of_type, sent_along, versioned
 from cloister.records.interactions.parameters import sent, single
 from cloister.records.registered import answered
 from cloister.records.terminology import shelf
@@ -30,14 +30,12 @@ async def expand(exchange: Exchange) -> Response:
     of_type(exchange, "ValueSet")
     asked = await sent(exchange)
     found = asked.of(*KNOWN)
-    url, own = single(found, "url"), asked.resources.get("valueSet") or asked.resources.get("resource")
+    url, own = single(found, "url"), sent_along(asked, "ValueSet", "valueSet", "resource")
     if "id" in exchange.path:
         known = await by_id(exchange, "ValueSet", exchange.path["id"])
         own, url = (known, None) if isinstance(known, dict) else (None, known)
     if own is None and url is None:
         raise Invalid("There is no value set to expand.", hint="Send its url, or the valueSet itself.", expression="url")
-    if own is not None and own.get("resourceType") != "ValueSet":
-        raise Invalid("What was sent is no ValueSet.", hint="Send a ValueSet, or its url.", expression="valueSet")
     canonical = versioned(url or "", single(found, "valueSetVersion"))
     wanted = Asked(
         filter=(single(found, "filter") or "")[:200],

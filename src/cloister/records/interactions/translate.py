@@ -9,7 +9,7 @@ from starlette.responses import Response
 from cloister.base.errors import Invalid
 from cloister.records.fhir.exchange import Exchange, json_response
 from cloister.records.fhir.text import encode
-from cloister.records.interactions.asking import by_id, codings, flag, of_type, versioned
+from cloister.records.interactions.asking import by_id, codings, flag, of_type, sent_along, versioned
 from cloister.records.interactions.parameters import sent, single
 from cloister.records.registered import answered
 from cloister.records.terminology.coding import Parameters
@@ -24,7 +24,7 @@ async def translate(exchange: Exchange) -> Response:
     of_type(exchange, "ConceptMap")
     asked = await sent(exchange, codings=True)
     found = asked.of(*KNOWN)
-    url, own = single(found, "url"), asked.resources.get("conceptMap")
+    url, own = single(found, "url"), sent_along(asked, "ConceptMap", "conceptMap")
     if "id" in exchange.path:
         known = await by_id(exchange, "ConceptMap", exchange.path["id"])
         own, url = (known, None) if isinstance(known, dict) else (None, known)

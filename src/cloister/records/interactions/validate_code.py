@@ -13,7 +13,7 @@ from starlette.responses import Response
 from cloister.base.errors import Invalid, Unsupported
 from cloister.records.fhir.exchange import Exchange, json_response
 from cloister.records.fhir.text import encode
-from cloister.records.interactions.asking import by_id, codings, flag, language, versioned
+from cloister.records.interactions.asking import by_id, codings, flag, language, sent_along, versioned
 from cloister.records.interactions.parameters import Sent, sent, single
 from cloister.records.registered import answered
 from cloister.records.terminology.coding import Coded, Parameters, valid_in_set, valid_in_system
@@ -38,7 +38,7 @@ async def validate_code(exchange: Exchange) -> Response:
 
 async def _in_system(exchange: Exchange, asked: Sent) -> Parameters:
     found = asked.of("url", "version", *CODE)
-    system, own = single(found, "url") or "", asked.resources.get("codeSystem")
+    system, own = single(found, "url") or "", sent_along(asked, "CodeSystem", "codeSystem")
     if "id" in exchange.path:
         known = await by_id(exchange, "CodeSystem", exchange.path["id"])
         own, system = (known, system) if isinstance(known, dict) else (own, known.partition("|")[0])
@@ -60,7 +60,7 @@ def _with(sets: ValueSets, own: dict[str, Any] | None) -> ValueSets:
 
 async def _in_set(exchange: Exchange, asked: Sent) -> Parameters:
     found = asked.of("url", "valueSetVersion", "system", "systemVersion", "inferSystem", *CODE)
-    url, own = single(found, "url"), asked.resources.get("valueSet")
+    url, own = single(found, "url"), sent_along(asked, "ValueSet", "valueSet")
     if "id" in exchange.path:
         known = await by_id(exchange, "ValueSet", exchange.path["id"])
         own, url = (known, None) if isinstance(known, dict) else (None, known)

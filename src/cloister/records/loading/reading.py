@@ -85,9 +85,12 @@ def _check_codes(resource: dict[str, Any]) -> None:
     waiting = list(resource.get("concept", ()))
     while waiting:
         concept = waiting.pop()
-        if concept["code"] in seen:
-            raise Invalid(f"The code '{concept['code'][:80]}' stands in it twice.", hint="Correct the code system: each code once.")
-        seen.add(concept["code"])
+        code = concept.get("code", "")
+        if not code:
+            raise Invalid("One of its concepts has no code.", hint="Give it one, or leave it out.")
+        if code in seen:
+            raise Invalid(f"The code '{code[:80]}' stands in it twice.", hint="Correct the code system: each code once.")
+        seen.add(code)
         waiting.extend(concept.get("concept", ()))
 
 

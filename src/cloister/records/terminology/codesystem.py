@@ -189,6 +189,8 @@ class Concepts:
         waiting: list[tuple[dict[str, Any], int]] = [(one, -1) for one in reversed(resource.get("concept", ()))]
         while waiting:
             concept, parent = waiting.pop()
+            if "code" not in concept:  # only an extension in its place
+                continue
             number = self.numbers.get(concept["code"])
             if number is None:
                 number = self.numbers[concept["code"]] = len(self.rows)

@@ -19,6 +19,7 @@ from cloister.records.terminology.valuesets import Composed, Concept, ValueSets,
 LISTED_MAX: Final = 5_000
 PAGE_MAX: Final = 5_000
 KEPT_MAX: Final = 4  # whole lists, for the next page
+CONCEPTS_KEPT_MAX: Final = 100_000  # in all of them; the last one is kept whatever its length
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -36,16 +37,26 @@ class Asked:
     composition: bool = False  # includeDefinition: the value set as it was composed goes along
 
 
+@dataclass(frozen=True, slots=True)
+class Whole:
+    """A whole list, and the code systems in it with their versions."""
+
+    value_set: Composed
+    concepts: list[Concept]
+    used: list[str]
+
+
 class Expander:
     """Lists value sets, and keeps the last few lists for further pages."""
 
     def __init__(self, value_sets: ValueSets) -> None:
         self._value_sets = value_sets
-        self._kept: OrderedDict[tuple[int, str, str, bool, bool], tuple[Composed, list[Concept]]] = OrderedDict()
+        self._kept: OrderedDict[tuple[int, str, str, bool, bool], Whole] = OrderedDict()
 
     def expand(self, value_set: Composed, asked: Asked, *, now: datetime) -> dict[str, Any]:
         """The ValueSet with its expansion. Raises Absent for a system that is not loaded, Invalid as 'too-costly'."""
-        found = self._all(value_set, asked)
+        whole = self._all(value_set, asked)
+        found = whole.concepts
         if asked.count is None and len(found) - asked.offset > LISTED_MAX:
             raise too_costly()
         count = LISTED_MAX if asked.count is None else min(asked.count, PAGE_MAX)
@@ -58,21 +69,27 @@ class Expander:
             "timestamp": now.isoformat(timespec="seconds"),
             "total": len(found),
             "offset": asked.offset,
-            "parameter": _parameters(asked, found),
+            "parameter": _parameters(asked, whole.used),
         }
         if page:
             made["expansion"]["contains"] = [self._contained(concept, asked) for concept in page]
         return made
 
-    def _all(self, value_set: Composed, asked: Asked) -> list[Concept]:
+    def _all(self, value_set: Composed, asked: Asked) -> Whole:
         key = (id(value_set), fold(asked.filter), asked.language if asked.filter else "", asked.active, asked.selectable)
         kept = self._kept.get(key)
         if kept is None:
-            found = [one for one in self._value_sets.concepts(value_set) if self._wanted(one, asked)]
-            kept = self._kept[key] = (value_set, found)
-            while len(self._kept) > KEPT_MAX:
+            listed = self._value_sets.concepts(value_set, words=asked.filter)
+            found = [one for one in listed if self._wanted(one, asked)]
+            used = {one.of.url: one.of.version for one in found if one.of is not None}
+            kept = Whole(value_set, found, [f"{url}|{version}" if version else url for url, version in used.items()])
+            self._kept[key] = kept
+            while len(self._kept) > KEPT_MAX or (len(self._kept) > 1 and self._concepts_kept() > CONCEPTS_KEPT_MAX):
                 self._kept.popitem(last=False)
-        return kept[1]
+        return kept
+
+    def _concepts_kept(self) -> int:
+        return sum(len(one.concepts) for one in self._kept.values())
 
     def _wanted(self, concept: Concept, asked: Asked) -> bool:
         if (asked.active and concept.inactive) or (asked.selectable and concept.abstract):
@@ -103,7 +120,7 @@ class Expander:
         return made
 
 
-def _parameters(asked: Asked, found: list[Concept]) -> list[dict[str, Any]]:
+def _parameters(asked: Asked, used: list[str]) -> list[dict[str, Any]]:
     made: list[dict[str, Any]] = []
     if asked.filter:
         made.append({"name": "filter", "valueString": asked.filter})
@@ -119,6 +136,5 @@ def _parameters(asked: Asked, found: list[Concept]) -> list[dict[str, Any]]:
     ):
         if value:
             made.append({"name": name, "valueBoolean": True})
-    used = {concept.of.url: concept.of.version for concept in found if concept.of is not None}
-    made += [{"name": "version", "valueUri": f"{url}|{version}" if version else url} for url, version in used.items()]
+    made += [{"name": "version", "valueUri": one} for one in used]
     return made

@@ -61,7 +61,7 @@ class Include:
         version = given.get("version")
         self.canonical = f"{self.system}|{version}" if version else self.system
         self.value_sets = [str(one) for one in given.get("valueSet", ())]
-        self.listed = {str(one["code"]): one for one in given["concept"]} if "concept" in given else None
+        self.listed = {str(one["code"]): one for one in given["concept"] if "code" in one} if "concept" in given else None
         self.filters = given.get("filter", [])
         self._library = library
         self._passes: list[Passes] | None = None
@@ -106,8 +106,8 @@ class Include:
             return Member.NO
         return Member.YES if code.casefold() in {one.casefold() for one in self.listed or ()} else Member.NO
 
-    def concepts(self) -> Iterator[Concept]:
-        """Every code of the system, the list or the filters, in order."""
+    def concepts(self, words: str = "") -> Iterator[Concept]:
+        """Every code of the system, the list or the filters, in order. Of a system only those that hold the words, if any."""
         of = self.code_system()
         if self.listed is not None:
             for code, one in self.listed.items():
@@ -122,9 +122,17 @@ class Include:
         if not of.complete and not of.count:
             raise Absent("CodeSystem", self.canonical)
         passes = self.passes(of)
-        for number in range(of.count):
+        for number in self._named(of, words) if words else range(of.count):
             if all(one(number) for one in passes):
                 yield Concept(self.system, of.code(number), of.display(number), of, number)
+
+    def _named(self, of: CodeSystem, words: str) -> list[int]:
+        """The concepts that the code system itself, or a supplement, calls so."""
+        found = set(of.named(words))
+        for supplement in self._library.supplements(self.system):
+            numbers = (of.find(supplement.code(number)) for number in supplement.named(words))
+            found.update(number for number in numbers if number is not None)
+        return sorted(found)
 
 
 @dataclass(frozen=True, slots=True)
@@ -227,16 +235,19 @@ class ValueSets:
 
     # --- all codes --------------------------------------------------------------------------------------------------
 
-    def concepts(self, value_set: Composed, within: tuple[str, ...] = ()) -> Iterator[Concept]:
-        """Every code of a value set, once, in order. Raises Absent, or Invalid with reason 'too-costly'."""
+    def concepts(self, value_set: Composed, within: tuple[str, ...] = (), *, words: str = "") -> Iterator[Concept]:
+        """Every code of a value set, once, in order. Raises Absent, or Invalid with reason 'too-costly'.
+
+        `words` leaves out what surely does not hold them; lists may still have others.
+        """
         seen: set[tuple[str, str]] = set()
         considered = 0
         for include in value_set.includes:
             imported = include.value_sets
             if include.system:
-                listed = include.concepts()
+                listed = include.concepts(words)
             elif imported:
-                listed, imported = self._listed(imported[0], within), imported[1:]
+                listed, imported = self._listed(imported[0], within, words), imported[1:]
             else:
                 continue
             for concept in listed:
@@ -248,8 +259,8 @@ class ValueSets:
                     seen.add(key)
                     yield concept
 
-    def _listed(self, canonical: str, within: tuple[str, ...]) -> Iterator[Concept]:
-        return self.concepts(self.composed(canonical), deeper(within, canonical))
+    def _listed(self, canonical: str, within: tuple[str, ...], words: str) -> Iterator[Concept]:
+        return self.concepts(self.composed(canonical), deeper(within, canonical), words=words)
 
     def _stays(self, value_set: Composed, concept: Concept, imported: list[str], within: tuple[str, ...]) -> bool:
         if any(self._imported(one, concept.system, concept.code, within) is not Member.YES for one in imported):
