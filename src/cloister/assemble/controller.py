@@ -24,7 +24,7 @@ from cloister.base.secret import Secret
 from cloister.base.settings import Settings
 from cloister.base.telemetry import log
 from cloister.farm import Broker, EstateStore, Tickets
-from cloister.gateway import Door, Limits, StaticFile, clients, door_application, serve_application
+from cloister.gateway import Door, Limits, Published, StaticFile, clients, door_application, serve_application
 from cloister.identity import passkey
 
 ACCOUNT: Final = "cloister-ctl"
@@ -40,13 +40,12 @@ class Held:
     agent_token: str
     controller_token: str
     files: dict[str, StaticFile]
-    capability: StaticFile
-    terminology: StaticFile
+    published: dict[str, Published]
     render: Callable[..., str]
 
 
 def _held(settings: Settings) -> Held:
-    from cloister.assemble.pages import capability_file, sign_in_pages, static_files, terminology_file
+    from cloister.assemble.pages import published, sign_in_pages, static_files
 
     return Held(
         database=where(settings, ESTATE).arguments(),
@@ -55,8 +54,7 @@ def _held(settings: Settings) -> Held:
         agent_token=service_token(settings, "agent"),
         controller_token=service_token(settings, "controller"),
         files=static_files(),
-        capability=capability_file(settings),
-        terminology=terminology_file(settings),
+        published=published(settings),
         render=sign_in_pages().render,
     )
 
@@ -139,7 +137,6 @@ def _door(settings: Settings, held: Held, pool: Any, broker: Broker) -> Door:
         audit=audit,
         render=held.render,
         files=held.files,
-        capability=held.capability,
-        terminology=held.terminology,
+        published=held.published,
         clock=system_clock,
     )

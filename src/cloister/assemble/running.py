@@ -84,6 +84,7 @@ def environment(settings: Settings) -> dict[str, str]:
         "CLOISTER_LINGER_SECONDS": str(settings.linger_seconds),
         "CLOISTER_CHECKPOINT_AGE_SECONDS": str(settings.checkpoint_age_seconds),
         "CLOISTER_WITNESSES": " ".join(settings.witnesses),
+        "CLOISTER_KNOWN_PROFILES_ONLY": "yes" if settings.known_profiles_only else "no",
         **{name: value for name, value in os.environ.items() if name.startswith("CLOISTER_MLLP_")},
     }
 

@@ -8,7 +8,8 @@ from cloister.gateway.door import door_application
 from cloister.gateway.envoy import Plan, bootstrap
 from cloister.gateway.files import StaticFile, read_files, static_file
 from cloister.gateway.limits import Limits
-from cloister.gateway.ports import Door
+from cloister.gateway.ports import Door, Published
+from cloister.gateway.requests import language_of
 from cloister.gateway.serving import serve_application
 
 
@@ -20,11 +21,13 @@ __all__ = [
     "Door",
     "Limits",
     "Plan",
+    "Published",
     "StaticFile",
     "assertions",
     "bootstrap",
     "clients",
     "door_application",
+    "language_of",
     "migrations",
     "read_files",
     "serve_application",

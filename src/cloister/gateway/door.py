@@ -19,7 +19,7 @@ from cloister.gateway.enrol import Enrol
 from cloister.gateway.files import file_response
 from cloister.gateway.oauth import SCOPE, TokenEndpoint
 from cloister.gateway.origins import Origins
-from cloister.gateway.ports import Door
+from cloister.gateway.ports import Door, Published
 from cloister.gateway.proving import TokenError
 from cloister.gateway.requests import language_of
 from cloister.gateway.sign_in import SignIn
@@ -47,7 +47,6 @@ CAPABILITIES: Final = [
 Endpoint = Callable[[Request], Awaitable[Response]]
 
 FHIR: Final = "/fhir/R4"
-METADATA: Final = f"{FHIR}/metadata"
 SMART: Final = "/.well-known/smart-configuration"
 
 
@@ -72,7 +71,7 @@ def door_application(door: Door) -> Starlette:
             Route("/oauth2/revoke", tokens.revoke, methods=["POST"]),
             Route("/static/{name:path}", _static(door), methods=["GET"]),
             Route("/favicon.ico", _favicon(door), methods=["GET"]),
-            Route(METADATA, origins.shared(_capability(door)), methods=["GET"]),
+            *(Route(path, origins.shared(_published(choose)), methods=["GET"]) for path, choose in door.published.items()),
             Route(SMART, origins.shared(_smart_configuration(door)), methods=["GET"]),
             Route(f"{FHIR}{SMART}", origins.shared(_smart_configuration(door)), methods=["GET"]),
             Route(FHIR, origins.before, methods=["OPTIONS"]),
@@ -124,16 +123,15 @@ def _favicon(door: Door) -> Endpoint:
     return favicon
 
 
-def _capability(door: Door) -> Endpoint:
-    """FHIR R4 capabilities, or (mode) of terminology.
+def _published(choose: Published) -> Endpoint:
+    """FHIR R4 capabilities and what else stands beside them.
 
     Public, because a client asks before it can sign in (HL7 FHIR R4, RESTful API, 3.1.0.14)."""
 
-    async def capability(request: Request) -> Response:
-        asked = door.terminology if request.query_params.get("mode") == "terminology" else door.capability
-        return file_response({"metadata": asked}, "metadata", request)
+    async def published(request: Request) -> Response:
+        return file_response({"file": choose(request)}, "file", request)
 
-    return capability
+    return published
 
 
 def _smart_configuration(door: Door) -> Endpoint:

@@ -23,6 +23,7 @@ COMPRESSED: Final = (
     "text/",
     "application/javascript",
     "application/json",
+    "application/fhir",
     "image/svg+xml",
     "application/wasm",
     "application/manifest+json",
@@ -36,6 +37,7 @@ TYPES: Final = {
     ".woff2": "font/woff2",
     ".webmanifest": "application/manifest+json",
     ".fhir": "application/fhir+json; charset=utf-8",
+    ".fhirxml": "application/fhir+xml; charset=utf-8",
 }
 
 

@@ -6,6 +6,8 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final, Protocol
 
+from starlette.requests import Request
+
 from cloister.base.clock import Clock
 from cloister.base.secret import Secret
 from cloister.farm import Broker, Tickets
@@ -17,6 +19,9 @@ from cloister.identity import challenge, passkey
 TICKET_SECONDS: Final = 600
 
 Audit = Callable[[Sequence[dict[str, str]]], Awaitable[None]]
+
+
+Published = Callable[[Request], StaticFile]  # chosen by language, format and mode
 
 
 class Queries(Protocol):
@@ -40,8 +45,7 @@ class Door:
     audit: Audit
     render: Callable[..., str]  # render(name, language=..., **context) of room web
     files: Mapping[str, StaticFile]
-    capability: StaticFile
-    terminology: StaticFile  # the TerminologyCapabilities
+    published: Mapping[str, Published]  # what of other rooms anybody may see, by path
     clock: Clock
     challenges: challenge.Challenges = field(default_factory=challenge.Challenges)
 

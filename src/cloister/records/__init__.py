@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from cloister.records import loading, sealed_in
     from cloister.records.behalf import OnBehalf
     from cloister.records.chart import Chart
-    from cloister.records.definitions import capability_statement
+    from cloister.records.fhir import published
     from cloister.records.fhir.exchange import Exchange
     from cloister.records.fhir.routes import endpoint
     from cloister.records.fhir.warming import warm
@@ -31,10 +31,10 @@ __all__ = [
     "Records",
     "Stored",
     "Written",
-    "capability_statement",
     "endpoint",
     "loading",
     "parse",
+    "published",
     "sealed_in",
     "warm",
 ]
@@ -57,10 +57,10 @@ def __getattr__(name: str) -> Any:
         from cloister.records.fhir.exchange import Exchange
 
         return Exchange
-    if name == "capability_statement":
-        from cloister.records.definitions import capability_statement
+    if name == "published":
+        import cloister.records.fhir.published as published
 
-        return capability_statement
+        return published
     if name == "endpoint":
         from cloister.records.fhir.routes import endpoint
 

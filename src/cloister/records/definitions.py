@@ -51,12 +51,6 @@ def is_type(name: str) -> bool:
     return name in type_numbers()
 
 
-@functools.cache
-def capability_statement() -> bytes:
-    """The CapabilityStatement as it is served, the same for everybody (http.html#capabilities)."""
-    return _read("capability")
-
-
 def _table(name: str) -> Any:
     body = orjson.loads(_read(name))
     if body.get("format") != FORMAT:

@@ -14,7 +14,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from cloister.base.errors import CloisterError, Invalid, NotFound, Unsupported
-from cloister.records.definitions import capability_statement, load
+from cloister.records.definitions import load
+from cloister.records.fhir.capability import capability_statement
 from cloister.records.search import (
     IndexEntry,
     Kind,

@@ -11,7 +11,13 @@ from typing import Final
 from cloister.gateway.envoy.headers import response_headers
 from cloister.gateway.envoy.plan import DOOR_CLUSTER, SESSION_CLUSTER, Json, Plan
 
-DOOR_EXACT: Final = ("/fhir/R4/metadata", "/fhir/R4/.well-known/smart-configuration", "/favicon.ico")
+DOOR_EXACT: Final = (
+    "/fhir/R4/metadata",
+    "/fhir/R4/openapi",
+    "/fhir/R4/openapi.json",
+    "/fhir/R4/.well-known/smart-configuration",
+    "/favicon.ico",
+)
 DOOR_TREES: Final = ("/login", "/enrol", "/oauth2", "/static", "/.well-known")
 DOOR_SECONDS: Final = 60  # a program's token waits for its session to open
 SESSION_SECONDS: Final = 300  # a large transaction

@@ -6,7 +6,7 @@ route in the list that fits path and method answers, as in any router; the last 
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -43,6 +43,15 @@ class _Place:
             if segments[place] != text:
                 return False
         return "" not in segments or all(segments[place] for place, _ in self.names)
+
+
+def fitting(addresses: Sequence[Address], path: str) -> Iterator[tuple[frozenset[str], dict[str, str]]]:
+    """The methods of each address that a path below the base fits, with what stands in its places; for who asks, not for answering."""
+    segments = path.split("/")[1:]
+    for address in addresses:
+        place = _Place(address)
+        if address.path.count("/") == len(segments) and place.fits(segments):
+            yield address.methods, {name: segments[at] for at, name in place.names}
 
 
 class _Headers(Headers):

@@ -6,7 +6,7 @@ an OperationOutcome here, and nowhere else.
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Final
 
 from starlette.requests import Request
@@ -14,10 +14,11 @@ from starlette.responses import Response
 
 from cloister.base.errors import CloisterError, Invalid, NotFound, Unsupported
 from cloister.records.definitions import is_type
-from cloister.records.fhir.addresses import Address, Addresses
+from cloister.records.fhir.addresses import Address, Addresses, fitting
 from cloister.records.fhir.answering import finished
 from cloister.records.fhir.exchange import ASKED_FORMAT, BASE, Exchange, error_response
 from cloister.records.fhir.formats import IN_JSON, format_of
+from cloister.records.fhir.offered import OFFERED
 from cloister.records.fhir.outcomes import WrongMethod
 from cloister.records.interactions import binary, export, import_
 from cloister.records.interactions.batch import batch
@@ -31,8 +32,8 @@ from cloister.records.interactions.history import history, history_of_all, histo
 from cloister.records.interactions.ingest import describe, put
 from cloister.records.interactions.lastn import lastn
 from cloister.records.interactions.lookup import lookup
-from cloister.records.interactions.metadata import metadata
-from cloister.records.interactions.patch import patch, patch_where
+from cloister.records.interactions.metadata import metadata, openapi
+from cloister.records.interactions.patch import ACCEPT_PATCH, patch, patch_where
 from cloister.records.interactions.read import read
 from cloister.records.interactions.search import search, search_by_post
 from cloister.records.interactions.subsumes import subsumes
@@ -44,13 +45,51 @@ from cloister.records.interactions.validate_code import validate_code
 from cloister.records.interactions.vread import vread
 
 Interaction = Callable[[Exchange], Awaitable[Response]]
-TERMINOLOGY: Final[dict[str, Interaction]] = {
+HANDLERS: Final[dict[str, Interaction]] = {  # by the key of a row of what is offered
+    "metadata": metadata,
+    "openapi": openapi,
+    "describe": describe,
+    "put": put,
+    "history_of_all": history_of_all,
+    "history_of_type": history_of_type,
+    "search_by_post": search_by_post,
+    "validate": validate,
+    "lastn": lastn,
+    "everything": everything,
+    "document": document,
     "lookup": lookup,
     "validate-code": validate_code,
     "subsumes": subsumes,
     "expand": expand,
     "translate": translate,
+    "export_of_system": export.of_system,
+    "export_of_patients": export.of_patients,
+    "export_of_group": export.of_group,
+    "export_status": export.status,
+    "export_cancel": export.cancel,
+    "export_file": export.file,
+    "import_begin": import_.begin,
+    "import_status": import_.status,
+    "import_cancel": import_.cancel,
+    "import_report": import_.report,
+    "binary_create": binary.create,
+    "binary_read": binary.read,
+    "binary_update": binary.update,
+    "search": search,
+    "create": create,
+    "update_where": update_where,
+    "delete_where": delete_where,
+    "patch_where": patch_where,
+    "read": read,
+    "update": update,
+    "delete": delete,
+    "patch": patch,
+    "history": history,
+    "vread": vread,
+    "compartment": compartment,
+    "compartment_by_post": compartment_by_post,
 }
+METHODS: Final = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS")
 
 
 Operation = tuple[str, Interaction, tuple[str, ...]]  # path below the base, who answers, methods
@@ -62,59 +101,17 @@ def endpoint(origin: str = "", more: Sequence[Operation] = ()) -> Addresses:
     `more`: operations of other rooms; their errors become OperationOutcomes like all.
     """
     base = f"{origin.rstrip('/')}{BASE}" if origin else ""
-
-    def route(path: str, interaction: Interaction, *methods: str, of: str = "", any_format: bool = False) -> Address:
-        allowed = frozenset((*methods, "HEAD") if "GET" in methods else methods)
-        return Address(path, allowed, _answering(interaction, base, of, any_format=any_format))
-
+    handlers = HANDLERS | {"bundle": _bundle}
+    found: dict[tuple[str, frozenset[str]], Address] = {}
+    for one in OFFERED:  # rows of one address for different types share their route
+        methods = frozenset((*one.methods, "HEAD") if "GET" in one.methods else one.methods)
+        answer = _answering(handlers[one.key], base, one.of, any_format=one.any_format)
+        found.setdefault((one.path, methods), Address(one.path, methods, answer))
     addresses = [
-        *(route(path, interaction, *methods, any_format=True) for path, interaction, methods in more),
-        route("/metadata", metadata, "GET"),
-        route("/$ingest", describe, "GET"),
-        route("/$ingest", put, "POST"),
-        route("/$export", export.of_system, "GET", "POST"),
-        route("/Patient/$export", export.of_patients, "GET", "POST"),
-        route("/Group/{id}/$export", export.of_group, "GET", "POST", of="Group"),
-        route(f"/{export.STATUS}/{{job}}", export.status, "GET", any_format=True),
-        route(f"/{export.STATUS}/{{job}}", export.cancel, "DELETE", any_format=True),
-        route(f"/{export.FILE}/{{job}}/{{number}}", export.file, "GET", any_format=True),
-        route("/$import", import_.begin, "POST"),
-        route(f"/{import_.STATUS}/{{job}}", import_.status, "GET", any_format=True),
-        route(f"/{import_.STATUS}/{{job}}", import_.cancel, "DELETE", any_format=True),
-        route(f"/{import_.REPORT}/{{job}}", import_.report, "GET", any_format=True),
-        route("", _bundle, "POST"),
-        route("/", _bundle, "POST"),
-        route("/_history", history_of_all, "GET"),
-        route("/{type}/_history", history_of_type, "GET"),
-        route("/{type}/_search", search_by_post, "POST"),
-        route("/{type}/$validate", validate, "POST"),
-        route("/{type}/$lastn", lastn, "GET", "POST"),
-        route("/{type}/{id}/$validate", validate, "GET", "POST"),
-        route("/{type}/{id}/$everything", everything, "GET", "POST"),
-        route("/{type}/{id}/$document", document, "GET", "POST"),
-        *(
-            route(f"{path}/${name}", operation, "GET", "POST")
-            for name, operation in TERMINOLOGY.items()
-            for path in (("/{type}",) if name == "lookup" else ("/{type}", "/{type}/{id}"))
-        ),
-        route("/Binary", binary.create, "POST", of="Binary"),
-        route("/Binary/{id}", binary.read, "GET", of="Binary", any_format=True),
-        route("/Binary/{id}", binary.update, "PUT", of="Binary"),
-        route("/{type}", search, "GET"),
-        route("/{type}", create, "POST"),
-        route("/{type}", update_where, "PUT"),
-        route("/{type}", delete_where, "DELETE"),
-        route("/{type}", patch_where, "PATCH"),
-        route("/{type}/{id}", read, "GET"),
-        route("/{type}/{id}", update, "PUT"),
-        route("/{type}/{id}", delete, "DELETE"),
-        route("/{type}/{id}", patch, "PATCH"),
-        route("/{type}/{id}/_history", history, "GET"),
-        route("/{type}/{id}/_history/{version}", vread, "GET"),
-        route("/{type}/{id}/{member}", compartment, "GET"),
-        route("/{type}/{id}/{member}/_search", compartment_by_post, "POST"),
+        *(Address(path, frozenset(methods), _answering(answers, base, "", any_format=True)) for path, answers, methods in more),
+        *found.values(),
     ]
-    return Addresses(BASE, addresses, _answering(_elsewhere, base, ""))
+    return Addresses(BASE, addresses, _answering(_elsewhere(addresses), base, ""))
 
 
 def _answering(interaction: Interaction, base: str, of: str, *, any_format: bool = False) -> Callable[[Request], Awaitable[Response]]:
@@ -161,16 +158,31 @@ async def _bundle(exchange: Exchange) -> Response:
             raise Invalid(text, hint="Set its type to one of them.", expression="Bundle.type")
 
 
-async def _elsewhere(exchange: Exchange) -> Response:
-    """What the standard knows and this server does not, said by name."""
-    parts = [part for part in exchange.request.url.path.removeprefix(BASE).split("/") if part]
-    method = exchange.request.method
-    if any(part.startswith("$") for part in parts):
-        raise Unsupported("This operation is not offered.", hint="See the CapabilityStatement at /fhir/R4/metadata.")
-    if parts and not is_type(parts[0]) and parts[0] not in ("_history", "_search", "metadata"):
-        raise NotFound("There is no such resource type in FHIR R4.", hint="Mind upper and lower case: Patient, Observation.")
-    if not parts or parts[-1] in ("_history", "_search"):
-        raise Unsupported("History and search are offered by type.", hint="Name a resource type, and for a history the id.")
-    if len(parts) <= 4:
-        raise WrongMethod(f"{method} is not offered at this address.", hint="See the CapabilityStatement at /fhir/R4/metadata.")
-    raise NotFound("There is nothing at this address.", hint="See the CapabilityStatement at /fhir/R4/metadata.")
+def _elsewhere(addresses: Sequence[Address]) -> Interaction:
+    """What the standard knows and this server does not, said by name; and which methods an address has (RFC 9110 9.3.7, 15.5.6)."""
+
+    async def answer(exchange: Exchange) -> Response:
+        method, path = exchange.request.method, exchange.request.url.path.removeprefix(BASE)
+        found = {method for methods, names in fitting(addresses, path) if _may_be(names) for method in methods}
+        allowed = ", ".join(method for method in METHODS if method in found or (found and method == "OPTIONS"))
+        if allowed and method == "OPTIONS":
+            patch = {"Accept-Patch": ACCEPT_PATCH} if "PATCH" in allowed else {}
+            return Response(status_code=204, headers={"Allow": allowed, **patch})
+        if allowed:
+            raise WrongMethod(f"{method} is not offered at this address.", hint=f"Use {allowed}.", allow=allowed)
+        parts = [part for part in path.split("/") if part]
+        if any(part.startswith("$") for part in parts):
+            raise Unsupported("This operation is not offered.", hint="See the CapabilityStatement at /fhir/R4/metadata.")
+        if parts and not is_type(parts[0]) and parts[0] not in ("_history", "_search", "metadata"):
+            raise NotFound("There is no such resource type in FHIR R4.", hint="Mind upper and lower case: Patient, Observation.")
+        if not parts or parts[-1] in ("_history", "_search"):
+            raise Unsupported("History and search are offered by type.", hint="Name a resource type, and for a history the id.")
+        raise NotFound("There is nothing at this address.", hint="See the CapabilityStatement at /fhir/R4/metadata.")
+
+    return answer
+
+
+def _may_be(names: Mapping[str, str]) -> bool:
+    """True where what stands in the place of a type is one, and what stands in the place of an id is no word of FHIR's own."""
+    types = all(is_type(names[one]) for one in ("type", "member") if one in names)
+    return types and not any(text[:1] in ("$", "_") for text in names.values())

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from cloister.records import search, validation
-from cloister.records.definitions import capability_statement, load, type_numbers
+from cloister.records.definitions import load, type_numbers
+from cloister.records.fhir.capability import capability_statement
 from cloister.records.fhir.text import decode, encode
 from cloister.records.fhir.xml_reading import from_xml
 from cloister.records.fhir.xml_shapes import shape

@@ -5,8 +5,9 @@ from __future__ import annotations
 from starlette.responses import Response
 
 from cloister.base.errors import Invalid
-from cloister.records.definitions import capability_statement
+from cloister.records.fhir.capability import capability_statement
 from cloister.records.fhir.exchange import Exchange, json_response
+from cloister.records.fhir.openapi import openapi_document
 from cloister.records.terminology.capabilities import terminology_statement
 
 
@@ -17,3 +18,8 @@ async def metadata(exchange: Exchange) -> Response:
     if mode not in ("full", "normative"):
         raise Invalid("'mode' takes full, normative or terminology.", hint="Leave it out for the whole statement.", expression="mode")
     return json_response(capability_statement())
+
+
+async def openapi(exchange: Exchange) -> Response:
+    """The same offer in the words of OpenAPI 3.1, for tools that read no CapabilityStatement."""
+    return Response(openapi_document(exchange.base), media_type="application/json")

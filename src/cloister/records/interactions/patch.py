@@ -21,6 +21,7 @@ from cloister.records.interactions.target import Stale, condition_of
 from cloister.records.stored import DELETED, Written
 
 JSON_PATCH: Final = "application/json-patch+json"
+ACCEPT_PATCH: Final = JSON_PATCH
 ATTEMPTS: Final = 5
 OWN: Final = ("resourceType", "id")
 
@@ -44,7 +45,9 @@ async def patch_where(exchange: Exchange) -> Response:
 
 async def _operations(exchange: Exchange) -> Any:
     if media_type(exchange.request) != JSON_PATCH:
-        raise WrongMedia("This server patches by JSON Patch.", hint=f"Send a list of operations, with Content-Type: {JSON_PATCH}.")
+        raise WrongMedia(
+            "This server patches by JSON Patch.", hint=f"Send a list of operations, with Content-Type: {JSON_PATCH}.", accept=ACCEPT_PATCH
+        )
     operations = decode(await exchange.body())
     localise({"patch": operations}, exchange.base)
     return operations
