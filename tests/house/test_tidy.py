@@ -172,3 +172,10 @@ def test_locks_name_no_registry() -> None:
         assert '"resolved"' not in text
     for line in (ROOT / "requirements.lock").read_text().splitlines():
         assert not re.match(r"^\S+==", line) or line.rstrip().endswith("\\"), f"no hash: {line}"
+
+
+def test_each_migration_of_a_room_has_a_number_of_its_own() -> None:
+    """Two that were written side by side would stop every trust at its start."""
+    for folder in SOURCE.glob("*/migrations"):
+        numbers = [path.name.partition("_")[0] for path in folder.glob("*.sql")]
+        assert len(numbers) == len(set(numbers)), f"{folder.parent.name}: {sorted(numbers)}"
