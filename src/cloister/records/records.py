@@ -190,9 +190,9 @@ class Records:
         parts = [unquote(part) for part in path.strip("/").split("/")]
         match parts:
             case [_] if parts[0] and not parts[0].startswith("_"):
-                return Outcome(status="200", page=await self.search(parse_url(url)))
+                return Outcome(status="200", page=await self.search(parse_url(url, now=self._room.clock())))
             case [type, "_search"]:
-                return Outcome(status="200", page=await self.search(parse(type, pairs_of(url.partition("?")[2]))))
+                return Outcome(status="200", page=await self.search(parse(type, pairs_of(url.partition("?")[2]), now=self._room.clock())))
             case [type, id] if not mark:
                 return Outcome(status="200", stored=await self.read(type, id))
             case [type, id, "_history", version] if version.isdigit():

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
 from typing import Any, ClassVar
 
 from cloister.base.errors import Conflict, Invalid
@@ -34,4 +35,4 @@ def condition_of(exchange: Exchange, type: str) -> Query:
     if not pairs:
         hint = f"Name the id ({type}/id), or a condition ({type}?identifier=system|value)."
         raise Invalid("This address names no resource.", hint=hint, reason="empty-condition")
-    return parse(type, pairs, strict=True, base=exchange.base)
+    return parse(type, pairs, strict=True, base=exchange.base, now=datetime.now(UTC))
