@@ -19,6 +19,7 @@ from cloister.records.validation.issues import Fault
 
 Json = dict[str, Any]
 PROFILES_MAX: Final = 20  # of one resource
+KEPT_MAX: Final = 2000
 KIND: Final = "StructureDefinition"
 
 
@@ -50,6 +51,8 @@ def profile_of(value_sets: ValueSets, address: str) -> Profile | None:
         _kept.changes = shelf.changes()
         _kept.profiles.clear()
     if address not in _kept.profiles:
+        if len(_kept.profiles) >= KEPT_MAX:  # addresses come from clients
+            _kept.profiles.clear()
         _kept.profiles[address] = _compiled(value_sets, address)
     return _kept.profiles[address]
 

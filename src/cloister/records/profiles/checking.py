@@ -71,12 +71,13 @@ class Check:
         self._count(part, len(values), path, part.name)
         groups: dict[int, int] = {}
         last = -1
+        slicer = Slicer(self.value_sets, self.profile, self.conforms)
         for below, value, prop in values:
             kind = type_in(part.name, prop, part.types[0].code if part.types else "")
             self._value(part, value, kind, [*path, *below])
             if not part.slices:
                 continue
-            chosen = self._slicer().slice_of(part, value, kind)
+            chosen = slicer.slice_of(part, value, kind)
             place = next((number for number, one in enumerate(part.slices) if one is chosen), -1)
             groups[place] = groups.get(place, 0) + 1
             if chosen is not None:
@@ -203,9 +204,6 @@ class Check:
                 self._warning(path, "not-supported", one.key[:64], "This rule of the profile could not be evaluated.", "Check it by hand.")
 
     # --- reporting --------------------------------------------------------------------------------------------------
-
-    def _slicer(self) -> Slicer:
-        return Slicer(self.value_sets, self.profile, self.conforms)
 
     def _error(self, path: Path, code: str, rule: str, text: str, hint: str) -> None:
         self.found.append(Fault(list(path), code, rule, text, hint))

@@ -36,6 +36,8 @@ def holds(constraint: Constraint, value: Any, path: str, resource: Json) -> bool
     try:
         node = ResourceNode.create_node(value, path)
         found = fhirpathpy.apply_parsed_path(node, constraint.parsed, context, models["r4"], options)
+    except _Untold:
+        return None
     except Exception as fault:  # edge: whatever an expression of somebody else's makes the library raise
         log("fhirpath.not_evaluated", level="warning", key=constraint.key[:64], why=type(fault).__name__)
         return None

@@ -5,6 +5,7 @@ Spec: http://hl7.org/fhir/R4/profiling.html#discriminator: element names, extens
 
 from __future__ import annotations
 
+import functools
 import re
 from collections.abc import Iterator
 from typing import Any, Final
@@ -56,19 +57,14 @@ def standing(node: dict[str, Any], name: str) -> Iterator[Found]:
 
 
 def is_choice(prop: str, stem: str) -> bool:
-    return len(prop) > len(stem) and prop[len(stem)].isupper() and (prop[len(stem) :] in _types() or prop[len(stem) :].lower() in _types())
+    return len(prop) > len(stem) and prop[len(stem)].isupper() and prop[len(stem) :] in _types()
 
 
+@functools.cache
 def _types() -> frozenset[str]:
-    kept = _names.get("types")
-    if kept is None:
-        shapes = load().elements
-        kinds = {field[0] for shape in shapes.values() for field in shape["fields"].values()}
-        kept = _names["types"] = frozenset({one for one in shapes if "." not in one} | {one[:1].upper() + one[1:] for one in kinds} | kinds)
-    return kept
-
-
-_names: Final[dict[str, frozenset[str]]] = {}
+    """Every data type by name, primitives in both spellings: as they are called, and as they end a choice."""
+    kinds = _primitives()
+    return kinds | {one[:1].upper() + one[1:] for one in kinds} | {one for one in load().elements if "." not in one}
 
 
 def type_in(name: str, prop: str, declared: str) -> str:
@@ -80,14 +76,10 @@ def type_in(name: str, prop: str, declared: str) -> str:
     return plain if plain in _primitives() else rest
 
 
+@functools.cache
 def _primitives() -> frozenset[str]:
-    kept = _names.get("primitives")
-    if kept is None:
-        shapes = load().elements
-        kept = _names["primitives"] = frozenset(
-            field[0] for shape in shapes.values() for field in shape["fields"].values() if field[0][:1].islower()
-        )
-    return kept
+    fields = (field for shape in load().elements.values() for field in shape["fields"].values())
+    return frozenset(field[0] for field in fields if field[0][:1].islower())
 
 
 def followed(value: Any, path: list[str]) -> list[Any]:
