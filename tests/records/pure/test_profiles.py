@@ -15,6 +15,7 @@ from cloister.records.elements import Elements, bundle_in_parts
 from cloister.records.fhir.text import encode
 from cloister.records.profiles import applying
 from cloister.records.profiles.values import equals, fits, within
+from cloister.records.terminology import shelf
 from cloister.records.validation import check, issues_of
 
 
@@ -244,3 +245,16 @@ def test_slices_inside_of_slices_tell_a_blood_pressure_s_two_values() -> None:
         "profile-binding",
         "profile-fixed",
     ]
+
+
+def test_an_extension_that_stands_elsewhere_than_its_definition_says_is_a_warning() -> None:
+    def told(resource: Json) -> list[tuple[str, str]]:
+        found = applying.faults_by(shelf.value_sets(), resource, [], warn=True)
+        return [(".".join(map(str, one.path)), one.rule) for one in found if one.rule == "extension-context"]
+
+    town = {"url": f"{URL}birth-town", "valueString": "Angers"}
+    assert told({"resourceType": "Patient", "extension": [town]}) == []
+    assert told({"resourceType": "Patient", "name": [{"extension": [town]}]}) == [("name.0.extension.0", "extension-context")]
+    born = {"url": "http://hl7.org/fhir/StructureDefinition/patient-birthTime", "valueDateTime": "1981-03-12T10:00:00Z"}
+    assert told({"resourceType": "Patient", "birthDate": "1981-03-12", "_birthDate": {"extension": [born]}}) == []
+    assert told({"resourceType": "Patient", "extension": [born]}) == [("extension.0", "extension-context")]

@@ -5,12 +5,13 @@ Spec: http://hl7.org/fhir/R4/resource.html#Meta.profile, extensibility.html. A r
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final
 
 from cloister.records.profiles import fhirpath
 from cloister.records.profiles.checking import Check
+from cloister.records.profiles.extensions import extensions_of
 from cloister.records.profiles.rules import Profile, compiled
 from cloister.records.profiles.stored import BASE
 from cloister.records.terminology import shelf
@@ -115,22 +116,13 @@ def _unknown(check: Check, value_sets: ValueSets, resource: Json, address: str, 
 
 def _extensions(check: Check, resource: Json) -> None:
     """Every extension whose definition is loaded, wherever it stands."""
-    for path, extension in _standing(resource, []):
+    for path, extension, places in extensions_of(resource):
         profile = check.profile(str(extension.get("url", "")))
         if profile is not None and profile.type == "Extension":
             check.by(profile, extension, path)
-
-
-def _standing(node: Any, path: list[str | int]) -> Iterator[tuple[list[str | int], Json]]:
-    if isinstance(node, dict):
-        for name, value in node.items():
-            if name in ("extension", "modifierExtension") and isinstance(value, list):
-                yield from (([*path, name, number], one) for number, one in enumerate(value) if isinstance(one, dict))
-            if name != "contained":
-                yield from _standing(value, [*path, name])
-    elif isinstance(node, list):
-        for number, one in enumerate(node):
-            yield from _standing(one, [*path, number])
+            if check.warn and profile.context and places.isdisjoint(profile.context):
+                text = f"By its definition this extension belongs on {', '.join(profile.context[:5])}."
+                check.found.append(Fault(path, "structure", "extension-context", text, "Move it there.", severity="warning"))
 
 
 def _once(found: list[Fault]) -> list[Fault]:

@@ -74,7 +74,7 @@ class Profile:
     title: str
     type: str
     root: Rule
-    context: tuple[str, ...] = ()  # of an extension: where it may stand
+    context: tuple[str, ...] = ()  # of an extension: the elements that it may stand on; empty: anywhere
 
 
 def compiled(definition: Json) -> Profile:
@@ -98,7 +98,9 @@ def compiled(definition: Json) -> Profile:
             rule.parts = other.parts if other is not None else {}
     root = rules[elements[0]["id"]]
     title = str(definition.get("title") or definition.get("name") or definition["url"])
-    context = tuple(str(one.get("expression", "")) for one in definition.get("context", ()) if one.get("type") == "element")
+    places = definition.get("context", ())
+    told = all(one.get("type") == "element" for one in places)  # of other kinds nothing is told here
+    context = tuple(str(one.get("expression", "")) for one in places) if told else ()
     return Profile(definition["url"], title, str(definition.get("type", "")), root, context)
 
 
