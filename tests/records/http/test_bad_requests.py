@@ -72,7 +72,7 @@ async def test_broken_json_is_located(client: httpx.AsyncClient, body: bytes, sa
         ("GET", "/Patient/_history?_sort=x", b"", 501),
         ("GET", "/Unicorn/_history", b"", 404),
         ("POST", "/_history", b"", 404),
-        ("PATCH", "/Patient/1", b"[]", 415),
+        ("PATCH", "/Patient/1", b"[]", 400),
         ("PATCH", "/Patient", b"[]", 400),
         ("PUT", "/Patient", PATIENT, 400),
         ("PUT", "/Patient?_pretty=true", PATIENT, 400),

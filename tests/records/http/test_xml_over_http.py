@@ -113,3 +113,21 @@ def test_the_format_is_chosen_by_weight_then_by_exactness_then_by_place(accept: 
 def test_who_takes_neither_is_told(accept: str, asked: str | None) -> None:
     with pytest.raises(NotAcceptable):
         chosen(accept, asked, False)
+
+
+async def test_a_patch_of_parameters_is_taken_in_both_formats(client: httpx.AsyncClient) -> None:
+    who = (await client.post("/Patient", json=ANNE)).json()["id"]
+    parts = [
+        {"name": "type", "valueCode": "replace"},
+        {"name": "path", "valueString": "Patient.birthDate"},
+        {"name": "value", "valueDate": "1970-01-01"},
+    ]
+    parameters = {"resourceType": "Parameters", "parameter": [{"name": "operation", "part": parts}]}
+    in_xml = await client.patch(f"/Patient/{who}", content=to_xml(parameters), headers=XML)
+    assert read(in_xml)["birthDate"] == "1970-01-01"
+    parts[2]["valueDate"] = "1971-02-30"
+    refused = await client.patch(f"/Patient/{who}", json=parameters, headers={"If-Match": 'W/"2"'})
+    assert refused.status_code == 422
+    other = await client.patch(f"/Patient/{who}", content=b"x", headers={"Content-Type": "text/plain"})
+    assert other.status_code == 415
+    assert other.headers["accept-patch"] == "application/json-patch+json, application/fhir+json, application/fhir+xml"

@@ -16,7 +16,7 @@ DATE: Final = "2026-11-29"
 PROFILE: Final = "http://hl7.org/fhir/StructureDefinition/"
 ASIDE: Final = frozenset({"_id", "_lastUpdated", "_text", "_content", "near"})  # searched, and not by an expression
 LINKS: Final = ("_has", "_list", "_filter")  # no search parameters by the definitions, and searched by
-PATCH_FORMATS: Final = ("application/json-patch+json",)
+PATCH_FORMATS: Final = ("application/json-patch+json", FHIR_JSON, FHIR_XML)
 SMART: Final = {"system": "http://terminology.hl7.org/CodeSystem/restful-security-service", "code": "SMART-on-FHIR"}
 SIGN_IN: Final = "OAuth 2 client credentials for programs; passkey, card or passphrase for people."
 

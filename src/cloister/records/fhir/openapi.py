@@ -122,7 +122,7 @@ def _sent(one: Offered, method: str) -> dict[str, Any]:
     if one.key.endswith("_by_post"):
         return {"application/x-www-form-urlencoded": {"schema": {"type": "object", "additionalProperties": TEXT}}}
     if method == "PATCH":
-        return {"application/json-patch+json": {"schema": {"type": "array", "items": {"type": "object"}}}}
+        return {"application/json-patch+json": {"schema": {"type": "array", "items": {"type": "object"}}}, **_resources()}
     if one.key == "put":
         return {"application/octet-stream": {}}
     return _resources() | ({"*/*": {}} if one.of == "Binary" else {})

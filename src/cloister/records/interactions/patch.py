@@ -1,4 +1,5 @@
-"""patch: a resource changed in some places, by JSON Patch. http://hl7.org/fhir/R4/http.html#patch, RFC 6902.
+"""patch: a resource changed in some places, by JSON Patch or FHIRPath Patch. http://hl7.org/fhir/R4/http.html#patch, RFC 6902,
+fhirpatch.html.
 
 The patch is applied to the version that the client names (If-Match), or to the current one: then once more where
 somebody wrote in between. Its outcome is validated and written like any update.
@@ -6,22 +7,24 @@ somebody wrote in between. Its outcome is validated and written like any update.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any, Final
 
 from starlette.responses import Response
 
 from cloister.base.errors import Conflict, Invalid, NotFound
-from cloister.records.fhir import pointers
+from cloister.records.fhir import fhirpath_patch, pointers
 from cloister.records.fhir.exchange import Exchange, written_response
-from cloister.records.fhir.formats import media_type
+from cloister.records.fhir.formats import FHIR_JSON, FHIR_XML, JSON, XML, media_type
 from cloister.records.fhir.outcomes import WrongMedia, not_here
 from cloister.records.fhir.references import localise
 from cloister.records.fhir.text import decode
-from cloister.records.interactions.target import Stale, condition_of
+from cloister.records.interactions.target import Stale, check_type, condition_of
 from cloister.records.stored import DELETED, Written
 
 JSON_PATCH: Final = "application/json-patch+json"
-ACCEPT_PATCH: Final = JSON_PATCH
+ACCEPT_PATCH: Final = f"{JSON_PATCH}, {FHIR_JSON}, {FHIR_XML}"
+Change = Callable[[dict[str, Any]], dict[str, Any]]
 ATTEMPTS: Final = 5
 OWN: Final = ("resourceType", "id")
 
@@ -43,21 +46,26 @@ async def patch_where(exchange: Exchange) -> Response:
     return await _patch(exchange, type, matched.id, operations)
 
 
-async def _operations(exchange: Exchange) -> Any:
-    if media_type(exchange.request) != JSON_PATCH:
-        raise WrongMedia(
-            "This server patches by JSON Patch.", hint=f"Send a list of operations, with Content-Type: {JSON_PATCH}.", accept=ACCEPT_PATCH
-        )
+async def _operations(exchange: Exchange) -> Change:
+    """The patch as a function: by its media type, Parameters or a list of operations."""
+    media = media_type(exchange.request)
+    if media in JSON or media in XML:
+        parameters = await exchange.resource()
+        check_type(parameters, "Parameters")
+        return lambda resource: fhirpath_patch.applied(resource, parameters)
+    if media != JSON_PATCH:
+        hint = f"Send operations with Content-Type: {JSON_PATCH}, or Parameters (FHIRPath Patch)."
+        raise WrongMedia("This server patches by JSON Patch and FHIRPath Patch.", hint=hint, accept=ACCEPT_PATCH)
     operations = decode(await exchange.body())
     localise({"patch": operations}, exchange.base)
-    return operations
+    return lambda resource: pointers.apply(resource, operations)
 
 
-async def _patch(exchange: Exchange, type: str, id: str, operations: Any) -> Response:
+async def _patch(exchange: Exchange, type: str, id: str, change: Change) -> Response:
     if_match = exchange.if_match
     for attempt in range(ATTEMPTS):
         try:
-            written = await _write(exchange, type, id, operations, if_match)
+            written = await _write(exchange, type, id, change, if_match)
         except Conflict as conflict:
             if if_match is not None:
                 raise Stale.of(conflict) from None
@@ -69,7 +77,7 @@ async def _patch(exchange: Exchange, type: str, id: str, operations: Any) -> Res
     return written_response(exchange, written.stored, created=False, text=text)
 
 
-async def _write(exchange: Exchange, type: str, id: str, operations: Any, if_match: int | None) -> Written:
+async def _write(exchange: Exchange, type: str, id: str, change: Change, if_match: int | None) -> Written:
     try:
         stored = await exchange.records.read(type, id)
     except NotFound as absent:
@@ -79,7 +87,7 @@ async def _write(exchange: Exchange, type: str, id: str, operations: Any, if_mat
     if if_match is not None and if_match != stored.version:
         text = f"{type}/{id} has changed since version {if_match}."
         raise Conflict(text, hint="Read it again and repeat.", reason="version")
-    resource = pointers.apply(decode(stored.raw), operations)
+    resource = change(decode(stored.raw))
     for name, value in zip(OWN, (stored.type, stored.id), strict=True):
         if resource.get(name) != value:
             text = f"A patch does not change the {name}."
