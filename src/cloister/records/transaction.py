@@ -12,12 +12,13 @@ from typing import Any, Final
 from urllib.parse import unquote
 
 from cloister.access import Action
-from cloister.base.errors import CloisterError, Invalid, Unsupported
+from cloister.base.errors import CloisterError, Conflict, Invalid, NotFound, Unsupported
 from cloister.base.ids import new_id
 from cloister.records.commit import Built
 from cloister.records.conditional import one_match
 from cloister.records.draft import Draft
 from cloister.records.elements import Parts
+from cloister.records.fhir.patching import of_entry, patched
 from cloister.records.fhir.references import rewrite
 from cloister.records.placing import Change, Planner
 from cloister.records.room import Room
@@ -30,7 +31,7 @@ from cloister.records.validation import check
 
 ENTRIES_MAX: Final = 20_000
 URN: Final = "urn:uuid:"
-WRITES: Final = {"POST": Action.CREATE, "PUT": Action.UPDATE, "DELETE": Action.DELETE}
+WRITES: Final = {"POST": Action.CREATE, "PUT": Action.UPDATE, "PATCH": Action.UPDATE, "DELETE": Action.DELETE}
 READS: Final = frozenset({"GET", "HEAD"})
 
 
@@ -99,13 +100,15 @@ class Transaction:
                     await self._post(entry, raw, request)
                 case "PUT":
                     await self._put(entry, raw, request)
+                case "PATCH":
+                    await self._patch(entry, raw, request)
                 case "DELETE":
                     await self._delete(entry, request)
                 case "GET" | "HEAD":
                     pass
                 case _:
                     raise Unsupported(
-                        f"The method '{entry.method[:16]}' is not offered in a transaction.", hint="Use POST, PUT, DELETE or GET."
+                        f"The method '{entry.method[:16]}' is not offered in a transaction.", hint="Use POST, PUT, PATCH, DELETE or GET."
                     )
         except CloisterError as wrong:
             raise _placed(wrong, entry) from None
@@ -143,6 +146,24 @@ class Transaction:
             if resource.get("id", id) != id:
                 raise Invalid("The id in the resource is not the one in the address.", expression="resource.id")
         entry.change = Change(type=type, id=id, resource=resource, if_match=_version(request), skip_same=self._idempotent)
+
+    async def _patch(self, entry: Entry, raw: dict[str, Any], request: dict[str, Any]) -> None:
+        """The current version, changed; somebody who writes in between makes the whole transaction fail."""
+        patch = of_entry(raw.get("resource"))
+        path, mark, text = entry.url.partition("?")
+        type, _, id = path.partition("/")
+        await self._room.permit(Action.READ, type)
+        if mark:
+            stored = await one_match(self._room, parse(type, pairs_of(text), strict=True))
+        else:
+            note = {"action": Action.READ.value, "kind": type, "object": f"{type}/{id}" if uuid_row(id) is not None else type}
+            stored = await self._room.finder.read(type, check_id(unquote(id)), [note])
+        if stored is None or stored.deleted:
+            raise NotFound("There is nothing here to be patched.", hint="Create it first.")
+        version = _version(request)
+        if version is not None and version != stored.version:
+            raise Conflict(f"{stored.reference} has changed since version {version}.", hint="Read it again and repeat.", reason="version")
+        entry.change = Change(type=type, id=stored.id, resource=patched(stored.raw, patch), if_match=stored.version)
 
     async def _delete(self, entry: Entry, request: dict[str, Any]) -> None:
         if "?" in entry.url:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import base64
 import copy
 import uuid
 from typing import Any
@@ -181,3 +182,35 @@ async def test_an_update_of_one_version_is_won_once(program: Session, vasseur: S
         program.records.update(changed[0], if_match=1), vasseur.records.update(changed[1], if_match=1), return_exceptions=True
     )
     assert sorted(type(one).__name__ for one in results) == ["Conflict", "Written"]
+
+
+async def test_a_bundle_patches_in_both_forms_with_the_rest_of_it_or_not_at_all(program: Session, delorme: Session) -> None:
+    who = await admitted(program, "Patched")
+    observed = (await weighed(program, who)).stored
+    operations = base64.b64encode(b'[{"op": "replace", "path": "/status", "value": "amended"}]').decode()
+    as_binary = {"resourceType": "Binary", "contentType": "application/json-patch+json", "data": operations}
+    parts = [
+        {"name": "type", "valueCode": "replace"},
+        {"name": "path", "valueString": "Patient.birthDate"},
+        {"name": "value", "valueDate": "1951-01-01"},
+    ]
+    as_parameters = {"resourceType": "Parameters", "parameter": [{"name": "operation", "part": parts}]}
+    both = [
+        entry(as_binary, "PATCH", f"Observation/{observed.id}", ifMatch='W/"1"'),
+        entry(as_parameters, "PATCH", f"Patient?_id={who}"),
+    ]
+    broken = bundle(*both, entry({"resourceType": "Observation"}))
+    with pytest.raises(Invalid):
+        await program.records.transaction(broken)
+    assert (await program.records.read("Patient", who)).version == 1
+    made = await program.records.transaction(bundle(*both))
+    assert [one.status for one in made] == ["200", "200"]
+    assert ((await program.records.read("Observation", observed.id)).resource or {})["status"] == "amended"
+    assert ((await program.records.read("Patient", who)).resource or {})["birthDate"] == "1951-01-01"
+    with pytest.raises(Conflict):
+        await program.records.transaction(bundle(both[0]))
+    with pytest.raises(NotFound):
+        await delorme.records.transaction(bundle(entry(as_parameters, "PATCH", f"Patient/{who}")))
+    outcomes = await program.records.batch(bundle(both[1], entry({"resourceType": "Basic"}, "PATCH", f"Patient/{who}"), type="batch"))
+    assert outcomes[0].problem is None
+    assert isinstance(outcomes[1].problem, Invalid)
