@@ -5,7 +5,7 @@ Spec: http://hl7.org/fhir/R4/bundle.html, http.html#search, #history, #transacti
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 from urllib.parse import urlencode
 
@@ -64,12 +64,13 @@ def search_links(page: Page, query: Query, *, base: str) -> list[tuple[str, str]
     return links
 
 
-def history(versions: Iterable[Stored], *, base: str, total: int, links: Links) -> bytes:
-    """The versions of one resource, newest first."""
-    return bundle("history", [_version(stored, base) for stored in versions], total=total, links=links)
+def history(versions: Iterable[Stored], *, base: str, total: int, links: Links, shape: Callable[[Stored], bytes]) -> bytes:
+    """The versions of one resource, newest first; `shape` gives the bytes of one that is not deleted."""
+    entries = [_version(stored, base, b"" if stored.deleted else shape(stored)) for stored in versions]
+    return bundle("history", entries, total=total, links=links)
 
 
-def _version(stored: Stored, base: str) -> bytes:
+def _version(stored: Stored, base: str, raw: bytes) -> bytes:
     method = "DELETE" if stored.deleted else "POST" if stored.version == 1 else "PUT"
     status = {"DELETE": "204", "POST": "201", "PUT": "200"}[method]
     url = stored.type if method == "POST" else stored.reference
@@ -78,7 +79,7 @@ def _version(stored: Stored, base: str) -> bytes:
         "request": {"method": method, "url": url},
         "response": _response(stored, status),
     }
-    return _with_resource(entry, stored.raw)
+    return _with_resource(entry, raw)
 
 
 def answers(outcomes: Iterable[Outcome], *, batch: bool, base: str, bodies: bool) -> bytes:

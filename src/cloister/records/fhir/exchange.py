@@ -201,11 +201,13 @@ def written_response(exchange: Exchange, stored: Stored, *, created: bool, text:
     """The answer to create and update, as the client prefers it."""
     headers = resource_headers(stored) | {"Location": location(exchange.base, stored)}
     status = 201 if created else 200
+    if exchange.returns:
+        headers["Preference-Applied"] = f"return={exchange.returns}"  # RFC 7240, 3
     if exchange.returns == "minimal":
         return Response(status_code=status, headers=headers)
     if exchange.returns == "OperationOutcome":
         return json_response(encode(done(text)), status=status, headers=headers)
-    return json_response(stored.raw, status=status, headers=headers)
+    return json_response(stored.raw, status=status, headers=headers | {"Content-Location": headers["Location"]})
 
 
 def error_response(error: CloisterError) -> Response:

@@ -11,6 +11,8 @@ from cloister.records.fhir import bundles
 from cloister.records.fhir.exchange import FORMAT, Exchange, json_response
 from cloister.records.fhir.outcomes import not_here
 from cloister.records.interactions.parameters import moment, single, whole
+from cloister.records.interactions.shaping import SHAPING, shape_of
+from cloister.records.interactions.shaping import kept as more
 from cloister.records.past import History, Span
 from cloister.records.search.entry import TIME_MIN
 from cloister.records.stored import DELETED
@@ -25,6 +27,7 @@ async def history(exchange: Exchange) -> Response:
     """Of one resource."""
     type, id = exchange.path["type"], exchange.path["id"]
     found = _asked(exchange, OF_ONE)
+    shape = shape_of(exchange, type)
     count, start, span = whole(found, "_count", COUNT_DEFAULT, COUNT_MAX), _start(found), _span(found)
     try:
         versions = await exchange.records.history(type, id)
@@ -34,11 +37,11 @@ async def history(exchange: Exchange) -> Response:
         raise not_here(type, id) from None
     wanted = span.chosen(versions)
     address = f"{exchange.base}/{type}/{id}/_history"
-    kept = "".join(f"&{name}={found[name][0]}" for name in ("_since", "_at") if name in found).replace("+", "%2B")
+    kept = "".join(f"&{name}={found[name][0]}" for name in ("_since", "_at") if name in found).replace("+", "%2B") + more(exchange)
     links = [("self", f"{address}?_count={count}{kept}")]
     if start + count < len(wanted):
         links.append(("next", f"{address}?_count={count}&_start={start + count}{kept}"))
-    return json_response(bundles.history(wanted[start : start + count], base=exchange.base, total=len(wanted), links=links))
+    return json_response(bundles.history(wanted[start : start + count], base=exchange.base, total=len(wanted), links=links, shape=shape))
 
 
 async def history_of_type(exchange: Exchange) -> Response:
@@ -66,14 +69,15 @@ def _bundle(exchange: Exchange, page: History, address: str) -> Response:
     asked = exchange.request.url.query
     links = [("self", f"{address}?{asked}" if asked else address)]
     if page.next is not None:
-        links.append(("next", f"{address}?_page={page.next}"))
-    return json_response(bundles.history(page.versions, base=exchange.base, total=page.total, links=links))
+        links.append(("next", f"{address}?_page={page.next}{more(exchange)}"))
+    shape = shape_of(exchange, exchange.path.get("type", "Basic"))
+    return json_response(bundles.history(page.versions, base=exchange.base, total=page.total, links=links, shape=shape))
 
 
 def _asked(exchange: Exchange, known: tuple[str, ...]) -> dict[str, list[str]]:
     found: dict[str, list[str]] = {}
     for name, text in exchange.pairs():
-        if name in FORMAT:
+        if name in FORMAT or name in SHAPING:
             continue
         if name not in known:
             raise Unsupported(f"'{name[:64]}' is not offered on a history.", hint="Use _count, _since and _at.", expression=name[:64])
