@@ -29,7 +29,7 @@ from cloister.gateway import clients
 from cloister.gateway.clients import Client
 from cloister.gateway.ports import TICKET_SECONDS, Door, note
 from cloister.gateway.proving import Form, TokenError, form_of, one, proves_app
-from cloister.gateway.requests import address_of, language_of
+from cloister.gateway.requests import address_of, language_of, refusal_response
 
 FHIR_PATH: Final = "/fhir/R4"
 CONSENT_PATH: Final = "/smart/consent"
@@ -126,6 +126,12 @@ class Apps:
 
     async def authorize(self, request: Request) -> Response:
         """GET or POST /oauth2/authorize. Until the address to come back to is known to be the app's, errors stay here."""
+        try:
+            return await self._authorize(request)
+        except CloisterError as refused:
+            return refusal_response(refused)
+
+    async def _authorize(self, request: Request) -> Response:
         door = self._door
         door.limits.begin(address_of(request))
         asked = dict(request.query_params)
@@ -256,7 +262,8 @@ class Apps:
         app = await clients.app(self._door.people, found.client.id)  # as it is registered now
         if app is None or one(form, "client_id") not in (None, app.id):
             raise TokenError("invalid_grant", "This was given to another app.")
-        if app.secret_hash is None and one(form, "client_id") is None:
+        # RFC 6749 4.1.3; a refresh (6) names nobody: the token is bound to its app, and fhirclient sends it alone.
+        if new and app.secret_hash is None and one(form, "client_id") is None:
             raise TokenError("invalid_request", "'client_id' is missing.")
         proves_app(app, request, form)
         bearer = Bearer(client=app.id, scope=str(Scopes(found.scopes.resources)), grant=found.grant, pace=app.pace)

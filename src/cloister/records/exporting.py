@@ -8,8 +8,6 @@ lies in zones that the session cannot open is not there, in no count and in no f
 from __future__ import annotations
 
 import asyncio
-import secrets
-from collections import OrderedDict
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
@@ -21,13 +19,13 @@ from cloister.records.definitions import load
 from cloister.records.dossier import Dossier
 from cloister.records.fhir.subset import Subset
 from cloister.records.finding import not_found
+from cloister.records.jobs import Jobs, new_name
 from cloister.records.lines import Line
 from cloister.records.room import Room
 from cloister.records.search import IndexEntry, Query, matches
 from cloister.records.search.entry import TIME_MIN
 from cloister.records.stored import Stored
 
-JOBS_MAX: Final = 8  # kept; the oldest that is done goes first
 RUNNING_MAX: Final = 2
 DOSSIERS_MAX: Final = 500_000
 DOSSIERS_AT_ONCE: Final = 200
@@ -93,17 +91,12 @@ class Exports:
     def __init__(self, room: Room, take: TakeBytes | None) -> None:
         self._room = room
         self._take = take
-        self._jobs: OrderedDict[str, Job] = OrderedDict()
+        self.jobs: Jobs[Job] = Jobs(RUNNING_MAX, "Begin the export again.")
 
     async def begin(self, wanted: Wanted, request: str, *, now: datetime) -> Job:
         """Starts a job. Denied when nothing of it may be read; Busy when as many run as may."""
         types = await self._readable(wanted)
-        running = [job for job in self._jobs.values() if not job.done and job.failed is None]
-        if len(running) >= RUNNING_MAX:
-            hint = "Wait for one, or cancel it with DELETE."
-            raise Busy(f"{RUNNING_MAX} exports of this session are running.", hint=hint, reason="exports", expression="30")
-        while len(self._jobs) >= JOBS_MAX:
-            del self._jobs[next(id for id, job in self._jobs.items() if job not in running)]
+        self.jobs.check_room()
         members = await self._members(wanted.group) if wanted.group else None
         note = {
             "action": "export",
@@ -111,29 +104,9 @@ class Exports:
             "object": wanted.group,
         }
         await self._room.gate.call("audit_append", entries=[note | {"reason": "begun"}])
-        job = Job(secrets.token_urlsafe(16), replace(wanted, types=types), request, now)
-        self._jobs[job.id] = job
-        job.task = asyncio.get_running_loop().create_task(self._run(job, members))
+        job = Job(new_name(), replace(wanted, types=types), request, now)
+        self.jobs.start(job, self._run(job, members))
         return job
-
-    def job(self, id: str) -> Job:
-        found = self._jobs.get(id)
-        if found is None:
-            raise NotFound(
-                "There is no such export.", hint="Exports end with the session that began them; begin it again.", reason="export-gone"
-            )
-        return found
-
-    def end(self, id: str) -> None:
-        """Cancels it, or forgets that it is done."""
-        job = self.job(id)
-        if job.task is not None:
-            job.task.cancel()
-        del self._jobs[id]
-
-    def close(self) -> None:
-        for id in list(self._jobs):
-            self.end(id)
 
     # --- looking through the records ------------------------------------------------------------------
 

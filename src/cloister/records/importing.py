@@ -8,8 +8,6 @@ from __future__ import annotations
 
 import asyncio
 import re
-import secrets
-from collections import OrderedDict
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -17,11 +15,11 @@ from typing import Any, Final
 
 import orjson
 
-from cloister.base.errors import Busy, CloisterError, Conflict, Invalid, NotFound, Unavailable
+from cloister.base.errors import Busy, CloisterError, Conflict, Invalid, Unavailable
+from cloister.records.jobs import Jobs, new_name
 from cloister.records.stored import Outcome
 from cloister.records.validation import InvalidResource
 
-JOBS_MAX: Final = 8
 LINES_MAX: Final = 500_000
 BATCH: Final = 250
 REPORTED_MAX: Final = 10_000
@@ -81,35 +79,14 @@ class Imports:
 
     def __init__(self, write: Write) -> None:
         self._write = write
-        self._jobs: OrderedDict[str, Intake] = OrderedDict()
+        self.jobs: Jobs[Intake] = Jobs(1, "Send the file again: what is stored is not written twice.")
 
     def begin(self, body: bytes, request: str, *, now: datetime) -> Intake:
-        if any(not job.done and job.failed is None for job in self._jobs.values()):
-            raise Busy("An import of this session is running.", hint="Wait for it, or cancel it.", reason="imports", expression="10")
-        while len(self._jobs) >= JOBS_MAX:
-            self._jobs.popitem(last=False)
-        job = Intake(secrets.token_urlsafe(16), request, now)
+        self.jobs.check_room()
+        job = Intake(new_name(), request, now)
         items = read_lines(body, job)
-        self._jobs[job.id] = job
-        job.task = asyncio.get_running_loop().create_task(self._run(job, items))
+        self.jobs.start(job, self._run(job, items))
         return job
-
-    def job(self, id: str) -> Intake:
-        found = self._jobs.get(id)
-        if found is None:
-            hint = "Imports end with the session that began them. Send the file again: what is stored is not written twice."
-            raise NotFound("There is no such import.", hint=hint, reason="import-gone")
-        return found
-
-    def end(self, id: str) -> None:
-        job = self.job(id)
-        if job.task is not None:
-            job.task.cancel()
-        del self._jobs[id]
-
-    def close(self) -> None:
-        for id in list(self._jobs):
-            self.end(id)
 
     async def _run(self, job: Intake, items: list[Item]) -> None:
         try:

@@ -275,12 +275,12 @@ class Records:
         self._room.forget(zones)
         if zones:
             self._histories.close()
-            self.exports.close()  # what was counted may lie in what was lost
+            self.exports.jobs.close()  # what was counted may lie in what was lost
 
     def close(self) -> None:
         """Forget every opened key, index and row; bulk jobs end."""
-        self.exports.close()
+        self.exports.jobs.close()
         if self._imports is not None:
-            self._imports.close()
+            self._imports.jobs.close()
         self._room.close()
         self._histories.close()

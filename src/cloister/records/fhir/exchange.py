@@ -214,6 +214,8 @@ def error_response(error: CloisterError) -> Response:
     headers: dict[str, str] = {}
     if error.category in ("busy", "unavailable"):
         headers["Retry-After"] = "5"
+        if error.expression.isdigit():  # seconds to wait, not a place in a resource
+            headers["Retry-After"], error.expression = error.expression, ""
     if isinstance(error, WrongMethod) and error.allow:
         headers["Allow"] = error.allow
     if isinstance(error, WrongMedia) and error.accept:

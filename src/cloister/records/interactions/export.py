@@ -90,7 +90,7 @@ def _filter(text: str, base: str) -> Query:
 
 async def status(exchange: Exchange) -> Response:
     """How far it is, and then what to fetch."""
-    job = exchange.records.exports.job(exchange.path["job"])
+    job = exchange.records.exports.jobs.get(exchange.path["job"])
     if job.failed is not None:
         raise job.failed
     if not job.done:
@@ -111,13 +111,13 @@ def manifest(job: Job, base: str) -> dict[str, Any]:
 
 
 async def cancel(exchange: Exchange) -> Response:
-    exchange.records.exports.end(exchange.path["job"])
+    exchange.records.exports.jobs.end(exchange.path["job"])
     return Response(status_code=202)
 
 
 async def file(exchange: Exchange) -> Response:
     """One file, made while it is sent. What was interrupted is fetched again from its beginning."""
-    job, number = exchange.records.exports.job(exchange.path["job"]), exchange.path["number"]
+    job, number = exchange.records.exports.jobs.get(exchange.path["job"]), exchange.path["number"]
     if not number.isascii() or not number.isdigit() or len(number) > 6:
         raise NotFound("There is no such file.", hint="The job's status lists its files.")
     lines = exchange.records.exports.lines(job, int(number))

@@ -33,7 +33,7 @@ async def begin(exchange: Exchange) -> Response:
 
 async def status(exchange: Exchange) -> Response:
     """How far it is, and then what became of it."""
-    job = exchange.records.imports().job(exchange.path["job"])
+    job = exchange.records.imports().jobs.get(exchange.path["job"])
     if job.failed is not None:
         raise job.failed
     if not job.done:
@@ -56,7 +56,7 @@ def manifest(job: Intake, base: str) -> dict[str, Any]:
 
 async def report(exchange: Exchange) -> Response:
     """An OperationOutcome a line, for each line of the import that was refused."""
-    job = exchange.records.imports().job(exchange.path["job"])
+    job = exchange.records.imports().jobs.get(exchange.path["job"])
     return Response(b"".join(outcome_line(one) for one in job.report), media_type=NDJSON, headers={"cache-control": "no-store"})
 
 
@@ -67,5 +67,5 @@ def outcome_line(refusal: Refusal) -> bytes:
 
 
 async def cancel(exchange: Exchange) -> Response:
-    exchange.records.imports().end(exchange.path["job"])
+    exchange.records.imports().jobs.end(exchange.path["job"])
     return Response(status_code=202)
