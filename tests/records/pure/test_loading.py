@@ -75,7 +75,7 @@ def test_a_guide_for_another_fhir_is_refused(tmp_path: Path) -> None:
 
 def test_bundles_and_folders_are_read_and_of_the_same_the_last_counts(tmp_path: Path) -> None:
     (tmp_path / "a.json").write_text(json.dumps({"resourceType": "Bundle", "type": "collection", "entry": [{"resource": ILL_SYSTEM}, {}]}))
-    (tmp_path / "b.json").write_text(json.dumps(ILL_SYSTEM | {"title": "newer"}))
+    (tmp_path / "b.json").write_text(json.dumps([ILL_SYSTEM | {"title": "newer"}, [], "x"]))
     loaded = merged([read_path(tmp_path), Loaded()])
     assert [one["title"] for one in loaded.resources.values()] == ["newer"]
 

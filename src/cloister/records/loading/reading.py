@@ -49,7 +49,9 @@ class Loaded:
         self.rejected.append(Rejected(where, error.text, error.hint))
 
     def take(self, where: str, resource: Any) -> None:
-        """Keep a resource, or what a Bundle holds, if it is one that counts here and holds what it must."""
+        """Keep a resource, or what a Bundle or a list holds, if it is one that counts here and holds what it must."""
+        if isinstance(resource, list):
+            resource = {"resourceType": "Bundle", "entry": [{"resource": one} for one in resource]}
         kind = resource.get("resourceType") if isinstance(resource, dict) else None
         if kind == "Bundle" and isinstance(resource.get("entry"), list):
             for number, entry in enumerate(resource["entry"]):
