@@ -36,6 +36,9 @@ check: .venv/.ready-dev $(DEFINITIONS) $(FRONTEND) ## style, types, import rules
 bench: setup .venv/.ready-dev test-packages ## all benchmarks, or one group: make bench ONLY=hospital
 	@$(PY) -m benchmarks $(if $(ONLY),--only $(ONLY))
 
+bench-large: setup .venv/.ready-dev ## a made-up trust of 1,000,000 resources (RESOURCES=), kept in .bench-large; goes on where it stopped
+	@$(PY) -m benchmarks.large --resources $(or $(RESOURCES),1000000) --folder $(or $(FOLDER),.bench-large)
+
 fuzz: setup .venv/.ready-dev ## every parser against made-up bytes, SECONDS=30 each
 	@$(PY) -m fuzz --seconds $(or $(SECONDS),30)
 

@@ -60,13 +60,15 @@ def free_port() -> int:
 
 
 class BenchTrust:
-    """`async with BenchTrust() as trust`: running when entered, gone when left."""
+    """`async with BenchTrust() as trust`: running when entered, gone when left; but `kept` is a folder that stays, and is resumed."""
 
-    def __init__(self, plan: Callable[[str | int], TrustPlan] = bench_plan) -> None:
+    def __init__(self, plan: Callable[[str | int], TrustPlan] = bench_plan, *, kept: Path | None = None) -> None:
         self._plan = plan
+        self._kept = kept is not None
         root = os.geteuid() == 0
         number = os.getpid()
-        self.folder = Path(tempfile.mkdtemp(prefix="cloister-bench-"))
+        self.folder = kept or Path(tempfile.mkdtemp(prefix="cloister-bench-"))
+        self.folder.mkdir(parents=True, exist_ok=True)
         runtime = Path(f"/run/cloister-bench-{number}" if root else f"/tmp/cb-{number}")
         self.settings: Settings = read_settings(
             {
@@ -81,7 +83,8 @@ class BenchTrust:
         self._tokens: dict[tuple[str, str], str] = {}
 
     async def __aenter__(self) -> Self:
-        await self._found()
+        if not first_start.sign_ins_file(self.settings).exists():
+            await self._found()
         await self._start()
         return self
 
@@ -92,7 +95,8 @@ class BenchTrust:
                 await asyncio.to_thread(self._up.wait, 30)
             except subprocess.TimeoutExpired:
                 self._up.kill()
-        shutil.rmtree(self.folder, ignore_errors=True)
+        if not self._kept:
+            shutil.rmtree(self.folder, ignore_errors=True)
         shutil.rmtree(self.settings.runtime, ignore_errors=True)
 
     async def _found(self) -> None:

@@ -13,7 +13,7 @@ import traceback
 from collections.abc import Awaitable, Callable
 from typing import Final
 
-from benchmarks.fhir import creating, everything, reading, searching
+from benchmarks.fhir import creating, everything, importing, reading, searching
 from benchmarks.fhir.bench import FhirBench
 from benchmarks.measure import Result, missing, told
 from benchmarks.trust import BenchTrust
@@ -21,6 +21,8 @@ from benchmarks.trust import BenchTrust
 Step = Callable[[FhirBench], Awaitable[list[Result]]]
 # In this order: what is created comes last, so that the others find what was loaded.
 STEPS: Final[dict[str, Step]] = {
+    "import": importing.run,
+    "bytes": importing.stored,
     "read": reading.run,
     "search": searching.run,
     "everything": everything.run,

@@ -11,8 +11,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, Self
 
+import orjson
+
+from benchmarks.fhir.loading import Taken, in_parts
 from benchmarks.fhir.sample import Sample, whole_records
-from benchmarks.hospital.importing import imported
 from benchmarks.load import Connection
 from benchmarks.plaintext.server import PlainServer
 from benchmarks.trust import BenchTrust
@@ -23,15 +25,19 @@ RESOURCES: Final = int(os.environ.get("CLOISTER_BENCH_RESOURCES", "40000"))
 # Eight programs, each with eight connections: what a trust's interfaces are, not what its people are (that is group `hospital`).
 SESSIONS: Final = int(os.environ.get("CLOISTER_BENCH_SESSIONS", "8"))
 CONNECTIONS: Final = 64
+PARTS: Final = 6  # of what is loaded, sealed and plaintext in turns
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Loaded:
-    """What the import took: of both, by the same client."""
+    """What the import took: of both, by the same client, in turns of a few patients. `json`: bytes of the resources as compact JSON."""
 
     resources: int
+    json: int
     seconds: float
     plain_seconds: float
+    processor_seconds: float
+    plain_processor_seconds: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,15 +84,28 @@ class FhirBench:
     async def _load(self) -> None:
         source = self._source()
         self.sample = Sample(random.Random(1))
+        compact = 0
         for unit in Reading(source).units():
             if isinstance(unit, Unit):
-                self.sample.learn(unit.bundle()["entry"])
+                entries = unit.bundle()["entry"]
+                self.sample.learn(entries)
+                compact += sum(len(orjson.dumps(entry["resource"])) for entry in entries)
         began = time.monotonic()
-        count, plain_seconds = await imported(self.server.importer(), source, self.trust.folder / "plain-load")
-        same, seconds = await imported(self.trust.importer(), source, self.trust.folder / "sealed-load")
-        assert count == same
-        self.loaded = Loaded(resources=count, seconds=seconds, plain_seconds=plain_seconds)
-        print(f"· {count:,} resources loaded twice {time.monotonic() - began:.0f} s", file=sys.stderr)
+        sealed, plain = Taken(), Taken()
+        for number, part in enumerate(in_parts(source, self.trust.folder / "parts", PARTS)):
+            place = self.trust.folder / f"load-{number}"
+            await plain.take(self.server.importer(), part, place / "plain", self.server.processes)
+            await sealed.take(self.trust.importer(), part, place / "sealed", self.trust.processes)
+        assert sealed.resources == plain.resources
+        self.loaded = Loaded(
+            resources=sealed.resources,
+            json=compact,
+            seconds=sealed.seconds,
+            plain_seconds=plain.seconds,
+            processor_seconds=sealed.processor_seconds,
+            plain_processor_seconds=plain.processor_seconds,
+        )
+        print(f"· {sealed.resources:,} resources loaded twice {time.monotonic() - began:.0f} s", file=sys.stderr)
 
     def _source(self) -> Path:
         """A folder of bundles, a patient each: `CLOISTER_BENCH_DATA`, or made-up ones."""

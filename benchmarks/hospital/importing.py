@@ -9,6 +9,7 @@ from pathlib import Path
 from benchmarks.hospital.bench import Bench
 from benchmarks.measure import Result, at_least, ratio_at_least, told
 from benchmarks.plaintext.server import DATABASE, PlainServer
+from benchmarks.trust import BenchTrust
 from cloister.assemble import postgres
 from cloister.base.clock import system_clock
 from cloister.cli.importing.journal import Journal
@@ -49,8 +50,9 @@ async def imported(trust: Trust, source: Path, folder: Path) -> tuple[int, float
     return report.counts.new + report.counts.present, seconds
 
 
-async def _size(bench: Bench, database: str, schema: str) -> int:
-    connection = await postgres.owner_connection(bench.trust.settings, database)
+async def size_of(trust: BenchTrust, database: str, schema: str) -> int:
+    """Bytes of a schema's tables and indexes."""
+    connection = await postgres.owner_connection(trust.settings, database)
     try:
         size: int = await connection.fetchval(SIZE, schema)
         return size
@@ -63,9 +65,9 @@ async def run(bench: Bench) -> list[Result]:
     async with PlainServer(bench.trust, sessions=WORKERS) as plain:
         # Once each unmeasured would also warm the disk for the second: so plaintext goes first, and has no advantage left.
         plain_count, plain_seconds = await imported(plain.importer(), source, bench.trust.folder / "plain-import")
-        plain_bytes = await _size(bench, DATABASE, "plain")
+        plain_bytes = await size_of(bench.trust, DATABASE, "plain")
     count, seconds = await imported(bench.trust.importer(), source, bench.trust.folder / "sealed-import")
-    sealed_bytes = await _size(bench, postgres.DATABASE, "care")
+    sealed_bytes = await size_of(bench.trust, postgres.DATABASE, "care")
     bench.learn(bench.units())
     assert count == plain_count
     return [
