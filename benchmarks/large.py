@@ -93,6 +93,8 @@ async def weigh(trust: BenchTrust, made: Made) -> list[Result]:
     try:
         await connection.execute("analyze")
         rows = await connection.fetch(WEIGHT)
+        await connection.execute("reindex table concurrently care.res")
+        rebuilt = await connection.fetchval("select pg_indexes_size('care.res')")
     finally:
         await connection.close()
     results = []
@@ -102,6 +104,8 @@ async def weigh(trust: BenchTrust, made: Made) -> list[Result]:
     care = sum(row["tables"] + row["indexes"] for row in rows if row["name"].startswith("care."))
     results.append(at_most("bytes stored against compact JSON, indexes included", care / made.json, "ratio", 0.7))
     results.append(told("bytes stored a resource", care / made.resources, "bytes"))
+    before = next(row["indexes"] for row in rows if row["name"] == "care.res")
+    results.append(told("the same after reindex table concurrently care.res", (care - before + rebuilt) / made.resources, "bytes"))
     return results
 
 
