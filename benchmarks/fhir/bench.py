@@ -22,8 +22,8 @@ from cloister.cli.importing.reading import Reading
 from cloister.cli.importing.unit import Unit
 
 RESOURCES: Final = int(os.environ.get("CLOISTER_BENCH_RESOURCES", "40000"))
-# Eight programs, each with eight connections: what a trust's interfaces are, not what its people are (that is group `hospital`).
-SESSIONS: Final = int(os.environ.get("CLOISTER_BENCH_SESSIONS", "8"))
+# Four programs, each with sixteen connections: what a trust's interfaces are, not what its people are (that is group `hospital`).
+SESSIONS: Final = int(os.environ.get("CLOISTER_BENCH_SESSIONS", "4"))
 CONNECTIONS: Final = 64
 PARTS: Final = 6  # of what is loaded, sealed and plaintext in turns
 

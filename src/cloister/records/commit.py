@@ -143,16 +143,23 @@ class Writer:
     async def _planned(self, make: Callable[[], Awaitable[Sequence[Plan]]]) -> list[Plan]:
         return [plan for plan in await make() if plan.items or plan.zones - plan.dossier.zones]
 
-    @contextlib.asynccontextmanager
-    async def _locked(self, plans: Sequence[Plan]) -> AsyncIterator[None]:
+    def _locked(self, plans: Sequence[Plan]) -> contextlib.AbstractAsyncContextManager[None]:
         """One write of this session at a time to each dossier, in one order; writes to different dossiers overlap."""
+        ids = sorted({plan.dossier.id for plan in plans})
+        return self._lock(ids[0]) if len(ids) == 1 else self._all_locked(ids)
+
+    @contextlib.asynccontextmanager
+    async def _all_locked(self, ids: Sequence[bytes]) -> AsyncIterator[None]:
         async with contextlib.AsyncExitStack() as stack:
-            for id in sorted({plan.dossier.id for plan in plans}):
-                lock = self._locks.get(id)
-                if lock is None:
-                    lock = self._locks[id] = asyncio.Lock()
-                await stack.enter_async_context(lock)
+            for id in ids:
+                await stack.enter_async_context(self._lock(id))
             yield
+
+    def _lock(self, id: bytes) -> asyncio.Lock:
+        lock = self._locks.get(id)
+        if lock is None:
+            lock = self._locks[id] = asyncio.Lock()
+        return lock
 
     async def _send(self, plans: Sequence[Plan], done: dict[tuple[bytes, int], Built], action: str, kind: str) -> list[Built] | None:
         """Build and send; None when a head had moved."""

@@ -9,7 +9,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from email.utils import format_datetime, parsedate_to_datetime
+from email.utils import parsedate_to_datetime
 from typing import Any, Final
 
 from starlette.requests import ClientDisconnect, Request
@@ -32,6 +32,8 @@ BODY_BYTES_MAX: Final = 64 * 1024 * 1024
 FORMAT: Final = frozenset({"_format", "_pretty"})  # parameters of every interaction
 ASKED_FORMAT: Final = "fhir_format"  # in the scope: the format, where more than address and Accept decide it
 FORM: Final = "application/x-www-form-urlencoded"
+DAYS: Final = ("Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun")
+MONTHS: Final = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
 ETAG: Final = re.compile(r'(?:W/)?"(\d{1,9})"')
 RETURNS: Final = frozenset({"minimal", "representation", "OperationOutcome"})
 
@@ -182,7 +184,10 @@ def etag(version: int) -> str:
 
 
 def http_date(moment: datetime) -> str:
-    return format_datetime(moment.astimezone(UTC), usegmt=True)
+    """RFC 9110 5.6.7; every answer has one, so it is put together by hand."""
+    utc = moment.astimezone(UTC)
+    day, month = DAYS[utc.weekday()], MONTHS[utc.month - 1]
+    return f"{day}, {utc.day:02} {month} {utc.year:04} {utc.hour:02}:{utc.minute:02}:{utc.second:02} GMT"
 
 
 def json_response(body: bytes, *, status: int = 200, headers: dict[str, str] | None = None) -> Response:
