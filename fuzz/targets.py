@@ -17,6 +17,7 @@ from cloister.base.clock import system_clock
 from cloister.base.errors import CloisterError, Corrupt
 from cloister.base.secret import Secret
 from cloister.farm import tickets
+from cloister.integration.cda.document import read_document
 from cloister.records import lines
 from cloister.records.validation.check import issues_of
 from cloister.workstation import x509
@@ -24,7 +25,7 @@ from cloister.zones import algorithms, bundle, cards, compression, envelope, fil
 from cloister.zones.cbor import decoded, encoded
 from cloister.zones.certificates import Certificates, TrustRoots
 from cloister.zones.packing import packed
-from fuzz import seeds, signed
+from fuzz import hl7_mapping, seeds, signed
 
 Run = Callable[[bytes], None]
 NOW = datetime(2026, 11, 22, 13, 0, tzinfo=UTC)
@@ -186,6 +187,21 @@ def file_name(data: bytes) -> None:
     assert files.stored_name(sealed) == data.decode()
 
 
+def hl7_message(data: bytes) -> None:
+    """A message through its reader and its mapper, as if nothing were known of its patient."""
+    message = hl7_mapping.read_message(data, assumed="8859/15")
+    by = hl7_mapping.mapping_for(hl7_mapping.Overrides(), message.sender)
+    hl7_mapping.check_kind(message, by)
+    hl7_mapping.wanted(message, by)
+    hl7_mapping.mapped(
+        hl7_mapping.Given(message=message, by=by, names=hl7_mapping.Names(bytes(32)), known=hl7_mapping.Known(), patient="p")
+    )
+
+
+def cda_document(data: bytes) -> None:
+    read_document(data)
+
+
 def hexed(format: str, name: str) -> Callable[[], list[bytes]]:
     return lambda: [bytes.fromhex(text) for text in seeds.given(format, name)]
 
@@ -229,6 +245,8 @@ TARGETS: dict[str, Target] = {
     "file-header": Target(refusing(file_header), lambda: [FILE_KEYS.header(FILE_KEYS.new_document(bytes(16), 1), 100)]),
     "file-journal": Target(refusing(file_journal), lambda: [FILE_KEYS.new_folder()]),
     "file-name": Target(refusing(file_name), lambda: [b"=AAAAAAAAAAAAAAAAAAAAAAAA", b"=AAAA_-8"]),
+    "hl7-message": Target(refusing(hl7_message), lambda: hl7_mapping.MESSAGES),
+    "cda-document": Target(refusing(cda_document), lambda: [hl7_mapping.DOCUMENT]),
     **{name: Target(refusing(run), corpus) for name, (run, corpus) in signed.targets().items()},
 }
 

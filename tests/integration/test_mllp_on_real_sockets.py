@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import secrets
 import ssl
+import subprocess
+import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
+from documents import ccda
 from messages import IPP_SYSTEM, adt, joined, msh, oru, pid, sodium
 from mllp_rig import Listening, Sender, command, listening, of_trust, senders_certificate
 from running_trust import RunningTrust
@@ -162,3 +165,33 @@ def test_a_frame_that_never_ends_is_cut_off_and_others_go_on(trust: RunningTrust
         assert b"MSA|AA|" not in heard(flood, b"MSH|^~\\&|" + b"x" * (6 * 1024 * 1024))
     with listener.sender(of_trust(trust)) as sender:
         assert b"MSA|AA|" in sender.send_message(adt("A28", ipp))
+
+
+def imported(trust: RunningTrust, *arguments: str) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", "cloister.cli", "import", *arguments]
+    return subprocess.run(command, capture_output=True, text=True, env=trust.environment, timeout=100, check=False)
+
+
+def test_a_list_of_patients_and_a_document_come_in_from_the_command_line_and_a_summary_goes_out(
+    trust: RunningTrust, tmp_path: Path, ipp: str
+) -> None:
+    people, document = tmp_path / "list.csv", tmp_path / "document.xml"
+    people.write_text(f"IPP;Nom;Prénom;Né le\n{ipp};LOPEZ;Ana;14/03/1950\n{ipp}b;ROY;Zoé;99/99/1950\n", encoding="cp1252")
+    document.write_bytes(ccda(ipp, f"D{ipp}"))
+    system = ("--system", IPP_SYSTEM)
+    tried = imported(trust, str(people), *system, "--dry-run")
+    assert ("nothing was sent" in tried.stdout, patients(trust, ipp)) == (True, []), tried
+    first = imported(trust, str(people), *system)
+    assert "1 resources stored" in first.stdout, first
+    assert first.returncode == 64  # the other line is reported
+    again = imported(trust, str(people), *system, "--again")
+    assert "1 were there already" in again.stdout, again
+    assert "DocumentReference/" in imported(trust, str(document)).stdout
+    assert "was there already" in imported(trust, str(document)).stdout
+    (patient,) = patients(trust, ipp)
+    program = trust.program(label="look")
+    made = program.get(f"Patient/{patient['id']}/$summary", headers={"accept-language": "fr"})
+    checked = program.post("Bundle/$validate", json=made.json())
+    program.close()
+    assert made.json()["entry"][0]["resource"]["title"] == "Résumé du patient"
+    assert not [one for one in checked.json()["issue"] if one["severity"] in ("error", "fatal")], checked.text

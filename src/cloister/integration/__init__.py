@@ -9,15 +9,15 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from cloister.integration import waiting
+    from cloister.integration import people, waiting
     from cloister.integration.hl7v2.acknowledging import away
     from cloister.integration.warming import warm
 
-__all__ = ["away", "operations", "waiting", "warm"]
+__all__ = ["away", "operations", "people", "waiting", "warm"]
 
 
-def operations() -> tuple[Any, ...]:
-    """(path, interaction, methods) of each, for the FHIR endpoint."""
+def operations() -> dict[str, Any]:
+    """Who answers which row of what the FHIR endpoint offers."""
     from cloister.integration import serving
 
     return serving.OPERATIONS
@@ -32,6 +32,10 @@ def __getattr__(name: str) -> Any:
         from cloister.integration.warming import warm
 
         return warm
+    if name == "people":
+        import cloister.integration.people as people
+
+        return people
     if name == "waiting":
         import cloister.integration.waiting as waiting
 

@@ -14,10 +14,12 @@ from starlette.responses import JSONResponse, Response
 
 from cloister.base.errors import Denied, Invalid
 from cloister.integration import waiting
+from cloister.integration.cda.taking import take_document
 from cloister.integration.hl7v2.message import CHARSETS, MESSAGE_BYTES_MAX
 from cloister.integration.hl7v2.overrides import read_overrides
 from cloister.integration.hl7v2.stored_overrides import keep_overrides, stored_overrides
 from cloister.integration.hl7v2.taking import Terms, take
+from cloister.integration.summary.making import make_summary
 from cloister.records import Exchange, Records
 
 ER7: Final = frozenset(
@@ -86,9 +88,35 @@ async def replay(exchange: Exchange) -> Response:
     return JSONResponse({"id": id, "fate": "written"})
 
 
-OPERATIONS: Final = (
-    ("/$hl7v2", message, ("POST",)),
-    ("/$hl7v2-mapping", mapping, ("GET", "POST")),
-    ("/$parked", parked, ("GET",)),
-    ("/$parked/{message}/replay", replay, ("POST",)),
-)
+async def cda(exchange: Exchange) -> Response:
+    """One CDA document as the body (XML). 201, or 200 for one that is here already; the report: what stays in the document only."""
+    body = await exchange.body()
+    creates = exchange.request.query_params.get("create-patient", "true") != "false"
+    kept = await take_document(_records(exchange), body, zone=exchange.zone, creates=creates)
+    answer = {
+        "document": kept.reference,
+        "patient": kept.patient,
+        "again": kept.again,
+        "resources": kept.resources,
+        "not-understood": list(kept.report),
+    }
+    return JSONResponse(answer, status_code=200 if kept.again else 201)
+
+
+async def ips(exchange: Exchange) -> Response:
+    """The International Patient Summary; `Accept-Language` or `_language` fr for French words."""
+    asked = exchange.request.query_params.get("_language") or exchange.request.headers.get("accept-language", "")
+    made = await make_summary(
+        _records(exchange), exchange.path["id"], base=exchange.base, language="fr" if asked.lower().startswith("fr") else "en"
+    )
+    return Response(msgspec.json.Encoder(decimal_format="number").encode(made), media_type="application/fhir+json; charset=utf-8")
+
+
+OPERATIONS: Final = {  # by the key of a row of what the FHIR endpoint offers
+    "hl7v2": message,
+    "hl7v2_mapping": mapping,
+    "parked": parked,
+    "replay": replay,
+    "cda": cda,
+    "summary": ips,
+}

@@ -74,6 +74,17 @@ class Channel:
             waited_since = waited_since or time.monotonic()
             await self._wait(answer, tries, time.monotonic() - waited_since)
 
+    async def ask(self, method: str, path: str, **what: Any) -> httpx.Response:
+        """One request at the FHIR endpoint, answered as it is."""
+        await self._hold_token()
+        headers = {"accept": "application/json"} | self._bearer() | what.pop("headers", {})
+        if "cloister-zone" in self._headers:
+            headers["cloister-zone"] = self._headers["cloister-zone"]
+        try:
+            return await self._http.request(method, f"{self._trust.base}/fhir/R4/{path}", headers=headers, **what)
+        except httpx.TransportError as lost:
+            raise Unavailable(f"The trust at {self._trust.base} does not answer.", hint="Is it running?") from lost
+
     async def _wait(self, later: Later, tries: int, waited: float) -> None:
         patience = PATIENCE_SECONDS if self._met else FIRST_CONTACT_SECONDS
         if waited > patience or (later.tries_max is not None and tries > later.tries_max):

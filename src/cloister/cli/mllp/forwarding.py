@@ -7,7 +7,7 @@ import contextlib
 import encodings.iso8859_1
 import encodings.iso8859_15  # noqa: F401 - of acknowledgements; once root is given up, no library is read any more
 import time
-from typing import Any, Final
+from typing import Final
 
 import httpx
 
@@ -83,17 +83,6 @@ class Forwarder(Channel):
         if response.status_code not in AGAIN:
             log("mllp.refused", level="error", status=response.status_code)
         return None, f"http-{response.status_code}"
-
-    async def ask(self, method: str, path: str, **what: Any) -> httpx.Response:
-        """Another request of the same program: what waits, a replay, the mapping."""
-        await self._hold_token()
-        headers = {"accept": "application/json"} | self._bearer() | what.pop("headers", {})
-        if "cloister-zone" in self._headers:
-            headers["cloister-zone"] = self._headers["cloister-zone"]
-        try:
-            return await self._http.request(method, f"{self._trust.base}/fhir/R4/{path}", headers=headers, **what)
-        except httpx.TransportError as lost:
-            raise Unavailable(f"The trust at {self._trust.base} does not answer.", hint="Is it running?") from lost
 
 
 def _say(text: str) -> None:

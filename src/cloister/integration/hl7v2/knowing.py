@@ -74,6 +74,11 @@ async def _patients(records: Records, keys: Sequence[str]) -> list[Mapping[str, 
     return await _by_identifier(records, "Patient", keys)
 
 
+async def patient_of(records: Records, keys: Sequence[str]) -> Mapping[str, Any] | None:
+    """The one patient with one of these identifiers; Unfit when there are several."""
+    return await _one(records, await _patients(records, keys), "")
+
+
 async def _prior(records: Records, asked: Wanted, id: str) -> Mapping[str, Any] | None:
     found = [one for one in await _patients(records, asked.prior) if one["id"] != id]
     merged = [one for one in found if any(link.get("other", {}).get("reference") == f"Patient/{id}" for link in one.get("link", ()))]

@@ -13,6 +13,7 @@ GET: Final = ("GET",)
 POST: Final = ("POST",)
 BOTH: Final = ("GET", "POST")
 OPERATION: Final = "http://hl7.org/fhir/OperationDefinition/"
+SUMMARY: Final = "http://hl7.org/fhir/uv/ips/OperationDefinition/summary"
 EXPORT: Final = "http://hl7.org/fhir/uv/bulkdata/OperationDefinition/"
 
 
@@ -72,6 +73,12 @@ OFFERED: Final = (
     Offered("import_status", "/$import-status/{job}", GET, "How far an import is.", any_format=True),
     Offered("import_cancel", "/$import-status/{job}", ("DELETE",), "Ends an import.", any_format=True),
     Offered("import_report", "/$import-report/{job}", GET, "What became of each line of an import.", any_format=True),
+    Offered("hl7v2", "/$hl7v2", POST, "One HL7 v2 message; its acknowledgements are the answer.", any_format=True),
+    Offered("hl7v2_mapping", "/$hl7v2-mapping", BOTH, "What differs from sender to sender of HL7 v2 messages.", any_format=True),
+    Offered("parked", "/$parked", GET, "Messages that wait for a person: why and since when.", any_format=True),
+    Offered("replay", "/$parked/{message}/replay", POST, "Writes a waiting message.", any_format=True),
+    Offered("cda", "/$cda", POST, "Takes a CDA document.", any_format=True),
+    Offered("summary", "/Patient/{id}/$summary", BOTH, "The International Patient Summary.", definition=SUMMARY, of="Patient"),
     Offered("bundle", "", POST, "All entries of a Bundle or none (transaction), or each by itself (batch).", "transaction"),
     Offered("bundle", "/", POST, "The same with a slash at the end.", "batch"),
     Offered("history_of_all", "/_history", GET, "Every version of everything that you can open, newest first.", "history-system"),

@@ -92,25 +92,21 @@ HANDLERS: Final[dict[str, Interaction]] = {  # by the key of a row of what is of
 METHODS: Final = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS")
 
 
-Operation = tuple[str, Interaction, tuple[str, ...]]  # path below the base, who answers, methods
-
-
-def endpoint(origin: str = "", more: Sequence[Operation] = ()) -> Addresses:
+def endpoint(origin: str = "", more: Mapping[str, Interaction] | None = None) -> Addresses:
     """The application under /fhir/R4. `origin` (https://host:port) begins every link; left out, it is taken from each request.
 
-    `more`: operations of other rooms; their errors become OperationOutcomes like all.
+    `more`: who answers the rows that another room answers, by their key; their errors become OperationOutcomes like all.
     """
     base = f"{origin.rstrip('/')}{BASE}" if origin else ""
-    handlers = HANDLERS | {"bundle": _bundle}
+    handlers = {**HANDLERS, **(more or {}), "bundle": _bundle}
     found: dict[tuple[str, frozenset[str]], Address] = {}
     for one in OFFERED:  # rows of one address for different types share their route
+        if one.key not in handlers:
+            continue
         methods = frozenset((*one.methods, "HEAD") if "GET" in one.methods else one.methods)
         answer = _answering(handlers[one.key], base, one.of, any_format=one.any_format)
         found.setdefault((one.path, methods), Address(one.path, methods, answer))
-    addresses = [
-        *(Address(path, frozenset(methods), _answering(answers, base, "", any_format=True)) for path, answers, methods in more),
-        *found.values(),
-    ]
+    addresses = [*found.values()]
     return Addresses(BASE, addresses, _answering(_elsewhere(addresses), base, ""))
 
 
