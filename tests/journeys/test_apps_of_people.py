@@ -211,3 +211,23 @@ def test_only_pages_of_registered_apps_may_ask(trust: RunningTrust, app: str, do
             assert (found.headers.get("access-control-allow-origin") == origin) == known
         assert "access-control-allow-origin" not in doctor.client.get("/", headers={"origin": "https://app.example"}).headers
     client.close()
+
+
+def test_an_app_waits_while_the_session_is_locked_and_goes_on_after_its_person_came_back(
+    trust: RunningTrust, app: str, doctor: SignedIn, two: list[str]
+) -> None:
+    client, token = let_in(trust, doctor, two[0])
+    doctor.client.post("/session/lock")
+    assert client.get(f"Patient/{two[0]}").status_code == 401
+    back = trust.sign_in(trust.person(sign_in=CARDIOLOGIST))
+    assert client.get(f"Patient/{two[0]}").status_code == 401  # a token of before
+    form = {"grant_type": "refresh_token", "refresh_token": token["refresh_token"], "client_id": APP}
+    with trust.client() as nobody:
+        again = nobody.post("/oauth2/token", data=form)
+        assert again.status_code == 200, again.text
+        assert nobody.post("/oauth2/token", data=form).json()["error"] == "invalid_grant"  # each is used once
+    client.headers["authorization"] = f"Bearer {again.json()['access_token']}"
+    assert client.get(f"Patient/{two[0]}").status_code == 200
+    assert client.get(f"Patient/{two[1]}").status_code == 404
+    back.client.post("/session/end")
+    client.close()
