@@ -9,7 +9,7 @@ TICKS = os.sysconf("SC_CLK_TCK")
 
 
 def _table() -> dict[int, tuple[int, float]]:
-    """process -> (parent, seconds used so far)"""
+    """process -> (parent, seconds used so far by it and by those of its children that have ended and were waited for)"""
     found = {}
     for entry in Path("/proc").iterdir():
         if entry.name.isdigit():
@@ -17,12 +17,12 @@ def _table() -> dict[int, tuple[int, float]]:
                 fields = (entry / "stat").read_text().rpartition(")")[2].split()
             except OSError:
                 continue  # ended while we looked
-            found[int(entry.name)] = (int(fields[1]), (int(fields[11]) + int(fields[12])) / TICKS)
+            found[int(entry.name)] = (int(fields[1]), sum(map(int, fields[11:15])) / TICKS)
     return found
 
 
 def used_by(roots: list[int]) -> float:
-    """Seconds used so far by these processes and all below them that live."""
+    """Seconds used so far by these processes and all below them."""
     table = _table()
     below: dict[int, list[int]] = {}
     for pid, (parent, _) in table.items():
