@@ -1,12 +1,12 @@
 """Drafts made ready: where one document after the other is saved, a second thread makes the next files while the last are being sealed.
 
-Making a file is the storage's slowest answer. Only a folder that is being filled gets such files, a few at a time; they are empty, have
-names that nobody knows, and go again when nobody wants them. Whoever is killed leaves them as he leaves his own drafts.
+Making a file is the storage's slowest answer, and the folder is locked while it is made. These have no name yet (open(2), O_TMPFILE),
+so they lock no folder, and nothing of them stays when the mount is killed. Only a folder that is being filled gets them, a few at a
+time. Where the storage cannot do that (NFS), each draft is made when it is wanted.
 """
 
 from __future__ import annotations
 
-import contextlib
 import os
 import threading
 import time
@@ -24,11 +24,12 @@ QUICK_SECONDS: Final = 0.5  # drafts that follow each other faster are a folder 
 QUICK_DRAFTS: Final = 3
 IDLE_SECONDS: Final = 2.0
 DRAFT_FLAGS: Final = os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
+NAMELESS_FLAGS: Final = os.O_RDWR | os.O_TMPFILE | os.O_CLOEXEC
 
 
 @dataclass(frozen=True, slots=True)
 class Made:
-    """An empty file, open."""
+    """An empty file, open: a draft."""
 
     stored: str
     fd: int
@@ -44,7 +45,7 @@ class Filled:
     quick: int = 1
     mode: int = 0
     asked: bool = False
-    made: deque[Made] = field(default_factory=deque)
+    made: deque[tuple[int, int]] = field(default_factory=deque)  # descriptors and modes of files without a name
 
 
 class Ahead:
@@ -55,6 +56,7 @@ class Ahead:
         self._asked: SimpleQueue[Filled] = SimpleQueue()
         self._lock = threading.Lock()  # held while a folder's descriptor is used by the thread
         self._thread: threading.Thread | None = None
+        self._unsupported = False
 
     def take(self, folder: Folder, mode: int) -> Made | None:
         """One that is ready; None where none is, and then the caller makes it."""
@@ -67,13 +69,20 @@ class Ahead:
             return None
         filled.quick = filled.quick + 1 if now - filled.last < QUICK_SECONDS else 1
         filled.last, filled.mode = now, mode
+        if filled.quick >= QUICK_DRAFTS and not filled.asked and len(filled.made) <= READY // 2 and not self._unsupported:
+            self._ask(filled)
         try:
-            return filled.made.popleft()
+            fd, mode = filled.made.popleft()
         except IndexError:
             return None
-        finally:
-            if filled.quick >= QUICK_DRAFTS and not filled.asked and len(filled.made) <= READY // 2:
-                self._ask(filled)
+        stored = draft_name()
+        try:
+            os.link(f"/proc/self/fd/{fd}", stored, dst_dir_fd=folder.fd)
+        except OSError:  # no /proc here, or a full disk: whoever makes one himself hears of it
+            os.close(fd)
+            self._unsupported = True
+            return None
+        return Made(stored, fd, mode)
 
     def _ask(self, filled: Filled) -> None:
         filled.asked = True
@@ -100,18 +109,19 @@ class Ahead:
             except Empty:
                 self._rest()
                 continue
-            with contextlib.suppress(OSError):  # a full disk: whoever saves next hears of it
+            try:
                 while len(filled.made) < READY and self._make(filled):
                     pass
+            except OSError:  # a storage that cannot, or a full disk, of which whoever saves next hears
+                self._unsupported = True
             filled.asked = False
 
     def _make(self, filled: Filled) -> bool:
         with self._lock:
             if self._filled.get(filled.folder) is not filled:
                 return False
-            stored = draft_name()
             mode = filled.mode | 0o600
-            filled.made.append(Made(stored, os.open(stored, DRAFT_FLAGS, mode, dir_fd=filled.folder.fd), mode))
+            filled.made.append((os.open(".", NAMELESS_FLAGS, mode, dir_fd=filled.folder.fd), mode))
             return True
 
     def _rest(self) -> None:
@@ -125,12 +135,10 @@ class Ahead:
 def _let_go(filled: Filled) -> None:
     while True:
         try:
-            made = filled.made.popleft()
+            fd, _ = filled.made.popleft()
         except IndexError:
             return
-        os.close(made.fd)
-        with contextlib.suppress(OSError):
-            os.unlink(made.stored, dir_fd=filled.folder.fd)
+        os.close(fd)
 
 
 def draft_name() -> str:
