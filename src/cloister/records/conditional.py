@@ -43,6 +43,17 @@ async def one_match(room: Room, query: Query) -> Stored | None:
     return page.hits[0].stored if page.hits else None
 
 
+def check_same_id(resource: dict[str, Any], matched: Stored) -> None:
+    """http.html#cond-update: one match, and the resource names no other id."""
+    if resource.get("id", matched.id) != matched.id:
+        raise Invalid(
+            f"The condition matches {matched.reference}, and the resource has another id.",
+            hint="Leave the id out, or send the one that it has.",
+            reason="other-id",
+            expression=f"{matched.type}.id",
+        )
+
+
 async def create_unless(room: Room, resource: dict[str, Any], query: Query, zone: str | None) -> Written:
     """Creates unless one matches; then that one is given back and nothing is written."""
     check(resource)
@@ -65,13 +76,7 @@ async def update_where(room: Room, resource: dict[str, Any], query: Query, *, if
     async with room.alone(query):
         matched = await one_match(room, query)
         if matched is not None:
-            if given is not None and given != matched.id:
-                raise Invalid(
-                    f"The condition matches {matched.reference}, and the resource has another id.",
-                    hint="Leave the id out, or send the one that it has.",
-                    reason="other-id",
-                    expression=f"{type}.id",
-                )
+            check_same_id(resource, matched)
             change = Change(type=type, id=matched.id, resource=resource, draft=Draft(resource, matched.id), if_match=if_match)
             return await write_change(room, change, zone)
         await room.permit(Action.CREATE, type)
@@ -82,7 +87,7 @@ async def update_where(room: Room, resource: dict[str, Any], query: Query, *, if
         try:
             return await write_change(room, change, zone)
         except Conflict as conflict:
-            if conflict.reason != "version":
+            if conflict.reason != "id-taken":
                 raise
             raise Conflict(
                 f"Nothing matches the condition, and {type}/{id} is something else already.",

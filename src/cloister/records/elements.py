@@ -25,7 +25,7 @@ KNOWN_BYTES: Final = 600  # about what an element costs besides its bytes
 WORTH_BYTES_MAX: Final = 2048  # a longer element will not come again
 DIVIDED_BYTES_MIN: Final = 256  # a shorter one is not worth taking apart
 # What `rewrite` may look at; a name written with escapes counts too.
-_POINTER: Final = re.compile(rb'"(?:reference|url|uri|valueUri|valueUrl|valueCanonical)"|\\u').search
+_POINTER: Final = re.compile(rb'"(?:reference|url|uri|valueUri|valueUrl|valueCanonical|div)"|\\u').search
 _ID: Final = re.compile(r"[A-Za-z0-9\-.]{1,64}").fullmatch
 
 

@@ -161,6 +161,10 @@ class Planner:
         if dossier.seq and not self._room.places.writable(dossier):
             raise Denied("You may read this record and not write in it.", hint="Ask the access officer.", reason="right-missing")
         version = line.entry.version if line is not None and not line.deleted else 0
+        if change.if_match == 0 and version:
+            raise Conflict(
+                f"{change.type}/{change.id} is there already.", hint="Read it; choose another id, or update it.", reason="id-taken"
+            )
         if change.if_match is not None and change.if_match != version:
             raise Conflict(
                 f"{change.type}/{change.id} has changed since version {change.if_match}.",

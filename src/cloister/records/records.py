@@ -9,11 +9,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from typing import Any
-from urllib.parse import unquote
 
 from cloister.access import Action, Actor, Narrowed, Policy
 from cloister.base.clock import Clock, system_clock
-from cloister.base.errors import CloisterError, Denied, Invalid, Unsupported
+from cloister.base.errors import CloisterError, Denied, Invalid
 from cloister.base.wire import Caller
 from cloister.records.changing import delete_one, rehearse, versions_of, write_one
 from cloister.records.chart import Chart
@@ -29,11 +28,10 @@ from cloister.records.past import Histories, History, Span
 from cloister.records.rekeying import ask_zone, go_on, rekey, take_keys
 from cloister.records.room import Room
 from cloister.records.rowids import uuid_row
-from cloister.records.search import Query, parse, parse_url
-from cloister.records.search.parse import pairs_of
+from cloister.records.search import Query
 from cloister.records.sharing import take_shares
 from cloister.records.stored import Outcome, Page, Stored, Written
-from cloister.records.transaction import READS, Transaction, entries_of, outcome_of_write
+from cloister.records.transaction import READS, Transaction, asked, entries_of, outcome_of_write
 from cloister.zones import Keyring
 
 
@@ -164,9 +162,13 @@ class Records:
     async def transaction(self, bundle: dict[str, Any], *, zone: str | None = None, idempotent: bool = False) -> list[Outcome]:
         """http.html#transaction: all or nothing. `idempotent` keeps urn:uuid ids and skips what is stored already."""
         entries, stored = await Transaction(self._room, bundle, zone=zone, idempotent=idempotent).write()
-        return [
-            await self._asked(entry.method, entry.url) if entry.method in READS else outcome_of_write(entry, stored) for entry in entries
-        ]
+        outcomes = []
+        for entry in entries:
+            try:
+                outcomes.append(await self._asked(entry.method, entry.url) if entry.method in READS else outcome_of_write(entry, stored))
+            except CloisterError as refused:  # everything is stored by now: what is not found is said in its place
+                outcomes.append(Outcome(status=refused.category, problem=refused))
+        return outcomes
 
     async def batch(self, bundle: dict[str, Any], *, zone: str | None = None) -> list[Outcome]:
         """http.html#transaction for type batch: each entry on its own."""
@@ -186,18 +188,12 @@ class Records:
 
     async def _asked(self, method: str, url: str) -> Outcome:
         """A read or search inside a bundle."""
-        path, mark, _ = url.partition("?")
-        parts = [unquote(part) for part in path.strip("/").split("/")]
-        match parts:
-            case [_] if parts[0] and not parts[0].startswith("_"):
-                return Outcome(status="200", page=await self.search(parse_url(url, now=self._room.clock())))
-            case [type, "_search"]:
-                return Outcome(status="200", page=await self.search(parse(type, pairs_of(url.partition("?")[2]), now=self._room.clock())))
-            case [type, id] if not mark:
-                return Outcome(status="200", stored=await self.read(type, id))
-            case [type, id, "_history", version] if version.isdigit():
-                return Outcome(status="200", stored=await self.vread(type, id, int(version[:10])))
-        raise Unsupported(f"'{method}' of this address is not offered in a bundle.", hint="Use Type/id or Type?parameters.")
+        wanted = asked(method, url, self._room.clock())
+        if wanted.query is not None:
+            return Outcome(status="200", page=await self.search(wanted.query))
+        if wanted.version:
+            return Outcome(status="200", stored=await self.vread(wanted.type, wanted.id, wanted.version))
+        return Outcome(status="200", stored=await self.read(wanted.type, wanted.id))
 
     async def open_chart(self, patient: str) -> Chart:
         """The chart of Patient/`patient`; NotFound unless this session can open it."""

@@ -55,13 +55,14 @@ class Room:
         return list(self._shards.values())
 
     @contextlib.asynccontextmanager
-    async def alone(self, condition: Query) -> AsyncIterator[None]:
-        """One conditional write of this session at a time under the same condition."""
-        name = repr((condition.type, sorted(condition.applied)))
-        lock = self._conditions.get(name)
-        if lock is None:
-            lock = self._conditions[name] = asyncio.Lock()
-        async with lock:
+    async def alone(self, *conditions: Query) -> AsyncIterator[None]:
+        """One conditional write of this session at a time under the same condition; several are taken in one order, never in a ring."""
+        async with contextlib.AsyncExitStack() as held:
+            for name in sorted({repr((one.type, sorted(one.applied))) for one in conditions}):
+                lock = self._conditions.get(name)
+                if lock is None:
+                    lock = self._conditions[name] = asyncio.Lock()
+                await held.enter_async_context(lock)
             yield
 
     async def permit(self, action: Action, kind: str) -> None:

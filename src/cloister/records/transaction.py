@@ -6,8 +6,11 @@ checked, sealed and stored, or nothing is. Its reads and searches are answered a
 
 from __future__ import annotations
 
+import re
+from collections import ChainMap
 from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any, Final
 from urllib.parse import unquote
 
@@ -15,7 +18,8 @@ from cloister.access import Action
 from cloister.base.errors import CloisterError, Conflict, Invalid, NotFound, Unsupported
 from cloister.base.ids import new_id
 from cloister.records.commit import Built
-from cloister.records.conditional import one_match
+from cloister.records.conditional import check_same_id, one_match
+from cloister.records.definitions import is_type
 from cloister.records.draft import Draft
 from cloister.records.elements import Parts
 from cloister.records.fhir.patching import of_entry, patched
@@ -23,7 +27,7 @@ from cloister.records.fhir.references import rewrite
 from cloister.records.placing import Change, Planner
 from cloister.records.room import Room
 from cloister.records.rowids import check_id, uuid_row
-from cloister.records.search import parse, parse_url
+from cloister.records.search import Query, parse, parse_url
 from cloister.records.search.parse import pairs_of
 from cloister.records.sharing import share
 from cloister.records.stored import Outcome, Stored
@@ -31,8 +35,11 @@ from cloister.records.validation import check
 
 ENTRIES_MAX: Final = 20_000
 URN: Final = "urn:uuid:"
+ADDRESS: Final = re.compile(r"(https?://[^?#]{1,2000})/([A-Z][A-Za-z]{1,63}/[A-Za-z0-9\-.]{1,64})")
 WRITES: Final = {"POST": Action.CREATE, "PUT": Action.UPDATE, "PATCH": Action.UPDATE, "DELETE": Action.DELETE}
 READS: Final = frozenset({"GET", "HEAD"})
+CONDITIONAL: Final = frozenset({"PUT", "PATCH", "DELETE"})  # by what follows '?' in the address
+MIND: Final = "Mind upper and lower case: Patient, Observation."
 
 
 @dataclass(slots=True)
@@ -42,6 +49,8 @@ class Entry:
     number: int
     method: str
     url: str
+    base: str = ""  # of a fullUrl that is an address: base/Type/id
+    condition: Query | None = None
     change: Change | None = None
     matched: Stored | None = None
 
@@ -76,11 +85,18 @@ class Transaction:
         self._idempotent = idempotent
         self._entries: list[Entry] = []
         self._places: dict[str, str] = {}  # full URL -> Type/id
+        self._relative: dict[str, dict[str, str]] = {}  # base of full URLs -> Type/id there -> Type/id here
 
     async def write(self) -> tuple[list[Entry], dict[tuple[str, str], Stored]]:
         """Stores all of it; returns the entries, and what was stored by type and id."""
         for number, raw in enumerate(self._raw):
-            self._entries.append(await self._read(number, raw))
+            self._entries.append(self._begun(number, raw["request"]))
+        async with self._room.alone(*(entry.condition for entry in self._entries if entry.condition is not None)):
+            return await self._written()
+
+    async def _written(self) -> tuple[list[Entry], dict[tuple[str, str], Stored]]:
+        for entry in self._entries:
+            await self._read(entry, self._raw[entry.number])
         await self._permit()
         changes = await self._changes()
         if not changes:
@@ -90,10 +106,27 @@ class Transaction:
         await share(self._room, changes)
         return self._entries, stored_of(built)
 
-    async def _read(self, number: int, raw: dict[str, Any]) -> Entry:
+    def _begun(self, number: int, request: dict[str, Any]) -> Entry:
+        """The entry with its condition understood; so is what it asks for, because nothing is refused any more once all is stored."""
+        entry = Entry(number, request["method"], request["url"])
+        path, mark, text = entry.url.partition("?")
+        condition = request.get("ifNoneExist")
+        now = self._room.clock()
+        try:
+            if entry.method in READS:
+                asked(entry.method, entry.url, now)
+            elif entry.method == "POST" and isinstance(condition, str) and condition:
+                entry.condition = parse(path, pairs_of(condition.partition("?")[2] or condition), strict=True, now=now)
+            elif entry.method in CONDITIONAL and mark:
+                entry.condition = parse(unquote(path.lstrip("/")), pairs_of(text), strict=True, now=now)
+        except CloisterError as wrong:
+            wrong.expression = f"{entry.place}.request"
+            raise
+        return entry
+
+    async def _read(self, entry: Entry, raw: dict[str, Any]) -> None:
         """Give the entry its id, so that the others can point at it."""
         request = raw["request"]
-        entry = Entry(number, request["method"], request["url"])
         try:
             match entry.method:
                 case "POST":
@@ -117,14 +150,17 @@ class Transaction:
             reference = _reference(entry)
             if reference and self._places.setdefault(full, reference) != reference:
                 raise Invalid("Two entries have the same fullUrl.", hint="Give each its own.", expression=f"{entry.place}.fullUrl")
-        return entry
+            address = ADDRESS.fullmatch(full)
+            if address is not None:
+                entry.base = address[1]
+                if reference and reference != address[2]:
+                    self._relative.setdefault(entry.base, {})[address[2]] = reference
 
     async def _post(self, entry: Entry, raw: dict[str, Any], request: dict[str, Any]) -> None:
         resource = _resource(raw, entry.url)
         type = resource["resourceType"]
-        condition = request.get("ifNoneExist")
-        if isinstance(condition, str) and condition:
-            entry.matched = await one_match(self._room, parse(type, pairs_of(condition.partition("?")[2] or condition), strict=True))
+        if entry.condition is not None:
+            entry.matched = await one_match(self._room, entry.condition)
             if entry.matched is not None:
                 return
         full = raw.get("fullUrl", "")
@@ -135,26 +171,31 @@ class Transaction:
             entry.change = Change(type=type, id=new_id(), resource=resource, fresh=True)
 
     async def _put(self, entry: Entry, raw: dict[str, Any], request: dict[str, Any]) -> None:
-        path, mark, text = entry.url.partition("?")
+        path = entry.url.partition("?")[0]
         resource = _resource(raw, path.partition("/")[0])
         type = resource["resourceType"]
-        if mark:  # http.html#cond-update
-            matched = await one_match(self._room, parse(type, pairs_of(text), strict=True))
-            id = matched.id if matched is not None else check_id(resource["id"]) if "id" in resource else new_id()
+        version = _version(request)
+        if entry.condition is not None:  # http.html#cond-update
+            matched = await one_match(self._room, entry.condition)
+            if matched is not None:
+                check_same_id(resource, matched)
+                id = matched.id
+            else:
+                id = check_id(resource["id"]) if "id" in resource else new_id()
+                version = version or 0  # what is something else already is not overwritten
         else:
             id = check_id(unquote(path.partition("/")[2]))
             if resource.get("id", id) != id:
                 raise Invalid("The id in the resource is not the one in the address.", expression="resource.id")
-        entry.change = Change(type=type, id=id, resource=resource, if_match=_version(request), skip_same=self._idempotent)
+        entry.change = Change(type=type, id=id, resource=resource, if_match=version, skip_same=self._idempotent)
 
     async def _patch(self, entry: Entry, raw: dict[str, Any], request: dict[str, Any]) -> None:
         """The current version, changed; somebody who writes in between makes the whole transaction fail."""
         patch = of_entry(raw.get("resource"))
-        path, mark, text = entry.url.partition("?")
-        type, _, id = path.partition("/")
+        type, _, id = entry.url.partition("?")[0].partition("/")
         await self._room.permit(Action.READ, type)
-        if mark:
-            stored = await one_match(self._room, parse(type, pairs_of(text), strict=True))
+        if entry.condition is not None:
+            stored = await one_match(self._room, entry.condition)
         else:
             note = {"action": Action.READ.value, "kind": type, "object": f"{type}/{id}" if uuid_row(id) is not None else type}
             stored = await self._room.finder.read(type, check_id(unquote(id)), [note])
@@ -166,13 +207,15 @@ class Transaction:
         entry.change = Change(type=type, id=stored.id, resource=patched(stored.raw, patch), if_match=stored.version)
 
     async def _delete(self, entry: Entry, request: dict[str, Any]) -> None:
-        if "?" in entry.url:
-            matched = await one_match(self._room, parse_url(entry.url))
+        if entry.condition is not None:
+            matched = await one_match(self._room, entry.condition)
             if matched is None:
                 return
             entry.change = Change(type=matched.type, id=matched.id, if_match=_version(request))
             return
         type, _, id = entry.url.partition("/")
+        if not is_type(type):
+            raise NotFound(f"There is no resource type '{type[:64]}' in FHIR R4.", hint=MIND, expression="request.url")
         entry.change = Change(type=type, id=check_id(unquote(id)), if_match=_version(request))
 
     async def _permit(self) -> None:
@@ -196,7 +239,8 @@ class Transaction:
             resource = change.resource
             if resource is None:
                 continue
-            if isinstance(resource, Parts):
+            relative = self._relative.get(entry.base)  # bundle.html#references: a relative one is told by the base of its own entry
+            if isinstance(resource, Parts) and not relative:
                 drafted = self._room.elements.draft(resource, change.id)
                 if drafted is not None:
                     change.draft, change.resource = drafted
@@ -204,10 +248,11 @@ class Transaction:
             try:
                 if isinstance(resource, Parts):
                     resource = change.resource = resource.whole()
-                unknown = rewrite(resource, self._places)
+                places = ChainMap(self._places, relative) if relative else self._places
+                unknown = rewrite(resource, places)
                 if unknown:
                     await self._resolve(unknown)
-                    rewrite(resource, self._places)
+                    rewrite(resource, places)
                 check(resource)
                 change.draft = Draft(resource, change.id)
             except CloisterError as wrong:
@@ -225,6 +270,31 @@ class Transaction:
             if matched is None:
                 raise Invalid("A conditional reference matches nothing that you can open.", hint="Create it first.", reason="dangling")
             self._places[reference] = matched.reference
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """What an entry reads: the resources that match, one resource, or one version of it."""
+
+    query: Query | None = None
+    type: str = ""
+    id: str = ""
+    version: int = 0
+
+
+def asked(method: str, url: str, now: datetime) -> Asked:
+    """What the request of an entry asks for; raises what a search would, Unsupported for other addresses than these."""
+    path, mark, text = url.partition("?")
+    match [unquote(part) for part in path.strip("/").split("/")]:
+        case [type] if type and type[0] not in "_$":
+            return Asked(query=parse(type, pairs_of(text), strict=True, now=now))
+        case [type, "_search"]:
+            return Asked(query=parse(type, pairs_of(text), now=now))
+        case [type, id] if not mark and id[:1] not in ("$", "_"):
+            return Asked(type=type, id=id)
+        case [type, id, "_history", version] if version.isascii() and version.isdigit():
+            return Asked(type=type, id=id, version=int(version[:10]))
+    raise Unsupported(f"'{method}' of this address is not offered in a bundle.", hint="Use Type/id or Type?parameters.")
 
 
 def stored_of(built: Sequence[Built]) -> dict[tuple[str, str], Stored]:
@@ -254,6 +324,8 @@ def _resource(raw: dict[str, Any], type: str) -> dict[str, Any]:
     resource = raw.get("resource")
     if not isinstance(resource, dict):
         raise Invalid("The entry has no resource.", hint="Give it the resource that is to be stored.", expression="resource")
+    if not is_type(type):
+        raise NotFound(f"There is no resource type '{type[:64]}' in FHIR R4.", hint=MIND, expression="request.url")
     if resource.get("resourceType") != type:
         raise Invalid(f"The resource is not of the type in the address, '{type[:64]}'.", expression="resource.resourceType")
     return resource
@@ -262,7 +334,7 @@ def _resource(raw: dict[str, Any], type: str) -> dict[str, Any]:
 def _version(request: dict[str, Any]) -> int | None:
     text = request.get("ifMatch")
     if text is None:
-        return None
+        return 0 if request.get("ifNoneMatch") == "*" and request["method"] == "PUT" else None  # to make, and never to overwrite
     digits = str(text).removeprefix("W/").strip('"')
     if not digits.isdigit() or len(digits) > 9:
         raise Invalid('ifMatch looks like W/"3".', expression="request.ifMatch")
@@ -271,6 +343,9 @@ def _version(request: dict[str, Any]) -> int | None:
 
 def _placed(wrong: CloisterError, entry: Entry) -> CloisterError:
     """The same error, saying in which entry."""
+    if wrong.expression.startswith("request."):
+        wrong.expression = f"{entry.place}.{wrong.expression}"
+        return wrong
     place = f"{entry.place}.resource"
     wrong.expression = f"{place}.{wrong.expression.partition('.')[2]}".rstrip(".") if wrong.expression else place
     return wrong

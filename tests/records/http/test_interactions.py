@@ -253,3 +253,32 @@ async def test_what_is_neither_json_nor_xml_is_refused_with_a_sentence(client: h
     assert "JSON or XML" in issues(answer)[0]["details"]["text"]
     assert (await client.get("/metadata?_format=ttl")).status_code == 406
     assert (await client.get("/metadata?_format=json", headers={"Accept": accept})).status_code == 200
+
+
+async def test_an_update_that_is_to_make_does_not_overwrite(client: httpx.AsyncClient) -> None:
+    made = await client.put("/Patient/lopez", json=LOPEZ, headers={"If-None-Match": "*"})
+    again = await client.put("/Patient/lopez", json=LOPEZ | {"active": False}, headers={"If-None-Match": "*"})
+    assert (made.status_code, again.status_code) == (201, 412)
+    for odd in ('W/"1"', "", "**"):
+        assert (await client.put("/Patient/lopez", json=LOPEZ, headers={"If-None-Match": odd})).status_code == 400
+    both = await client.put("/Patient/lopez", json=LOPEZ, headers={"If-None-Match": "*", "If-Match": 'W/"1"'})
+    assert both.status_code == 400
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "status", "said"),
+    [
+        ("GET", "/Patient/$nothing", 501, "operation"),
+        ("GET", "/$nothing", 501, "operation"),
+        ("POST", "/$nothing", 501, "operation"),
+        ("GET", "/Patient/_search", 405, "POST"),
+        ("POST", "/_search", 501, "by type"),
+        ("PUT", "/Patient/$nothing", 501, "operation"),
+    ],
+)
+async def test_words_of_the_standard_in_the_place_of_an_id_are_not_taken_for_one(
+    client: httpx.AsyncClient, method: str, path: str, status: int, said: str
+) -> None:
+    answer = await client.request(method, path, json=LOPEZ if method == "PUT" else None)
+    assert answer.status_code == status
+    assert said in answer.json()["issue"][0]["details"]["text"]

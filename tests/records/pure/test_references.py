@@ -54,3 +54,10 @@ def test_depth_without_end_is_refused() -> None:
     with pytest.raises(Invalid):
         rewrite(resource, {})
     assert [text for _, text in references(resource)] == [LOPEZ]
+
+
+def test_links_of_a_narrative_follow_and_its_words_do_not() -> None:
+    note = {"text": {"div": f'<div xmlns="http://www.w3.org/1999/xhtml"><a href="{LOPEZ}">{LOPEZ}</a><img alt="x" src=\'{LOPEZ}\'/></div>'}}
+    assert rewrite(note, {LOPEZ: "Patient/lopez"}) == []
+    inside = f'<a href="Patient/lopez">{LOPEZ}</a><img alt="x" src=\'Patient/lopez\'/>'
+    assert note["text"]["div"] == f'<div xmlns="http://www.w3.org/1999/xhtml">{inside}</div>'

@@ -214,3 +214,68 @@ async def test_a_bundle_patches_in_both_forms_with_the_rest_of_it_or_not_at_all(
     outcomes = await program.records.batch(bundle(both[1], entry({"resourceType": "Basic"}, "PATCH", f"Patient/{who}"), type="batch"))
     assert outcomes[0].problem is None
     assert isinstance(outcomes[1].problem, Invalid)
+
+
+async def test_transactions_under_one_condition_at_once_create_one(program: Session) -> None:
+    value = uuid.uuid4().hex
+    doctor = {"resourceType": "Practitioner", "identifier": [{"system": "urn:rpps", "value": value}]}
+    condition = f"identifier=urn:rpps|{value}"
+    made = await asyncio.gather(
+        *(program.records.transaction(bundle(entry(dict(doctor), ifNoneExist=condition), entry(patient("Ring")))) for _ in range(6))
+    )
+    assert sorted(outcomes[0].status for outcomes in made) == ["200"] * 5 + ["201"]
+    assert len(await found(program, "Practitioner", condition)) == 1
+
+
+async def test_an_update_by_condition_in_a_bundle_overwrites_nothing_else(program: Session) -> None:
+    lopez, other = await admitted(program), await admitted(program)
+    with pytest.raises(Conflict) as taken:
+        await program.records.transaction(bundle(entry({**patient("Over"), "id": lopez}, "PUT", "Patient?identifier=urn:test:ins|nobody")))
+    with pytest.raises(Invalid) as mixed:
+        await program.records.transaction(bundle(entry({**patient("Over"), "id": lopez}, "PUT", f"Patient?_id={other}")))
+    with pytest.raises(Conflict) as made:
+        await program.records.transaction(bundle(entry({**patient("Over"), "id": lopez}, "PUT", f"Patient/{lopez}", ifNoneMatch="*")))
+    assert [one.value.reason for one in (taken, mixed, made)] == ["id-taken", "other-id", "id-taken"]
+    assert [(await program.records.read("Patient", one)).version for one in (lopez, other)] == [1, 1]
+
+
+async def test_what_a_transaction_asks_for_in_vain_is_told_in_its_place_after_the_rest_is_stored(program: Session) -> None:
+    made = await program.records.transaction(
+        bundle(entry(patient("Kept")), {"request": {"method": "GET", "url": "Patient/01a203be-2892-7f0e-8dfa-000000000000"}})
+    )
+    assert made[0].status == "201"
+    assert isinstance(made[1].problem, NotFound)
+    for url in ("Patient?_count=-1", "Patient/$everything", "Unicorn?name=x"):
+        with pytest.raises(CloisterError) as refused:
+            await program.records.transaction(bundle(entry(patient("Notkept")), {"request": {"method": "GET", "url": url}}))
+        assert refused.value.expression == "Bundle.entry[1].request"
+    assert await found(program, "Patient", "family=notkept") == []
+
+
+async def test_entries_with_addresses_point_at_each_other_by_relative_references(program: Session) -> None:
+    person, observed = entry(patient("Afar")), entry(weight("7"))
+    person["fullUrl"], observed["fullUrl"] = "https://other.example/fhir/Patient/7", "https://other.example/fhir/Observation/7"
+    made = await program.records.transaction(bundle(person, observed))
+    assert made[0].stored is not None
+    assert made[1].stored is not None
+    assert made[1].stored.resource is not None
+    assert made[1].stored.resource["subject"]["reference"] == made[0].stored.reference
+    stranger = entry(weight("7"))  # its own full URL is no address there, so it speaks of a patient here
+    with pytest.raises(Invalid):
+        await program.records.transaction(bundle(person, stranger))
+
+
+@pytest.mark.parametrize(
+    ("method", "url", "request_", "place"),
+    [
+        ("DELETE", "Unicorn/1", {}, "request.url"),
+        ("PUT", "Unicorn/1", {}, "request.url"),
+        ("PUT", "Patient/1", {"ifMatch": "x"}, "request.ifMatch"),
+    ],
+)
+async def test_what_is_wrong_with_a_request_is_said_of_the_request(
+    program: Session, method: str, url: str, request_: dict[str, str], place: str
+) -> None:
+    with pytest.raises(CloisterError) as refused:
+        await program.records.transaction(bundle(entry({**patient(), "id": "1"}, method, url, **request_)))
+    assert refused.value.expression == f"Bundle.entry[0].{place}"

@@ -74,6 +74,16 @@ class Exchange:
         text = self.request.headers.get("if-match")
         return None if text is None else version_of(text)
 
+    @property
+    def builds_on(self) -> int | None:
+        """The version that a write builds on: of If-Match, or 0 for If-None-Match: *, which makes and never overwrites (RFC 9110, 13)."""
+        unless = self.request.headers.get("if-none-match")
+        if unless is None:
+            return self.if_match
+        if unless.strip() != "*" or "if-match" in self.request.headers:
+            raise Invalid("If-None-Match of a write takes '*' alone.", hint="Send If-None-Match: * to create, If-Match to update.")
+        return 0
+
     def pairs(self) -> list[tuple[str, str]]:
         return pairs_of(self.request.scope["query_string"].decode("latin-1"))
 

@@ -69,7 +69,7 @@ OFFERED: Final = (
     Offered("export_status", "/$export-status/{job}", GET, "How far an export is.", any_format=True),
     Offered("export_cancel", "/$export-status/{job}", ("DELETE",), "Ends an export.", any_format=True),
     Offered("export_file", "/$export-file/{job}/{number}", GET, "One file of an export.", any_format=True),
-    Offered("import_begin", "/$import", POST, "Begins to fetch files and store what is in them."),
+    Offered("import_begin", "/$import", POST, "Begins to store the lines of NDJSON that are sent."),
     Offered("import_status", "/$import-status/{job}", GET, "How far an import is.", any_format=True),
     Offered("import_cancel", "/$import-status/{job}", ("DELETE",), "Ends an import.", any_format=True),
     Offered("import_report", "/$import-report/{job}", GET, "What became of each line of an import.", any_format=True),

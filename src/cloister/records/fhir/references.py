@@ -6,6 +6,7 @@ before they are stored, both become Type/id.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping
 from typing import Any, Final
 
@@ -13,6 +14,7 @@ from cloister.base.errors import Invalid
 
 # Elements of type Reference, uri, url and canonical that may name another entry (http.html#trules).
 REWRITTEN: Final = frozenset({"reference", "url", "uri", "valueUri", "valueUrl", "valueCanonical"})
+LINK: Final = re.compile(r"""(?<=\s)((?:href|src)=)(["'])([^"'<>]*)\2""")  # of a narrative
 
 
 def references(resource: dict[str, Any]) -> Iterator[tuple[dict[str, Any], str]]:
@@ -39,8 +41,8 @@ def localise(body: dict[str, Any], base: str) -> None:
 
 
 def rewrite(resource: dict[str, Any], places: Mapping[str, str]) -> list[str]:
-    """Replace each full URL and each conditional reference found in `places`, in place; returns the urn: and conditional
-    references that `places` does not know."""
+    """Replace each full URL and each conditional reference found in `places`, in place, in a narrative's links too; returns
+    the urn: and conditional references that `places` does not know."""
     unknown: list[str] = []
     try:
         _rewrite(resource, places, unknown)
@@ -59,6 +61,8 @@ def _rewrite(node: dict[str, Any], places: Mapping[str, str], unknown: list[str]
                     node[name] = place
                 elif name == "reference" and (value[:4] == "urn:" or "?" in value):
                     unknown.append(value)
+            elif name == "div":
+                node[name] = LINK.sub(lambda link: f"{link[1]}{link[2]}{places.get(link[3], link[3])}{link[2]}", value)
         elif kind is dict:
             _rewrite(value, places, unknown)
         elif kind is list:

@@ -89,6 +89,8 @@ HANDLERS: Final[dict[str, Interaction]] = {  # by the key of a row of what is of
     "compartment": compartment,
     "compartment_by_post": compartment_by_post,
 }
+SEARCHED: Final = "Searches are offered by type, and within a patient's record."
+SEARCHED_HINT: Final = "Search Type?parameters, or Patient/[id]/Type?parameters."
 METHODS: Final = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS")
 
 
@@ -120,13 +122,32 @@ def _answering(interaction: Interaction, base: str, of: str, *, any_format: bool
                 request.path_params["type"] = of
             type = request.path_params.get("type")
             if type is not None and not is_type(type):
-                raise NotFound("There is no such resource type in FHIR R4.", hint="Mind upper and lower case: Patient, Observation.")
+                raise _no_type(type)
+            if request.path_params.get("id", "").startswith(("$", "_")):
+                raise _no_id(request.path_params["id"])
             given = await interaction(Exchange(request, request.state.records, base or _own_address(request)))
         except CloisterError as refused:
             given = error_response(refused)
         return finished(request, given, request.scope.get(ASKED_FORMAT, format))
 
     return answer
+
+
+def _no_type(name: str) -> CloisterError:
+    if name.startswith("$"):
+        return Unsupported("This operation is not offered.", hint="See the CapabilityStatement at /fhir/R4/metadata.")
+    if name == "_search":
+        return Unsupported(SEARCHED, hint=SEARCHED_HINT)
+    return NotFound("There is no such resource type in FHIR R4.", hint="Mind upper and lower case: Patient, Observation.")
+
+
+def _no_id(name: str) -> CloisterError:
+    """Words of FHIR's own that stand where an id would."""
+    if name.startswith("$"):
+        return Unsupported("This operation is not offered here.", hint="See the CapabilityStatement at /fhir/R4/metadata.")
+    if name == "_search":
+        return WrongMethod("A search at _search is sent by POST.", hint="Use POST, or GET without '/_search'.", allow="POST, OPTIONS")
+    return NotFound("There is nothing at this address.", hint="See the CapabilityStatement at /fhir/R4/metadata.")
 
 
 def _own_address(request: Request) -> str:
@@ -169,10 +190,10 @@ def _elsewhere(addresses: Sequence[Address]) -> Interaction:
         parts = [part for part in path.split("/") if part]
         if any(part.startswith("$") for part in parts):
             raise Unsupported("This operation is not offered.", hint="See the CapabilityStatement at /fhir/R4/metadata.")
-        if parts and not is_type(parts[0]) and parts[0] not in ("_history", "_search", "metadata"):
-            raise NotFound("There is no such resource type in FHIR R4.", hint="Mind upper and lower case: Patient, Observation.")
-        if not parts or parts[-1] in ("_history", "_search"):
-            raise Unsupported("History and search are offered by type.", hint="Name a resource type, and for a history the id.")
+        if parts and not is_type(parts[0]):
+            raise _no_type(parts[0])
+        if parts[-1:] == ["_search"]:
+            raise Unsupported(SEARCHED, hint=SEARCHED_HINT)
         raise NotFound("There is nothing at this address.", hint="See the CapabilityStatement at /fhir/R4/metadata.")
 
     return answer

@@ -85,7 +85,7 @@ async def update(exchange: Exchange) -> Response:
     """Bytes under a known id stay in the record in which they are, unless the request says otherwise."""
     if media_type(exchange.request) in RESOURCE:
         return await update_resource(exchange)
-    id, if_match = exchange.path["id"], exchange.if_match
+    id, if_match = exchange.path["id"], exchange.builds_on
     context = _context(exchange)
     if context is None:
         try:

@@ -14,7 +14,7 @@ from cloister.records.interactions.target import Stale, check_type, condition_of
 
 async def update(exchange: Exchange) -> Response:
     type, id = exchange.path["type"], exchange.path["id"]
-    if_match = exchange.if_match
+    if_match = exchange.builds_on
     resource = await exchange.resource()
     check_type(resource, type)
     if resource.get("id") != id:

@@ -65,12 +65,14 @@ class Draft:
     ids: frozenset[str] | None = None
     ignored: list[str] = field(default_factory=list)
     applied: list[tuple[str, str]] = field(default_factory=list)
+    inside: bool = False  # a step further along a chain
 
     def unknown(self, name: str) -> None:
         if self.strict:
+            left = "" if self.inside else ", or send 'Prefer: handling=lenient' to have it left out"
             raise Invalid(
                 f"{self.type} has no search parameter '{name[:64]}'.",
-                hint="Correct it, or send 'Prefer: handling=lenient' to have it left out.",
+                hint=f"Correct it{left}.",
                 reason="unknown-parameter",
                 expression=name[:64],
             )
@@ -161,7 +163,7 @@ def _bounded(name: str) -> None:
 
 def _inside(draft: Draft, type: str, name: str, inner: str, text: str) -> Query:
     """The query of a step further along a chain; what is unknown there is always refused."""
-    return _parsed(Draft(type, draft.asked, strict=True), [(inner, text)])
+    return _parsed(Draft(type, draft.asked, strict=True, inside=True), [(inner, text)])
 
 
 def _chain(draft: Draft, name: str, text: str) -> None:
