@@ -7,6 +7,8 @@ points at in the hospitals' registers (people, places, medicines) comes along. N
 
 from __future__ import annotations
 
+import asyncio
+import time
 from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Final
@@ -19,7 +21,7 @@ from cloister.records.dossier import Dossier
 from cloister.records.finding import not_found
 from cloister.records.lines import Line
 from cloister.records.listing import Listed, Place
-from cloister.records.placement import REGISTER
+from cloister.records.placement import PATIENT, REGISTER
 from cloister.records.room import Room
 from cloister.records.search import IndexEntry, parameter
 from cloister.records.search.entry import TIME_MAX, TIME_MIN
@@ -27,6 +29,8 @@ from cloister.records.search.pointing import references
 
 ENTRIES_MAX: Final = 50_000
 ALONG_MAX: Final = 5000
+SCAN_BATCH: Final = 200
+SCAN_SECONDS_MAX: Final = 15.0
 
 Pair = tuple[Dossier, Line]
 
@@ -74,6 +78,28 @@ async def everything(room: Room, type: str, id: str, asked: Asked) -> Listed:
     return Listed(type, tuple(_place(pair) for pair in (*matched, *along)), len(matched), asked.count)
 
 
+async def everything_of_all(room: Room, asked: Asked) -> Listed:
+    """The same of every patient whom this session can open, one record after another; bounded in entries and time."""
+    await room.permit(Action.READ, "Patient")
+    matched: list[Place] = []
+    wanted: dict[tuple[str, str], None] = {}
+    after, end = bytes(16), time.monotonic() + SCAN_SECONDS_MAX
+    while rows := await room.gate.call("dossiers", after=after, limit=SCAN_BATCH):
+        after = rows[-1][0]
+        opened = await room.dossiers.open([id for id, _, _ in rows], at_least={id: seq for id, _, seq in rows})
+        for dossier in opened.values():
+            if dossier.kind == PATIENT:
+                lines = [line for line in _current(room, dossier) if asked.wants(line.entry)]
+                lines.sort(key=lambda line: (line.entry.type != "Patient", -line.entry.updated, line.entry.id))
+                matched += [_place((dossier, line)) for line in lines]
+                wanted.update(_pointed_at(room, [(dossier, line) for line in lines]))
+        if len(matched) > ENTRIES_MAX or time.monotonic() > end:
+            raise too_much()
+        await asyncio.sleep(0)  # other requests of this session go on
+    along = [pair for pair in await _located(room, wanted) if asked.types is None or pair[1].entry.type in asked.types]
+    return Listed("Patient", (*matched, *map(_place, along)), len(matched), asked.count)
+
+
 def too_much() -> Invalid:
     return Invalid("This would give too much at once.", hint="Narrow it with _type, _since, start or end.", reason="too-costly")
 
@@ -99,12 +125,21 @@ def _of_stay(lines: Iterable[Line], stay: Line) -> list[Line]:
 
 async def _along(room: Room, pairs: Iterable[Pair]) -> list[Pair]:
     """What these point at in the registers, one step far."""
+    return await _located(room, _pointed_at(room, pairs))
+
+
+def _pointed_at(room: Room, pairs: Iterable[Pair]) -> dict[tuple[str, str], None]:
+    """The type and id of what these point at outside of their own records."""
     wanted: dict[tuple[str, str], None] = {}
     for dossier, line in pairs:
         for text in references(line.entry.type, line.entry.values):
             type, _, id = text.partition("/")
             if is_type(type) and type != "Patient" and room.may_read(type) and dossier.line(type, id) is None:
                 wanted[type, id] = None
+    return wanted
+
+
+async def _located(room: Room, wanted: dict[tuple[str, str], None]) -> list[Pair]:
     if len(wanted) > ALONG_MAX:
         raise too_much()
     located = await room.finder.locate(list(wanted))

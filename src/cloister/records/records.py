@@ -17,7 +17,7 @@ from cloister.base.wire import Caller
 from cloister.records.changing import delete_one, rehearse, versions_of, write_one
 from cloister.records.chart import Chart
 from cloister.records.conditional import create_unless, delete_where, one_match, update_where
-from cloister.records.everything import Asked, everything
+from cloister.records.everything import Asked, everything, everything_of_all
 from cloister.records.exporting import Exports, TakeBytes
 from cloister.records.finding import not_found
 from cloister.records.importing import Imports
@@ -143,6 +143,10 @@ class Records:
     async def everything(self, type: str, id: str, asked: Asked) -> Page:
         """Patient/$everything and Encounter/$everything; further pages by `listed`."""
         return await self._room.listings.first(await everything(self._room, type, id, asked))
+
+    async def everything_of_all(self, asked: Asked) -> Page:
+        """Patient/$everything without an id; further pages by `listed`."""
+        return await self._room.listings.first(await everything_of_all(self._room, asked))
 
     async def lastn(self, query: Query, most: int) -> Page:
         """Observation/$lastn; further pages by `listed`."""

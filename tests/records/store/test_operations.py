@@ -192,3 +192,23 @@ async def test_a_rehearsal_says_what_the_write_would_say_and_writes_nothing(
     stored = await get(program, f"/{chart['inside']}/$validate")
     assert stored["issue"][0]["severity"] == "information"
     assert (await get(program, f"/Patient/{chart['patient']}/Observation"))["total"] == 2
+
+
+async def test_everything_of_everybody_is_every_record_that_the_session_can_open_and_no_other(
+    program: Session, delorme: Session, chart: dict[str, str]
+) -> None:
+    other = await admitted(program, "Everybody")
+    path = "/Patient/$everything?_type=Patient,Observation,Practitioner&_count=1000"
+    found = await everyone(program, path)
+    assert {f"Patient/{chart['patient']}", f"Patient/{other}", chart["inside"], chart["doctor"]} <= set(found)
+    assert chart["encounter"] not in found
+    assert len(found) == len(set(found))
+    seen = await everyone(delorme, path)
+    assert not {f"Patient/{chart['patient']}", f"Patient/{other}", chart["inside"]} & set(seen)
+    several = await everyone(program, "/Patient/$everything?_type=Patient&_count=7")
+    assert set(several) == {one for one in found if one.startswith("Patient/")}
+    assert (await get(delorme, "/Patient/$everything?_since=2126"))["total"] == 0
+
+
+async def everyone(session: Session, path: str) -> list[str]:
+    return [one for page in await pages(session, path) for one in references(page)]

@@ -60,6 +60,10 @@ OFFERED: Final = (
     Offered("put", "/$ingest", POST, "Takes one sealed and signed message.", any_format=True),
     Offered("export_of_system", "/$export", BOTH, "Everything that you can open, as files.", definition=f"{EXPORT}export"),
     Offered(
+        "everything_of_all", "/Patient/$everything", BOTH, "The records of every patient whom you can open.",
+        definition="Patient-everything", of="Patient",
+    ),
+    Offered(
         "export_of_patients", "/Patient/$export", BOTH, "Every patient whom you can open, as files.", definition=f"{EXPORT}patient-export",
         of="Patient",
     ),

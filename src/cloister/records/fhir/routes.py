@@ -26,7 +26,7 @@ from cloister.records.interactions.compartment import compartment, compartment_b
 from cloister.records.interactions.create import create
 from cloister.records.interactions.delete import delete, delete_where
 from cloister.records.interactions.document import document
-from cloister.records.interactions.everything import everything
+from cloister.records.interactions.everything import everything, everything_of_all
 from cloister.records.interactions.expand import expand
 from cloister.records.interactions.history import history, history_of_all, history_of_type
 from cloister.records.interactions.ingest import describe, put
@@ -56,6 +56,7 @@ HANDLERS: Final[dict[str, Interaction]] = {  # by the key of a row of what is of
     "validate": validate,
     "lastn": lastn,
     "everything": everything,
+    "everything_of_all": everything_of_all,
     "document": document,
     "lookup": lookup,
     "validate-code": validate_code,

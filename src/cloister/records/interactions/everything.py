@@ -24,28 +24,42 @@ async def everything(exchange: Exchange) -> Response:
     if type not in OFFERED:
         raise Unsupported(f"$everything of a {type} is not offered.", hint="Ask for it of a Patient or an Encounter.")
     found = (await sent(exchange)).of(*OFFERED[type])
-    token = single(found, "_page")
+    token = _token(found)
     if token is not None:
-        if len(found) > 1:
-            raise Invalid(
-                "A page is fetched by its link as it stands.", hint="Follow the link 'next' of the page before.", expression="_page"
-            )
         return listed(exchange, await exchange.records.listed(token), f"{type}/{id}/$everything", type)
+    try:
+        page = await exchange.records.everything(type, id, _asked(found))
+    except NotFound as absent:
+        if absent.reason == DELETED:
+            raise
+        raise not_here(type, id) from None
+    return listed(exchange, page, f"{type}/{id}/$everything", type)
+
+
+async def everything_of_all(exchange: Exchange) -> Response:
+    """Of every patient whom this session can open (GET Patient/$everything)."""
+    found = (await sent(exchange)).of(*OFFERED["Patient"])
+    token = _token(found)
+    page = await (exchange.records.listed(token) if token is not None else exchange.records.everything_of_all(_asked(found)))
+    return listed(exchange, page, "Patient/$everything", "Patient")
+
+
+def _token(found: dict[str, list[str]]) -> str | None:
+    token = single(found, "_page")
+    if token is not None and len(found) > 1:
+        raise Invalid("A page is fetched by its link as it stands.", hint="Follow the link 'next' of the page before.", expression="_page")
+    return token
+
+
+def _asked(found: dict[str, list[str]]) -> Asked:
     since, start, end = moment(found, "_since"), moment(found, "start"), moment(found, "end")
-    asked = Asked(
+    return Asked(
         types=types(found),
         since=since[0] if since else TIME_MIN,
         start=start[0] if start else TIME_MIN,
         end=end[1] if end else TIME_MAX,
         count=whole(found, "_count", COUNT_MAX, COUNT_MAX),
     )
-    try:
-        page = await exchange.records.everything(type, id, asked)
-    except NotFound as absent:
-        if absent.reason == DELETED:
-            raise
-        raise not_here(type, id) from None
-    return listed(exchange, page, f"{type}/{id}/$everything", type)
 
 
 def listed(exchange: Exchange, page: Page, address: str, type: str) -> Response:
