@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import re
 import secrets
 import ssl
 import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from html import unescape
 from pathlib import Path
 from typing import Any
 
@@ -195,3 +197,31 @@ def test_a_list_of_patients_and_a_document_come_in_from_the_command_line_and_a_s
     program.close()
     assert made.json()["entry"][0]["resource"]["title"] == "Résumé du patient"
     assert not [one for one in checked.json()["issue"] if one["severity"] in ("error", "fatal")], checked.text
+
+
+def test_a_doctor_corrects_a_waiting_message_on_its_page_and_a_nurse_is_refused(trust: RunningTrust, listener: Listening, ipp: str) -> None:
+    with listener.sender(of_trust(trust)) as sender:
+        sender.send_message(adt("A28", ipp))
+        odd = oru(ipp, f"F{ipp}", f"OBX|1|QQ|2951-2^Sodium^LN||Marker{ipp}||||||F")
+        assert b"MSA|AA|" in sender.send_message(odd)
+    hospital = trust.sign_ins["programs"][0]["hospital"]
+    doctor = next(
+        one for one in trust.sign_ins["people"] if one["role"] == "doctor" and one["wards"] and one["wards"][0].startswith(hospital)
+    )
+    client = trust.sign_in(doctor).client
+    listed = client.get("/messages", headers={"cookie": f"{client.headers['cookie']}; language=fr"})
+    assert (listed.status_code, "Messages" in listed.text) == (200, True)
+    assert ipp not in listed.text
+    page = f"/messages/{re.findall(r'/messages/([0-9a-f-]{36})', listed.text)[-1]}"
+    shown = client.get(page)
+    if shown.status_code == 200:  # a doctor of the zone that messages enter
+        assert f"Marker{ipp}" in shown.text
+        text = unescape(re.search(r'id="text"[^>]*>(.*?)</textarea>', shown.text, re.DOTALL)[1])  # type: ignore[index]
+        still = client.post(page, data={"act": "replay", "text": text})
+        assert (still.status_code, "OBX-1-2" in still.text) == (422, True)
+        done = client.post(page, data={"act": "replay", "text": text.replace("|QQ|", "|ST|")})
+        assert (done.status_code, done.headers["location"]) == (303, "/messages?done=replay")
+    client.close()
+    nurse = trust.sign_in(trust.person(role="nurse")).client
+    assert nurse.get("/messages").status_code == 403
+    nurse.close()
