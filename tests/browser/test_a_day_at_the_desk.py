@@ -60,6 +60,21 @@ def test_a_ward_doctor_signs_in_opens_a_chart_writes_a_note_and_signs_out(trust:
     page.wait_for_url(re.compile("/login"))
 
 
+def test_no_page_is_wider_than_its_window_in_either_language(trust: RunningTrust, desk: Desk) -> None:
+    page = desk.sign_in(trust.person(role="doctor", ward=CARDIOLOGY))
+    for language in ("fr", "en"):
+        choice = page.locator(f'form[action^="/language/{language}"] button')
+        if choice.count():
+            choice.click()
+        expect(page.locator("html")).to_have_attribute("lang", language)
+        for width, height in ((1280, 800), (390, 844)):
+            page.set_viewport_size({"width": width, "height": height})
+            for path in ("/", "/account"):
+                page.goto(trust.base + path)
+                over = page.evaluate("document.documentElement.scrollWidth - document.documentElement.clientWidth")
+                assert over <= 0, (language, width, path, over)
+
+
 def test_a_psychiatric_nurse_sees_the_ward_s_patients_and_no_other(trust: RunningTrust, desk: Desk) -> None:
     page = desk.sign_in(trust.person(role="nurse", ward=LIME_TREES))
     page.goto(f"{trust.base}/?ward=all")
