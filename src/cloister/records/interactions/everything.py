@@ -27,8 +27,9 @@ async def everything(exchange: Exchange) -> Response:
     token = _token(found)
     if token is not None:
         return listed(exchange, await exchange.records.listed(token), f"{type}/{id}/$everything", type)
+    asked = _asked(found)
     try:
-        page = await exchange.records.everything(type, id, _asked(found))
+        page = await exchange.records.everything(type, id, asked)
     except NotFound as absent:
         if absent.reason == DELETED:
             raise
