@@ -13,6 +13,7 @@ from cloister.records.commit import Built
 from cloister.records.definitions import type_numbers
 from cloister.records.dossier import Dossier, Row, row_of
 from cloister.records.draft import Draft
+from cloister.records.fhir.references import without_searches
 from cloister.records.finding import not_found
 from cloister.records.lines import Line
 from cloister.records.placing import Change, Planner
@@ -36,6 +37,7 @@ async def write_one(
 ) -> Written:
     """Create (without an id, or with Action.CREATE) or update."""
     check(resource)
+    without_searches(resource)
     type = resource["resourceType"]
     id = None if action is Action.CREATE else resource.get("id")
     await room.permit(Action.CREATE if id is None else Action.UPDATE, type)

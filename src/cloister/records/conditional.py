@@ -14,6 +14,7 @@ from cloister.base.errors import Conflict, Invalid
 from cloister.base.ids import new_id
 from cloister.records.changing import delete_change, write_change
 from cloister.records.draft import Draft
+from cloister.records.fhir.references import without_searches
 from cloister.records.placing import Change
 from cloister.records.room import Room
 from cloister.records.rowids import check_id
@@ -57,6 +58,7 @@ def check_same_id(resource: dict[str, Any], matched: Stored) -> None:
 async def create_unless(room: Room, resource: dict[str, Any], query: Query, zone: str | None) -> Written:
     """Creates unless one matches; then that one is given back and nothing is written."""
     check(resource)
+    without_searches(resource)
     type = resource["resourceType"]
     await room.permit(Action.CREATE, type)
     async with room.alone(query):
@@ -70,6 +72,7 @@ async def create_unless(room: Room, resource: dict[str, Any], query: Query, zone
 async def update_where(room: Room, resource: dict[str, Any], query: Query, *, if_match: int | None, zone: str | None) -> Written:
     """Updates the one that matches, or creates: under the resource's own id when it has one that is free."""
     check(resource)
+    without_searches(resource)
     type = resource["resourceType"]
     await room.permit(Action.UPDATE, type)
     given = check_id(resource["id"]) if "id" in resource else None

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from cloister.base.errors import Invalid
-from cloister.records.fhir.references import localise, references, rewrite
+from cloister.records.fhir.references import localise, references, rewrite, without_searches
 
 LOPEZ = "urn:uuid:018f428e-34f6-4707-8009-5ad742f901e7"
 ADELE = "Practitioner?identifier=urn:rpps|10001"
@@ -61,3 +61,11 @@ def test_links_of_a_narrative_follow_and_its_words_do_not() -> None:
     assert rewrite(note, {LOPEZ: "Patient/lopez"}) == []
     inside = f'<a href="Patient/lopez">{LOPEZ}</a><img alt="x" src=\'Patient/lopez\'/>'
     assert note["text"]["div"] == f'<div xmlns="http://www.w3.org/1999/xhtml">{inside}</div>'
+
+
+def test_a_reference_by_condition_is_refused_where_nothing_would_replace_it() -> None:
+    with pytest.raises(Invalid) as refused:
+        without_searches(NOTE)
+    assert (refused.value.reason, refused.value.expression) == ("conditional-reference", "DocumentReference.author[0].reference")
+    without_searches({"resourceType": "Bundle", "entry": [{"resource": NOTE}]})
+    without_searches({"resourceType": "Basic", "subject": {"reference": "https://other.example/Patient?x=1"}})

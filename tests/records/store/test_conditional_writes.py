@@ -125,3 +125,16 @@ async def test_a_role_that_may_not_write_may_not_by_a_condition(colin: Session) 
         await colin.records.delete_where(by_identifier("any"))
     with pytest.raises(Denied):
         await colin.records.update_where(patient(), by_identifier("any"))
+
+
+async def test_a_write_outside_of_a_bundle_refers_to_nobody_by_condition(program: Session) -> None:
+    _, identifier = await known(program)
+    searched = weight("x") | {"subject": {"reference": f"Patient?identifier=urn:test:ins|{identifier}"}}
+    for attempt in (
+        program.records.create(searched),
+        program.records.update(searched | {"id": "searched"}),
+        program.records.update_where(searched, parse("Observation", [("identifier", "urn:x|1")])),
+    ):
+        with pytest.raises(Invalid) as refused:
+            await attempt
+        assert refused.value.expression == "Observation.subject.reference"

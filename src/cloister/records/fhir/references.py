@@ -14,6 +14,7 @@ from cloister.base.errors import Invalid
 
 # Elements of type Reference, uri, url and canonical that may name another entry (http.html#trules).
 REWRITTEN: Final = frozenset({"reference", "url", "uri", "valueUri", "valueUrl", "valueCanonical"})
+SEARCH: Final = re.compile(r"/?[A-Z][A-Za-z]+\?")
 LINK: Final = re.compile(r"""(?<=\s)((?:href|src)=)(["'])([^"'<>]*)\2""")  # of a narrative
 
 
@@ -30,6 +31,29 @@ def references(resource: dict[str, Any]) -> Iterator[tuple[dict[str, Any], str]]
             text = node.get("reference")
             if text.__class__ is str:
                 yield node, text
+
+
+def without_searches(resource: dict[str, Any]) -> None:
+    """Raises Invalid, with the place, for a reference by condition (Patient?identifier=...): outside of a transaction or batch it
+    would be stored as it stands and name nobody (http.html#trules). A Bundle that is stored as a resource may hold them."""
+    if resource.get("resourceType") != "Bundle":
+        _literal(resource, str(resource.get("resourceType")))
+
+
+def _literal(node: Any, place: str) -> None:
+    if node.__class__ is list:
+        for number, item in enumerate(node):
+            if item.__class__ is dict:
+                _literal(item, f"{place}[{number}]")
+        return
+    text = node.get("reference")
+    if text.__class__ is str and "?" in text and SEARCH.match(text):
+        hint = "Refer to Type/id, or send it in a transaction or batch."
+        told = "A reference by condition stands in a transaction or batch only."
+        raise Invalid(told, hint=hint, reason="conditional-reference", expression=f"{place}.reference")
+    for name, value in node.items():
+        if value.__class__ is dict or value.__class__ is list:
+            _literal(value, f"{place}.{name}")
 
 
 def localise(body: dict[str, Any], base: str) -> None:
