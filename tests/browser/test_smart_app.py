@@ -57,6 +57,7 @@ def patients(trust: RunningTrust) -> list[dict[str, str]]:
         pulse = {"resourceType": "Observation", "status": "final", "code": code, "valueQuantity": {"value": value}}
         assert lab.post("Observation", json=pulse | {"subject": {"reference": f"Patient/{who}"}}).status_code == 201
         found.append({"id": who, "family": family, "value": str(value)})
+    lab.post(f"{trust.base}/session/end")
     lab.close()
     return found
 

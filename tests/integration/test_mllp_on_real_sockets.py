@@ -34,6 +34,7 @@ def ipp() -> str:
 def patients(trust: RunningTrust, ipp: str) -> list[dict[str, Any]]:
     program = trust.program(label="look")
     found = program.get("Patient", params={"identifier": f"{IPP_SYSTEM}|{ipp}"})
+    program.post(f"{trust.base}/session/end")
     program.close()
     found.raise_for_status()
     return [entry["resource"] for entry in found.json().get("entry", [])]
@@ -194,6 +195,7 @@ def test_a_list_of_patients_and_a_document_come_in_from_the_command_line_and_a_s
     program = trust.program(label="look")
     made = program.get(f"Patient/{patient['id']}/$summary", headers={"accept-language": "fr"})
     checked = program.post("Bundle/$validate", json=made.json())
+    program.post(f"{trust.base}/session/end")
     program.close()
     assert made.json()["entry"][0]["resource"]["title"] == "Résumé du patient"
     assert not [one for one in checked.json()["issue"] if one["severity"] in ("error", "fatal")], checked.text

@@ -23,6 +23,7 @@ from cloister.zones import TrustRoots
 
 FHIR: Final = "/fhir/R4"
 LOINC: Final = "http://loinc.org"
+TOKEN_SECONDS: Final = 300  # half of what a token lives
 CARDIOLOGIST: Final = "claire.vasseur"  # holds cardiology and the whole of Saint-Roch
 CARDIOLOGY_NURSE: Final = "adele.morel"  # holds cardiology
 PSYCHIATRIC_NURSE: Final = "elise.renaud"  # holds one ward of Sainte-Anne
@@ -121,7 +122,7 @@ class Company:
 
     trust: RunningTrust
     _people: dict[str, SignedIn] = field(default_factory=dict)
-    _programs: dict[tuple[int, str], httpx.Client] = field(default_factory=dict)
+    _programs: dict[tuple[int, str], tuple[float, httpx.Client]] = field(default_factory=dict)
 
     def person(self, sign_in: str) -> httpx.Client:
         """The person's browser, at the site's root."""
@@ -152,9 +153,16 @@ class Company:
 
     def program(self, number: int = 0, label: str = "") -> httpx.Client:
         """A program's client, at the site's root like a person's."""
-        if (number, label) not in self._programs:
-            self._programs[number, label] = self._program(number, label)
-        return self._programs[number, label]
+        began, client = self._programs.get((number, label), (0.0, None))
+        if client is None or time.monotonic() - began > TOKEN_SECONDS:
+            client = self._program(number, label)
+            self._programs[number, label] = time.monotonic(), client
+        return client
+
+    def end_program(self, number: int, label: str) -> None:
+        """Four sessions of a program at once are the most: who had one for a while gives it back."""
+        _, client = self._programs.pop((number, label))
+        end_program(client)
 
     def _program(self, number: int, label: str) -> httpx.Client:
         client = self.trust.program(number, label=label)
@@ -170,7 +178,7 @@ class Company:
             with contextlib.suppress(httpx.HTTPError):
                 one.client.post("/session/end")
             one.client.close()
-        for client in self._programs.values():
+        for _, client in self._programs.values():
             end_program(client)
 
 

@@ -8,6 +8,7 @@ import json
 import random
 import statistics
 import time
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final
@@ -37,8 +38,9 @@ SYSTEM: Final = "urn:oid:1.2.250.1.71.4.2.2"
 
 
 @pytest.fixture(scope="module")
-def client(company: Company) -> httpx.Client:
-    return company.program(0, "bad-input")
+def client(company: Company) -> Iterator[httpx.Client]:
+    yield company.program(0, "bad-input")
+    company.end_program(0, "bad-input")
 
 
 @pytest.fixture(scope="module")
