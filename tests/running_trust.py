@@ -141,6 +141,11 @@ class RunningTrust:
         return self.process.wait(STOP_SECONDS_MAX)
 
 
+def _heeds_ctrl_c() -> None:
+    """Whoever runs the tests in the background has Ctrl-C ignored, and a child inherits that."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+
+
 def begin(state: Path, runtime: Path, **settings: str) -> RunningTrust:
     """Start `cloister up` without waiting."""
     environment = {name: value for name, value in os.environ.items() if not name.startswith("CLOISTER_")}
@@ -150,7 +155,12 @@ def begin(state: Path, runtime: Path, **settings: str) -> RunningTrust:
     output.parent.mkdir(parents=True, exist_ok=True)
     with output.open("wb") as shown:
         process = subprocess.Popen(
-            [sys.executable, "-m", "cloister.cli", "up"], stdout=shown, stderr=shown, env=environment, start_new_session=True
+            [sys.executable, "-m", "cloister.cli", "up"],
+            stdout=shown,
+            stderr=shown,
+            env=environment,
+            start_new_session=True,
+            preexec_fn=_heeds_ctrl_c,
         )
     return RunningTrust(state, runtime, environment, process, output)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from datetime import UTC, datetime
 from typing import Any
 
@@ -18,6 +19,13 @@ ABSENT = "01a203ad-cebe-7483-8e57-000000000000"
 
 def now() -> str:
     return datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
+async def passed() -> str:
+    """Now; what comes after happens in another millisecond."""
+    moment = now()
+    await asyncio.sleep(0.002)
+    return moment
 
 
 def versions(*bundles: dict[str, Any]) -> list[tuple[str, str, str]]:
@@ -69,9 +77,9 @@ async def test_a_history_is_paged_and_stays_as_it_was_while_others_write(program
 async def test_what_was_current_at_a_moment(program: Session) -> None:
     lopez = await admitted(program)
     one = (await weighed(program, lopez)).stored
-    middle = now()
+    middle = await passed()
     await program.records.update(weight(lopez, 80.0) | {"id": one.id})
-    later = now()
+    later = await passed()
     other = (await weighed(program, lopez)).stored
 
     async def at(moment: str, path: str = "/Observation") -> set[tuple[str, str]]:
