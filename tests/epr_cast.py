@@ -32,7 +32,7 @@ from cloister.records.search.match import included_by
 from cloister.web import Desk, Pages, read_pages, workspace
 
 NOW = datetime(2026, 11, 22, 14, 0, tzinfo=UTC)
-SYNTHEA = Path("/work/shared/data/synthea-r4.tar.xz")
+SYNTHEA = Path(__file__).resolve().parents[2] / "shared" / "data" / "synthea-r4.tar.xz"  # beside a checkout, where there is one
 
 CARDIOLOGY = Ward(id="saint-roch-cardiology", name="Cardiologie", hospital="Hôpital Saint-Roch")
 SURGERY = Ward(id="saint-roch-surgery", name="Chirurgie viscérale et orthopédique", hospital="Hôpital Saint-Roch")
