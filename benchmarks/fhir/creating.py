@@ -11,6 +11,7 @@ from benchmarks.fhir.bench import FhirBench, Side
 from benchmarks.fhir.turns import in_turns, results
 from benchmarks.load import Connection, Work
 from benchmarks.measure import Result
+from benchmarks.written import observation
 
 RATE_GOAL: Final = 800
 
@@ -21,15 +22,7 @@ async def run(bench: FhirBench) -> list[Result]:
     def work(side: Side) -> Work:
         async def create(connection: Connection, turn: int) -> None:
             patient, code = chance.choice(bench.sample.series)
-            system, _, plain = code.rpartition("|")
-            body = {
-                "resourceType": "Observation",
-                "status": "final",
-                "code": {"coding": [{"system": system, "code": plain}]},
-                "subject": {"reference": f"Patient/{patient}"},
-                "effectiveDateTime": "2026-11-22T10:00:00Z",
-                "valueQuantity": {"value": 71 + turn % 20, "unit": "/min", "system": "http://unitsofmeasure.org", "code": "/min"},
-            }
+            body = observation(patient, code, 71 + turn % 20)
             status, answer = await connection.request("POST", "/fhir/R4/Observation", orjson.dumps(body), "prefer: return=minimal\r\n")
             if status != 201:
                 raise RuntimeError(f"{side.name}: POST Observation answered {status}: {answer[:200]!r}")

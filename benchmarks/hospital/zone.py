@@ -14,6 +14,7 @@ from benchmarks.load import Connection, Work, saturated
 from benchmarks.measure import Result, percentile, ratio_at_least, rounded, told
 from benchmarks.plaintext.server import PlainServer
 from benchmarks.processor import used_by
+from benchmarks.written import observation
 
 SESSIONS = 120
 PATIENTS_EACH = 10
@@ -33,15 +34,7 @@ def work_of(bench: Bench, connections: Sequence[Connection], chance: random.Rand
         identity, patient, code = chance.choice(cared[connection])
         what = chance.random()
         if what < WRITES:
-            system, _, plain = code.rpartition("|")
-            body = {
-                "resourceType": "Observation",
-                "status": "final",
-                "code": {"coding": [{"system": system, "code": plain}]},
-                "subject": {"reference": f"Patient/{patient}"},
-                "effectiveDateTime": "2026-11-22T10:00:00Z",
-                "valueQuantity": {"value": 71, "unit": "/min", "system": "http://unitsofmeasure.org", "code": "/min"},
-            }
+            body = observation(patient, code, 71)
             status, answer = await connection.request(
                 "POST", "/fhir/R4/Observation", orjson.dumps(body), headers="prefer: return=minimal\r\n"
             )
