@@ -13,7 +13,9 @@ PIP := $(PY) -m pip install -qq
 DEFINITIONS := src/cloister/records/definitions/.ready
 FRONTEND := src/cloister/web/static/dist/manifest.json
 
-.PHONY: help up setup test test-packages check fuzz bench bench-large lock clean
+SIMULATED ?= benchmarks/results/power-day.svg
+
+.PHONY: help up setup test test-packages check fuzz bench bench-large sim lock clean
 .DEFAULT_GOAL := help
 
 help: ## this list
@@ -38,6 +40,9 @@ bench: setup .venv/.ready-dev test-packages ## all benchmarks, or one group: mak
 
 bench-large: setup .venv/.ready-dev ## a made-up trust of 1,000,000 resources (RESOURCES=), kept in .bench-large; goes on where it stopped
 	@$(PY) -m benchmarks.large --resources $(or $(RESOURCES),1000000) --folder $(or $(FOLDER),.bench-large)
+
+sim: setup ## a day of a trust on a virtual clock: 1,400 servers, 17,000 people at once; SEED=, the picture goes to SIMULATED=
+	@$(PY) -m cloister.farm.simulate --seed $(or $(SEED),1) --picture $(SIMULATED)
 
 fuzz: setup .venv/.ready-dev ## every parser against made-up bytes, SECONDS=30 each
 	@$(PY) -m fuzz --seconds $(or $(SECONDS),30)

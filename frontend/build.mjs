@@ -16,7 +16,8 @@ const HERE = dirname(fileURLToPath(import.meta.url));
 const ROOT = dirname(HERE);
 const OUT = join(ROOT, "src/cloister/web/static/dist");
 const TARGET = ["chrome116", "firefox139", "safari18"]; // the first versions with WebAuthn PRF
-const SCRIPTS = ["argon2.worker", "signin", "account", "enrol", "recovery", "app"];
+const SCRIPTS = ["argon2.worker", "signin", "account", "again", "enrol", "recovery", "prove", "worker", "app", "console", "network"];
+const MODULES = ["program"]; // noVNC asks the browser something while it loads, which only a module script may wait for
 const STYLES = ["signin", "app"];
 const CONTENT = ["src/cloister/{web,epr}/**/*.{html,py}", "frontend/src/*.js"].map((glob) => join(ROOT, glob));
 
@@ -57,7 +58,7 @@ async function writeStyle(name, font) {
     css: [{ raw: file.text }],
     variables: false,
     keyframes: true,
-    safelist: { standard: ["html", "body", "show", "active", "disabled", "is-invalid"], greedy: [/^htmx-/, /^event-/, /^flag-/, /^trend-/, /focus-visible/] },
+    safelist: { standard: ["html", "body", "show", "active", "disabled", "is-invalid"], greedy: [/^htmx-/, /^event-/, /^flag-/, /^trend-/, /^curve-/, /focus-visible/] },
     defaultExtractor: (text) => text.match(/[A-Za-z0-9_:/.%-]+/g) ?? [],
   });
   const [small] = await bundle({ stdin: { contents: purged.css, loader: "css" }, plugins: [place] });
@@ -68,6 +69,10 @@ rmSync(OUT, { recursive: true, force: true });
 mkdirSync(OUT, { recursive: true });
 for (const name of SCRIPTS) {
   const [file] = await bundle({ entryPoints: [join(HERE, `src/${name}.js`)], format: "iife" });
+  write(`${name}.js`, Buffer.from(file.contents));
+}
+for (const name of MODULES) {
+  const [file] = await bundle({ entryPoints: [join(HERE, `src/${name}.js`)], format: "esm" });
   write(`${name}.js`, Buffer.from(file.contents));
 }
 const font = writeFont();

@@ -18,7 +18,10 @@ from cloister.base.errors import CloisterError, Corrupt
 from cloister.base.secret import Secret
 from cloister.farm import tickets
 from cloister.integration.cda.document import read_document
-from cloister.records import lines
+from cloister.records import lines, subscribed
+from cloister.records.fhir.xml_reading import from_xml
+from cloister.records.fhir.xml_writing import to_xml
+from cloister.records.terminology import ucum_scale
 from cloister.records.validation.check import issues_of
 from cloister.workstation import x509
 from cloister.zones import algorithms, bundle, cards, compression, envelope, files, unlockers
@@ -198,6 +201,25 @@ def hl7_message(data: bytes) -> None:
     )
 
 
+def fhir_xml(data: bytes) -> None:
+    """What is read from XML and is valid is the same after it was written as XML and read again."""
+    resource = from_xml(data)
+    if not issues_of(resource):
+        assert from_xml(to_xml(resource)) == resource
+
+
+def subscription(data: bytes) -> None:
+    channel = {"type": "rest-hook", "endpoint": "https://a.example/"}
+    subscribed.wish_of({"criteria": data.decode("utf-8", "replace"), "channel": channel}, NOW)
+
+
+def unit(data: bytes) -> None:
+    text = data.decode("utf-8", "replace")
+    same = ucum_scale.conversion(text, text)
+    assert same in (None, (1, 0))
+    ucum_scale.conversion(text, "g/L")
+
+
 def cda_document(data: bytes) -> None:
     read_document(data)
 
@@ -246,6 +268,9 @@ TARGETS: dict[str, Target] = {
     "file-journal": Target(refusing(file_journal), lambda: [FILE_KEYS.new_folder()]),
     "file-name": Target(refusing(file_name), lambda: [b"=AAAAAAAAAAAAAAAAAAAAAAAA", b"=AAAA_-8"]),
     "hl7-message": Target(refusing(hl7_message), lambda: hl7_mapping.MESSAGES),
+    "fhir-xml": Target(refusing(fhir_xml), lambda: [to_xml(one) for one in FHIR]),
+    "subscription": Target(refusing(subscription), lambda: [b"Observation?code=8867-4&value-quantity=gt5|http://unitsofmeasure.org|g"]),
+    "unit": Target(refusing(unit), lambda: [b"mL/min/{1.73_m2}", b"10*9/L", b"kg.m/s2", b"[degF]", b"(m2)-1"]),
     "cda-document": Target(refusing(cda_document), lambda: [hl7_mapping.DOCUMENT]),
     **{name: Target(refusing(run), corpus) for name, (run, corpus) in signed.targets().items()},
 }

@@ -3,17 +3,24 @@
 from __future__ import annotations
 
 import os
+import shutil
 from collections.abc import Iterator
 from typing import Final
 
 import pytest
-from running_trust import RunningTrust, running_trust
+from running_trust import RunningTrust, founded_folder, running_trust
 
 DEMO_PATIENTS: Final = "12"
+
+
+def pytest_sessionfinish() -> None:
+    if "PYTEST_XDIST_WORKER" not in os.environ:
+        shutil.rmtree(founded_folder(), ignore_errors=True)
 
 
 @pytest.fixture(scope="session")
 def trust() -> Iterator[RunningTrust]:
     """The demo trust, running, with a few patients. Who changes what others rely on starts one of their own (running_trust)."""
-    with running_trust(CLOISTER_DEMO_PATIENTS=os.environ.get("CLOISTER_TEST_PATIENTS", DEMO_PATIENTS)) as running:
+    settings = {"CLOISTER_CARD_HOST": "card.localhost"}
+    with running_trust(**settings, CLOISTER_DEMO_PATIENTS=os.environ.get("CLOISTER_TEST_PATIENTS", DEMO_PATIENTS)) as running:
         yield running

@@ -71,6 +71,39 @@ class Cluster:
 
 
 @contextmanager
+def standby(primary: Cluster) -> Iterator[Cluster]:
+    """A streaming copy of a running server, made by pg_basebackup; it answers while it follows."""
+    folder = Path(tempfile.mkdtemp(prefix="cloister-pg-", dir="/tmp"))
+    made = Cluster(folder)
+    if ACCOUNT:
+        shutil.chown(folder, "nobody", "nogroup")
+    try:
+        made._run(
+            "pg_basebackup",
+            "-h",
+            str(primary.folder),
+            "-U",
+            "postgres",
+            "-D",
+            str(folder / "data"),
+            "-R",
+            "-c",
+            "fast",
+            "-X",
+            "stream",
+            "--no-sync",
+        )
+        with (folder / "data" / "postgresql.conf").open("a") as file:
+            file.write(f"unix_socket_directories = '{folder}'\n")
+        made.start()
+        yield made
+    finally:
+        if (folder / "data" / "postmaster.pid").exists():
+            made.stop()
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+@contextmanager
 def cluster(*, fsync: bool = False) -> Iterator[Cluster]:
     folder = Path(tempfile.mkdtemp(prefix="cloister-pg-", dir="/tmp"))
     server = Cluster(folder, fsync=fsync)

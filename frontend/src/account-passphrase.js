@@ -1,23 +1,18 @@
 // A new passphrase: the old one or a passkey proves the person, the session wraps the same unlock key once more.
 
-import { fromBase64Url, toBase64 } from "./bytes.js";
+import { toBase64 } from "./bytes.js";
 import { post } from "./call.js";
-import { Failure, passkeyKek, passphraseSecrets, sealEnrolment } from "./keys.js";
+import { Failure, passphraseSecrets, sealEnrolment } from "./keys.js";
 import { sha256 } from "./newkeys.js";
-import { prfOf } from "./passkey.js";
+import { kekOfPasskey } from "./ways.js";
 import { say } from "./words.js";
 
 const SHORTEST = 12;
-// SHA-256("cloister/prf/v1"), docs/spec/zones.md 5
-const PRF_SALT = Uint8Array.from("ef31ef16a21c4ba8de8f6874077ae6ffd95ab6c558444529fe567b360c20c0d6".match(/../g), (pair) => parseInt(pair, 16));
 
 async function present(begun, old, derive) {
   if (old) return { unlocker: begun.unlocker, kek: (await passphraseSecrets(await derive(old, begun.passphrase))).kek };
   if (!begun.passkeys.length) throw new Failure("passphrase-missing");
-  const { id, prf } = await prfOf(begun.passkeys.map((one) => fromBase64Url(one.credential)), { prf: { eval: { first: PRF_SALT } } });
-  const used = begun.passkeys.find((one) => one.credential === id);
-  if (!used) throw new Failure("passkey-refused");
-  return { unlocker: used.unlocker, kek: await passkeyKek(prf) };
+  return kekOfPasskey(begun.passkeys);
 }
 
 /** `derive(passphrase, cost)` is Argon2id in the worker, `tell` shows a phase. */

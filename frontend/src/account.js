@@ -6,7 +6,8 @@ import { Argon2 } from "./argon2.js";
 import { post } from "./call.js";
 import { Failure, passkeyKek, passphraseSecrets, sealEnrolment } from "./keys.js";
 import { enrol, supported } from "./passkey.js";
-import { say, sayFailure } from "./words.js";
+import { tellFailure } from "./telling.js";
+import { say } from "./words.js";
 
 const form = document.getElementById("add-passkey");
 const passphrase = document.getElementById("passphrase");
@@ -39,12 +40,7 @@ function onSubmit(form, button, status, alert, work, then) {
       await work();
       location.replace(then);
     } catch (fault) {
-      if (!(fault instanceof Failure)) console.error(fault);
-      const failure = fault instanceof Failure ? fault : new Failure("fault");
-      status.textContent = "";
-      alert.textContent = sayFailure(failure);
-      alert.dataset.reason = failure.reason;
-      alert.hidden = false;
+      tellFailure(fault, status, alert);
       button.disabled = false;
     }
   });

@@ -1,24 +1,27 @@
 // Every page after sign-in: htmx, keys, the idle lock. No script of a page's own; everything else is drawn by the session.
 
-import htmx from "htmx.org";
+import "./htmx.js";
 import { watchCard } from "./card-watch.js";
+import { leave } from "./cover.js";
+import { keepAll, keepDrafts } from "./drafts.js";
 import { watch } from "./idle.js";
 import { listen } from "./keyboard.js";
+import { live, quit } from "./live.js";
+import { mirror } from "./mirror.js";
 import { listenQuietly } from "./quiet.js";
-
-// The Content-Security-Policy forbids eval and inline styles; history snapshots would keep pages in sessionStorage.
-Object.assign(htmx.config, { allowEval: false, includeIndicatorStyles: false, historyCacheSize: 0, selfRequestsOnly: true, allowScriptTags: false });
 
 // A locked or ended session answers 401 or 421: the whole page goes to the sign-in, not a piece of it.
 document.body.addEventListener("htmx:responseError", (event) => {
   const status = event.detail.xhr.status;
-  if (status === 401 || status === 421) location.replace(`/login?locked=1&next=${encodeURIComponent(location.pathname)}`);
+  if (status === 401 || status === 421) leave();
 });
 // Lock and sign out are forms (they work without this script); with it, the answer's JSON is not shown as a page.
 for (const form of document.querySelectorAll("form[data-then]")) {
   form.addEventListener("submit", async (event) => {
     event.preventDefault();
     try {
+      await keepAll();
+      quit();
       await fetch(form.action, { method: "POST", headers: { accept: "application/json" }, credentials: "same-origin", redirect: "manual" });
     } finally {
       location.replace(form.dataset.then);
@@ -41,6 +44,9 @@ for (const select of document.querySelectorAll("select[data-unit-of]")) {
   select.addEventListener("change", fill);
   fill();
 }
+keepDrafts();
+mirror();
+live();
 listen();
 listenQuietly();
 watch();

@@ -3,6 +3,7 @@
 // One of a browser's pages asks (Web Locks), so that many tabs do not use up the connections to the agent; the others hear of it.
 
 import { agent } from "./card.js";
+import { because, leave as toSignIn } from "./cover.js";
 
 const RETRY_MILLISECONDS = 300;
 
@@ -14,12 +15,13 @@ export function watchCard() {
 
   function leave() {
     leaving = true;
-    location.replace(`/login?locked=card&next=${encodeURIComponent(location.pathname)}`);
+    toSignIn("card");
   }
 
   async function lock() {
     if (leaving) return;
     leaving = true;
+    because("card");
     channel.postMessage("locked");
     const options = { method: "POST", headers: { accept: "application/json" }, credentials: "same-origin", redirect: "manual", keepalive: true };
     await fetch("/session/lock", options).catch(() => {}); // the network is away: the session locks by itself when it is idle

@@ -7,7 +7,8 @@ import { cardSecrets, insertedKeys, newCard } from "./card.js";
 import { Failure, passkeyKek, passphraseSecrets } from "./keys.js";
 import { fingerprint, newKeys, sha256 } from "./newkeys.js";
 import { enrol, supported } from "./passkey.js";
-import { say, sayFailure } from "./words.js";
+import { tellFailure } from "./telling.js";
+import { say } from "./words.js";
 
 const SHORTEST = 12;
 const form = document.getElementById("enrol");
@@ -76,12 +77,7 @@ async function attempt(second) {
   try {
     await apply(second);
   } catch (fault) {
-    if (!(fault instanceof Failure)) console.error(fault);
-    const failure = fault instanceof Failure ? fault : new Failure("fault");
-    status.textContent = "";
-    alert.textContent = sayFailure(failure);
-    alert.dataset.reason = failure.reason;
-    alert.hidden = false;
+    tellFailure(fault, status, alert);
     for (const button of form.querySelectorAll("button")) button.disabled = false;
   }
 }

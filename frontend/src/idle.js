@@ -1,7 +1,8 @@
 // Idle lock: the session locks itself; the page keeps it awake while somebody works, warns before, and leaves after.
 //
-// Nothing that was typed is kept on this machine: a draft would be a patient's data on a shared terminal.
+// Nothing that was typed is kept on this machine: the session keeps it (drafts.js).
 
+import { isCovered, leave } from "./cover.js";
 import { quiet } from "./quiet.js";
 
 const WARN_SECONDS = 60;
@@ -30,8 +31,20 @@ export function watch() {
     }
   }
 
-  function leave() {
-    location.replace(`/login?locked=1&next=${encodeURIComponent(location.pathname)}`);
+  /** Another page of this session may be in use: the session knows how long it waits. */
+  async function agree() {
+    if (asking) return;
+    asking = true;
+    try {
+      const response = await fetch("/session/state", { headers: { accept: "application/json" }, credentials: "same-origin", cache: "no-store", redirect: "manual" });
+      const said = response.ok ? await response.json() : { state: "gone" };
+      if (said.state !== "active" || said.idle_seconds_left <= 0) leave();
+      else contact = Date.now() - (limit - said.idle_seconds_left) * 1000;
+    } catch {
+      leave();
+    } finally {
+      asking = false;
+    }
   }
 
   function worked() {
@@ -46,7 +59,8 @@ export function watch() {
   dialog.addEventListener("close", touch);
   setInterval(() => {
     const seconds = Math.ceil((contact + limit * 1000 - Date.now()) / 1000);
-    if (seconds <= 0) leave();
+    if (isCovered()) return;
+    if (seconds <= 0) agree();
     else if (seconds <= warn) {
       left.textContent = String(seconds);
       if (!dialog.open) dialog.showModal();

@@ -5,6 +5,7 @@
 import { Argon2 } from "./argon2.js";
 import { post } from "./call.js";
 import { Failure, passphraseSecrets, sealFor } from "./keys.js";
+import { tellFailure } from "./telling.js";
 import { say, sayFailure } from "./words.js";
 
 const CARD_BYTES_MAX = 16384;
@@ -52,6 +53,11 @@ const STEPS = {
   },
 };
 
+function sentence(failure) {
+  const own = say(`ceremony-${failure.detail}`);
+  return failure.detail && own !== say("fault") ? own : sayFailure(failure);
+}
+
 for (const form of document.querySelectorAll("form[data-step]")) {
   form.addEventListener("submit", async (event) => {
     event.preventDefault();
@@ -62,13 +68,7 @@ for (const form of document.querySelectorAll("form[data-step]")) {
       await STEPS[form.dataset.step](form);
       if (place) location.reload();
     } catch (fault) {
-      if (!(fault instanceof Failure)) console.error(fault);
-      const failure = fault instanceof Failure ? fault : new Failure("fault");
-      if (status) status.textContent = "";
-      const own = say(`ceremony-${failure.detail}`);
-      alert.textContent = failure.detail && own !== say("fault") ? own : sayFailure(failure);
-      alert.dataset.reason = failure.reason;
-      alert.hidden = false;
+      tellFailure(fault, status, alert, sentence);
       button.disabled = false;
     }
   });

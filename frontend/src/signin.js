@@ -3,11 +3,14 @@
 // The passphrase never leaves this page: the door gets a verifier derived from it, the session another key derived from it.
 
 import { Argon2 } from "./argon2.js";
+import { bindable, worker } from "./bound.js";
 import { toBase64 } from "./bytes.js";
 import { post } from "./call.js";
 import { cardHalf, cardSecrets, insertedKeys, offered } from "./card.js";
 import { Failure, passkeyKek, passphraseSecrets, sealToSession } from "./keys.js";
 import { assert, supported } from "./passkey.js";
+import { keep, newKey } from "./proof.js";
+import { kekOfPasskey } from "./ways.js";
 import { say, sayFailure } from "./words.js";
 
 const form = document.getElementById("sign-in");
@@ -15,23 +18,39 @@ const name = document.getElementById("name");
 const passphrase = document.getElementById("passphrase");
 const passkeyButton = document.getElementById("use-passkey");
 const cardButton = document.getElementById("use-card");
+const code = document.getElementById("code");
+const codeRow = document.getElementById("code-row");
+const codeButton = document.getElementById("use-code");
+const password = document.getElementById("password");
+const directoryRow = document.getElementById("directory-row");
+const directoryButton = document.getElementById("use-directory");
 const status = document.getElementById("status");
 const progress = document.getElementById("progress");
 const alert = document.getElementById("alert");
 
 const argon2 = new Argon2();
+let bound = null; // this sign-in's key: the session and its ticket are bound to it
 let started = null; // {name, reply: promise}: asked while the passphrase is still being typed, because the salt is needed first
 
 function start() {
   const wanted = name.value.trim();
   if (!wanted) throw new Failure("name-missing");
   if (started?.name !== wanted) started = { name: wanted, reply: post("/login/start", { sign_in: wanted }) };
+  started.reply.then((flow) => flow.code === "no" || showCode(), () => {});
   return started.reply;
 }
 
 name.addEventListener("change", () => {
   if (name.value.trim()) start().catch(() => (started = null));
 });
+
+/** From this place somebody may need a code beside the passphrase; the field is there for everybody alike. */
+function showCode() {
+  codeRow.hidden = false;
+  codeButton.hidden = true;
+}
+
+const typedCode = () => (code.value.trim() ? { code: code.value.trim() } : {});
 
 function phase(key, share) {
   progress.hidden = false;
@@ -59,7 +78,8 @@ async function withPassphrase() {
   const root = await argon2.root(passphrase.value, flow.passphrase).finally(stop);
   const { kek, verifier } = await passphraseSecrets(root);
   phase("phase-prove", 80);
-  const place = await post("/login/passphrase", { flow: flow.flow, verifier: toBase64(verifier) });
+  const proofs = { flow: flow.flow, verifier: toBase64(verifier), ...typedCode() };
+  const place = await post("/login/passphrase", proofs, { key: bound, nonce: flow.flow });
   return { kek, place };
 }
 
@@ -70,7 +90,7 @@ async function withPasskey() {
   phase("phase-passkey", 30);
   const { assertion, prf } = await assert(flow.passkey);
   phase("phase-prove", 70);
-  const place = await post("/login/passkey", { flow: flow.flow, assertion }).catch((failure) => {
+  const place = await post("/login/passkey", { flow: flow.flow, assertion }, { key: bound, nonce: flow.flow }).catch((failure) => {
     throw failure.reason === "wrong" ? new Failure("passkey-refused") : failure;
   });
   return { kek: await passkeyKek(prf), place };
@@ -88,24 +108,78 @@ async function withCard() {
   phase("phase-derive", 50);
   const { kek, verifier } = await cardSecrets(half, card.params, (cost) => argon2.root(passphrase.value, cost));
   phase("phase-prove", 80);
-  const place = await post("/login/card", { flow: flow.flow, unlocker: card.unlocker, verifier: toBase64(verifier) }).catch((failure) => {
+  const proofs = { flow: flow.flow, unlocker: card.unlocker, verifier: toBase64(verifier) };
+  const place = await post("/login/card", proofs, { key: bound, nonce: flow.flow }).catch((failure) => {
     throw failure.reason === "wrong" && card.params.profile !== "c" ? new Failure("card-refused") : failure;
   });
   return { kek, place };
 }
 
-async function unlock({ kek, place }) {
-  phase("phase-unlock", 90);
-  const sealed = await sealToSession(kek, place.session, place.public_key);
-  await post("/session/unlock", { unlocker: place.unlocker.id, sealed });
-  phase("phase-open", 100);
-  return next(place.next);
+/** The hospital's own password proves; passphrase or passkey then opens the keys, which that password cannot. */
+async function withDirectory() {
+  if (directoryRow.hidden) {
+    directoryRow.hidden = false;
+    password.focus();
+    throw new Failure("directory-missing");
+  }
+  if (!password.value) throw new Failure("directory-missing");
+  phase("phase-prove", 30);
+  const flow = await start();
+  const place = await post("/login/directory", { flow: flow.flow, password: password.value, ...typedCode() }, { key: bound, nonce: flow.flow });
+  password.value = "";
+  return opening(place);
 }
 
-/** Where to go: what the person had asked for, if it is a path of this site; else what the door says. */
-function next(said) {
+/** Somebody who proved themselves at a provider, or with a card at the card's own address, comes back with a word that is good once. */
+let proved = new URLSearchParams(location.hash.slice(1)).get("proved");
+let passkeyFirst = false;
+async function withWord() {
+  if (!passphrase.value && !passkeyFirst) throw new Failure("passphrase-missing");
+  phase("phase-prove", 30);
+  const place = await post("/login/continued", { proved }, { key: bound, nonce: proved });
+  proved = null;
+  return opening(place);
+}
+
+async function opening(said) {
+  const place = await turn(said);
+  if (!passphrase.value) {
+    phase("phase-passkey", 50);
+    const { unlocker, kek } = await kekOfPasskey(place.ways.passkeys);
+    return { kek, place: { ...place, unlocker: { id: unlocker } } };
+  }
+  phase("phase-derive", 50);
+  const stop = creep(50, 80, 400);
+  const root = await argon2.root(passphrase.value, place.ways.passphrase.params).finally(stop);
+  const { kek } = await passphraseSecrets(root);
+  return { kek, place: { ...place, unlocker: { id: place.ways.passphrase.unlocker } } };
+}
+
+/** Everything is taken: the page shows the place in the queue and asks again, which keeps it. */
+async function turn(place) {
+  while (place.waiting) {
+    phase("phase-wait", 85);
+    status.textContent = say("phase-wait", { place: place.place, of: place.of });
+    await new Promise((done) => setTimeout(done, 1000 * (place.after_seconds || 2)));
+    place = await post("/login/wait", { waiting: place.waiting }, { key: bound, nonce: place.flow });
+  }
+  return place;
+}
+
+async function unlock({ kek, place: said }) {
+  const place = await turn(said);
+  phase("phase-unlock", 90);
+  await keep("key", bound);
+  const sealed = await sealToSession(kek, place.session, place.public_key);
+  const opened = await post("/session/unlock", { unlocker: place.unlocker.id, sealed }, { key: bound });
+  phase("phase-open", 100);
+  return next(place.next, opened.page);
+}
+
+/** Where to go: what the person had asked for, if it is a path of this site; else where the session was left, wherever that was. */
+function next(said, left) {
   const asked = new URLSearchParams(location.search).get("next") ?? "";
-  return /^\/(?![/\\])/.test(asked) && !asked.startsWith("/login") ? asked : (said ?? "/");
+  return /^\/(?![/\\])/.test(asked) && !asked.startsWith("/login") ? `${asked}#continue` : left ? `${left}#continue` : (said ?? "/");
 }
 
 let busy = false;
@@ -115,6 +189,8 @@ async function attempt(prove) {
   form.setAttribute("aria-busy", "true");
   alert.hidden = true;
   try {
+    await worker();
+    bound = await newKey();
     location.replace(await unlock(await prove()));
   } catch (fault) {
     const failure = fault instanceof Failure ? fault : new Failure("fault", { detail: String(fault) });
@@ -142,10 +218,29 @@ function show(failure) {
 
 form.addEventListener("submit", (event) => {
   event.preventDefault();
-  attempt(withPassphrase);
+  passkeyFirst = false;
+  attempt(proved ? withWord : directoryRow && !directoryRow.hidden ? withDirectory : withPassphrase);
 });
-passkeyButton.addEventListener("click", () => attempt(withPasskey));
+passkeyButton.addEventListener("click", () => {
+  passkeyFirst = true;
+  attempt(proved ? withWord : withPasskey);
+});
+directoryButton?.addEventListener("click", () => attempt(withDirectory));
+codeButton.addEventListener("click", () => {
+  showCode();
+  code.focus();
+});
+const refused = new URLSearchParams(location.hash.slice(1)).get("refused");
+if (proved || refused) history.replaceState(null, "", location.pathname + location.search);
+if (refused) show(new Failure(refused));
+if (proved) {
+  document.getElementById("proved").hidden = false;
+  name.hidden = document.querySelector("label[for=name]").hidden = true;
+  cardButton.hidden = codeButton.hidden = true;
+}
 cardButton.addEventListener("click", () => attempt(withCard));
+worker().catch(() => {}); // early, so that it stands when the name has been typed; what is wrong with it is said then
+bindable().then((can) => can || (document.getElementById("unbound").hidden = false)); // said before anything is typed
 if (!supported()) passkeyButton.hidden = true;
 const locked = new URLSearchParams(location.search).get("locked");
 if (locked) document.getElementById(locked === "card" ? "locked-card" : "locked").hidden = false;

@@ -59,6 +59,8 @@ def test_each_role_may_do_to_each_resource_type_what_the_table_says(role: Role, 
 PAGES = {
     Page.START: {Role.DOCTOR, Role.NURSE, *OFFICES},
     Page.ACCOUNT: {Role.DOCTOR, Role.NURSE, *OFFICES},
+    Page.REFUSALS: {Role.ACCESS_OFFICER, Role.IT_OPERATOR},
+    Page.NETWORK: {Role.DOCTOR, Role.NURSE, *OFFICES},
     Page.CHART: {Role.DOCTOR, Role.NURSE},
     Page.CONSOLE: {Role.IT_OPERATOR},
     Page.ASKING: {Role.DOCTOR, Role.NURSE},

@@ -12,7 +12,7 @@ import time
 
 import pytest
 from audit_rig import kem_of_office, opened_log
-from running_trust import RunningTrust, begin, folders
+from running_trust import RunningTrust, begin, folders, founded_once
 
 from cloister.assemble import owner_connection, sign_restore
 from cloister.base.errors import Conflict, Denied
@@ -53,6 +53,7 @@ async def entries_of(trust: RunningTrust) -> list[tuple[str, str, str]]:
 @pytest.mark.timeout(300)
 def test_a_restored_database_is_refused_until_two_officers_accept_it() -> None:
     with folders() as (state, runtime):
+        founded_once(state)
         trust = begin(state, runtime)
         try:
             trust.wait_for("ready: ")

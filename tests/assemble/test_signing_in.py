@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 import time
+from typing import Any
 
 import httpx
 import pytest
-from running_trust import RunningTrust
+from running_trust import RunningTrust, bound_to
 
 WARD = "saint-roch-cardiology"
 
@@ -156,3 +159,50 @@ def test_static_files_are_compressed_and_kept_by_browsers(trust: RunningTrust) -
     assert "immutable" in answer.headers["cache-control"]
     assert again.status_code == 304
     assert missing.status_code in (401, 404)
+
+
+def _licences(trust: RunningTrust, *words: str) -> str:
+    command = [sys.executable, "-m", "cloister.cli", "licence", *words]
+    done = subprocess.run(command, capture_output=True, text=True, env=trust.environment, check=True)
+    return done.stdout
+
+
+def test_when_the_licences_are_used_up_people_see_their_place_and_come_in_when_it_is_their_turn(trust: RunningTrust) -> None:
+    first = trust.sign_in(trust.person(sign_in="ines.lambert"))
+    waiting = _two_others(trust)
+    _licences(trust, "set", "record", "1", "--reserve", "1", "--for", "192.0.2.0/24")
+    try:
+        _they_wait_and_come_in(trust, waiting)
+    finally:  # whoever signs in afterwards must not wait for ever
+        _licences(trust, "remove", "record")
+    assert first.client.get("/session/state").status_code == 200
+
+
+def _they_wait_and_come_in(trust: RunningTrust, waiting: list[dict[str, Any]]) -> None:
+    clients, said = [trust.client(), trust.client()], []
+    for client, person in zip(clients, waiting, strict=True):
+        answer, _ = trust.prove(client, person["sign_in"], person["passphrase"])
+        assert (answer.status_code, answer.headers["retry-after"]) == (202, "2")
+        assert "set-cookie" not in answer.headers
+        said.append(answer.json())
+    assert [(one["place"], one["of"], one["reason"]) for one in said] == [(1, 1, "licences"), (2, 2, "queue")]
+    bound_to(clients[1], said[0]["flow"])
+    stolen = clients[1].post("/login/wait", json={"waiting": said[0]["waiting"]})
+    assert stolen.status_code == 404
+    assert clients[0].post("/login/wait", json={"waiting": "A" * 80}).status_code == 404
+    _licences(trust, "set", "record", "500")
+    for client, one in zip(clients, said, strict=True):
+        bound_to(client, one["flow"])
+        came = client.post("/login/wait", json={"waiting": one["waiting"]})
+        assert (came.status_code, set(came.json())) == (200, {"session", "public_key", "unlocker", "next"})
+        assert "__Host-ticket=" in came.headers["set-cookie"]
+    assert "of 500 in use" in _licences(trust, "list")
+
+
+def _two_others(trust: RunningTrust) -> list[dict[str, Any]]:
+    """People who have no session: the last of the demo's, whatever they did before."""
+    found = [dict(one) for one in trust.sign_ins["people"] if one["role"] in ("doctor", "nurse")][-2:]
+    for person in found:
+        command = [sys.executable, "-m", "cloister.cli", "session", "end", "--person", person["sign_in"]]
+        subprocess.run(command, capture_output=True, env=trust.environment, check=True)
+    return found

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from running_trust import RunningTrust, begin, folders, free_port
+from running_trust import RunningTrust, begin, folders, founded_once, free_port
 
 from cloister.assemble.witnesses import places
 from cloister.base.errors import Invalid
@@ -38,6 +38,7 @@ def until(trust: RunningTrust, what: Any) -> None:
 @pytest.mark.timeout(300)
 def test_a_witness_of_another_hospital_signs_and_is_missed_when_it_stops(tmp_path: Path) -> None:
     with folders() as (state, runtime):
+        founded_once(state)
         trust = begin(state, runtime)
         witness: subprocess.Popen[bytes] | None = None
         try:

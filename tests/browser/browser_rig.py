@@ -5,8 +5,12 @@ from __future__ import annotations
 import base64
 import hashlib
 import os
+import re
+import shlex
 import shutil
 import ssl
+import subprocess
+import sys
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -15,7 +19,7 @@ from typing import Any, Final
 
 from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
-from playwright.sync_api import BrowserContext, CDPSession, Error, Page, expect, sync_playwright
+from playwright.sync_api import BrowserContext, CDPSession, Error, Page, Playwright, expect, sync_playwright
 from running_trust import RunningTrust
 
 PLACES: Final = ("/usr/bin/chromium", "/usr/bin/chromium-browser", "/usr/bin/google-chrome")
@@ -28,6 +32,20 @@ QUIET: Final = (
     "--disable-component-update",
     "--disable-sync",
 )
+
+
+_TYPED: Final = Page.goto
+
+
+def _followed(self: Page, url: str, **options: Any) -> Any:
+    """As when a link of ours is followed. A typed address (`referer=""`) makes a detour over /login/prove, which `_TYPED` answers with."""
+    here = re.match(r"https://localhost:\d+", url)
+    if here:
+        options.setdefault("referer", here.group() + "/")
+    return _TYPED(self, url, **options)
+
+
+Page.goto = _followed  # type: ignore[method-assign]
 
 
 def chromium() -> str | None:
@@ -44,10 +62,18 @@ def chromium() -> str | None:
     return own if Path(own).exists() else None
 
 
-def pin_of(trust: RunningTrust) -> str:
+def pin_of(trust: RunningTrust, within: Sequence[str] = ()) -> str:
     """The digest of the server's public key. WebAuthn refuses a page whose certificate was merely ignored."""
-    port = int(trust.base.rsplit(":", 1)[1])
-    leaf = x509.load_pem_x509_certificate(ssl.get_server_certificate(("localhost", port)).encode())
+    return pin_of_port(int(trust.base.rsplit(":", 1)[1]), within)
+
+
+def pin_of_port(port: int, within: Sequence[str] = ()) -> str:
+    if within:
+        ask = "import ssl, sys; print(ssl.get_server_certificate(('localhost', int(sys.argv[1]))))"
+        shown = subprocess.run([*within, sys.executable, "-c", ask, str(port)], capture_output=True, text=True, check=True).stdout
+    else:
+        shown = ssl.get_server_certificate(("localhost", port))
+    leaf = x509.load_pem_x509_certificate(shown.encode())
     public = leaf.public_key().public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
     return base64.b64encode(hashlib.sha256(public).digest()).decode("ascii")
 
@@ -67,7 +93,12 @@ class Desk:
 
     def sign_in(self, person: Mapping[str, Any]) -> Page:
         """With the passphrase, by keyboard alone."""
-        page = self.go("/login")
+        self.go("/login")
+        return self.sign_in_here(person)
+
+    def sign_in_here(self, person: Mapping[str, Any]) -> Page:
+        """On the sign-in page that is open already, which knows where to go on."""
+        page = self.page
         expect(page.locator("#name")).to_be_focused()
         page.keyboard.type(person["sign_in"])
         page.keyboard.press("Tab")
@@ -100,19 +131,60 @@ class Desk:
 
 
 @contextmanager
-def browser_at(trust: RunningTrust, profile: Path, *, language: str = "en-GB", more: Sequence[str] = ()) -> Iterator[Desk]:
+def browser_at(
+    trust: RunningTrust,
+    profile: Path,
+    *,
+    language: str = "en-GB",
+    more: Sequence[str] = (),
+    pins: Sequence[str] = (),
+    within: Sequence[str] = (),
+) -> Iterator[Desk]:
+    """`pins`: of further servers that this browser goes to. `within`: a command in front of the browser's own, such as one that enters a
+    network namespace."""
     with sync_playwright() as playwright:
-        context = playwright.chromium.launch_persistent_context(
-            str(profile),
-            executable_path=chromium(),
-            args=[*QUIET, *more, f"--ignore-certificate-errors-spki-list={pin_of(trust)}"],
-            locale=language,
-            viewport={"width": 1440, "height": 900},
-        )
-        desk = Desk(trust, context, context.pages[0])
-        desk.page.on("pageerror", lambda error: desk.faults.append(str(error)))
-        desk.page.on("console", lambda message: desk.faults.append(message.text) if "Content Security Policy" in message.text else None)
+        desk = _opened(playwright, trust, profile, language, more, pins, within)
         try:
             yield desk
         finally:
-            context.close()
+            desk.context.close()
+
+
+@contextmanager
+def two_terminals(trust: RunningTrust, folder: Path) -> Iterator[tuple[Desk, Desk]]:
+    """Two browsers that share nothing, as on two desks."""
+    with sync_playwright() as playwright:
+        desks = tuple(_opened(playwright, trust, folder / name, "en-GB", ()) for name in ("here", "there"))
+        try:
+            yield desks[0], desks[1]
+        finally:
+            for desk in desks:
+                desk.context.close()
+
+
+def _opened(
+    playwright: Playwright,
+    trust: RunningTrust,
+    profile: Path,
+    language: str,
+    more: Sequence[str],
+    pins: Sequence[str] = (),
+    within: Sequence[str] = (),
+) -> Desk:
+    program = chromium()
+    if within:
+        entered = profile.with_name(profile.name + "-program")
+        entered.write_text(f'#!/bin/sh\nexec {shlex.join([*within, str(program)])} "$@"\n')
+        entered.chmod(0o755)
+        program = str(entered)
+    context = playwright.chromium.launch_persistent_context(
+        str(profile),
+        executable_path=program,
+        args=[*QUIET, *more, f"--ignore-certificate-errors-spki-list={','.join([pin_of(trust, within), *pins])}"],
+        locale=language,
+        viewport={"width": 1440, "height": 900},
+    )
+    desk = Desk(trust, context, context.pages[0])
+    desk.page.on("pageerror", lambda error: desk.faults.append(str(error)))
+    desk.page.on("console", lambda message: desk.faults.append(message.text) if "Content Security Policy" in message.text else None)
+    return desk

@@ -10,7 +10,7 @@ from click.testing import Result
 from import_trust import ImportTrust
 from typer.testing import CliRunner
 
-from cloister.cli.edge import app
+from cloister.cli.edge import app_for
 
 
 @pytest.fixture
@@ -26,4 +26,9 @@ def trust(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[ImportTru
 @pytest.fixture
 def typed() -> Callable[..., Result]:
     """Type `cloister ...`."""
-    return lambda *arguments: CliRunner().invoke(app, [str(argument) for argument in arguments])
+
+    def run(*arguments: object) -> Result:
+        words = [str(argument) for argument in arguments]
+        return CliRunner().invoke(app_for(words), words)
+
+    return run

@@ -7,16 +7,18 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
-from memory_store import MemoryStore
 
 from cloister.base.errors import Busy, CloisterError, Conflict, Denied, Invalid, NotFound, Unavailable
 from cloister.base.secret import Secret
 from cloister.base.wire import Peer
-from cloister.farm import Broker, Server, Tickets, verified_ticket
-from cloister.farm.placement import ServerState, place
+from cloister.farm import Broker, MemoryStore, Server, Tickets, verified_ticket
+from cloister.farm.groups import EVERYBODY
+from cloister.farm.placement import ServerState, Wanted
+from cloister.farm.ranking import Ranking
 
 NOW = datetime(2026, 11, 22, 13, 0, tzinfo=UTC)
 AGENT = Peer(100, 0, 0)
+ADELE = Wanted(person="adele", role="nurse")
 
 
 def a_server(name: str = "s1", **changed: Any) -> Server:
@@ -145,22 +147,29 @@ async def test_a_failed_start_leaves_no_session_behind(house: House) -> None:
     [
         ([], "no-server"),
         ([a_server(seen=NOW - timedelta(seconds=21))], "server-silent"),
-        ([a_server(state=ServerState.OFF)], "server-silent"),
+        ([a_server(state=ServerState.OFF)], "server-off"),
         ([a_server(state=ServerState.DRAINING)], "server-draining"),
         ([a_server(free=0), a_server("s2", state=ServerState.DRAINING)], "slots"),
     ],
 )
 def test_a_refusal_names_the_constraint(servers: list[Server], reason: str) -> None:
     with pytest.raises(CloisterError) as refused:
-        place(servers, now=NOW)
+        ranking(servers).best()
     assert refused.value.reason == reason
     assert refused.value.hint
 
 
+def ranking(servers: list[Server]) -> Ranking:
+    return Ranking(servers, {EVERYBODY.id: EVERYBODY}, wanted=ADELE, now=NOW)
+
+
+def placed(servers: list[Server]) -> str:
+    return ranking(servers).best()[0].server
+
+
 def test_the_emptiest_server_is_chosen() -> None:
-    assert place([a_server("a", free=3), a_server("b", free=4), a_server("c", slots=4, free=4)], now=NOW) == "c"
-    assert place([a_server("b", load=0.5), a_server("a", load=0.9)], now=NOW) == "b"
-    assert place([a_server("b"), a_server("a")], now=NOW) == "a"
+    assert placed([a_server("a", free=3), a_server("b", free=4), a_server("c", slots=4, free=4)]) == "c"
+    assert placed([a_server("b", load=0.5), a_server("a", load=0.9)]) == "b"
 
 
 async def test_while_her_server_is_silent_she_is_told_so_and_gets_no_second_session(house: House) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -10,12 +10,13 @@ from typing import Any
 import asyncpg
 import pytest
 import pytest_asyncio
-from postgres import Cluster, cluster
+from postgres import Cluster
 
 from cloister.base.database import open_pool
 from cloister.base.errors import Conflict, Unavailable
 from cloister.base.migrations import migrate
 from cloister.farm import EstateStore, Server, Session, SessionState, migrations
+from cloister.farm.groups import EVERYBODY, THE_RECORD, Application, ApplicationKind, Group
 from cloister.farm.placement import ServerState, SessionKind
 
 NOW = datetime(2026, 11, 22, 13, 0, tzinfo=UTC)
@@ -26,17 +27,11 @@ ADELE = Session(
 SERVER = Server(id="s1", slots=3, free=3, state=ServerState.READY, load=0.5, missing=("own user id: needs root",), seen=NOW)
 
 
-@pytest.fixture(scope="module")
-def database() -> Iterator[Cluster]:
-    with cluster() as running:
-        yield running
-
-
 @pytest_asyncio.fixture
 async def store(database: Cluster) -> AsyncIterator[EstateStore]:
     connection = await asyncpg.connect(**database.arguments())
     await connection.execute("drop schema if exists estate cascade; drop table if exists public.migration")
-    assert await migrate(connection, migrations()) == 1
+    assert await migrate(connection, migrations()) == len(migrations())
     await connection.execute("alter role cloister_estate login")
     await connection.close()
     pool = await open_pool(database.arguments(user="cloister_estate"), smallest=1)
@@ -46,11 +41,17 @@ async def store(database: Cluster) -> AsyncIterator[EstateStore]:
     await pool.close()
 
 
+async def servers(store: EstateStore) -> list[Server]:
+    """As the store has them, but for when they were seen: that is of the database's clock."""
+    return [replace(server, seen=NOW) for server in await store.servers()]
+
+
 async def test_a_session_is_kept_as_it_was_said(store: EstateStore) -> None:
     await store.add_session(ADELE)
     assert await store.session("s-1") == ADELE
     assert await store.set_placed("s-1", "s1", 2, now=NOW)
-    assert await store.live_of("adele") == [replace(ADELE, slot=2, state=SessionState.LOCKED)]
+    (placed,) = await store.live_of("adele")
+    assert replace(placed, changed=NOW) == replace(ADELE, slot=2, state=SessionState.LOCKED)
     assert await store.session("nobody") is None
 
 
@@ -84,11 +85,34 @@ async def test_a_slot_belongs_to_the_newest_session(store: EstateStore) -> None:
 
 async def test_a_servers_free_slots_count_what_is_only_starting(store: EstateStore) -> None:
     await store.add_session(ADELE)
-    assert await store.servers() == [replace(SERVER, free=2)]
-    assert await store.set_seen("s1", load=0.75, free=1, now=NOW + timedelta(seconds=5))
-    (server,) = await store.servers()
-    assert (server.load, server.seen) == (0.75, NOW + timedelta(seconds=5))
-    assert not await store.set_seen("s9", load=0, free=0, now=NOW)
+    before = await servers(store)
+    assert before == [replace(SERVER, free=2, starting=1)]
+    assert await store.set_seen("s1", load=0.75, memory=0.5, free=1, now=NOW)
+    assert await servers(store) == [replace(SERVER, free=2, starting=1, load=0.75, memory=0.5)]
+    assert not await store.set_seen("s9", load=0, memory=0, free=0, now=NOW)
+
+
+async def test_a_server_that_is_drained_stays_so_whatever_it_says(store: EstateStore) -> None:
+    assert not await store.set_server_state("s1", ServerState.OFF, ServerState.DRAINING, "")
+    assert await store.set_server_state("s1", ServerState.READY, ServerState.DRAINING, "maintenance tonight")
+    await store.set_server(replace(SERVER, image="2026.12"))
+    assert await servers(store) == [replace(SERVER, state=ServerState.DRAINING, why="maintenance tonight", image="2026.12")]
+    assert await store.set_server_state("s1", ServerState.DRAINING, ServerState.OFF, "")
+    await store.set_server(SERVER)
+    assert await servers(store) == [SERVER]
+
+
+async def test_applications_and_groups_are_kept_as_they_were_said(store: EstateStore) -> None:
+    assert (await store.applications(), await store.groups()) == ([THE_RECORD], [EVERYBODY])
+    editor = Application(id="editor", name="Editor", kind=ApplicationKind.WINDOW, settings={"command": ["mousepad"]}, sessions_max=5)
+    night = Group(id="night", hospital="saint-roch", image="2026.12", applications=("editor", "record"), tolerance=2)
+    await store.set_application(editor)
+    await store.set_group(night)
+    assert (await store.applications(), await store.groups()) == ([editor, THE_RECORD], [EVERYBODY, night])
+    await store.add_session(ADELE)
+    await store.add_session(replace(ADELE, id="s-2", application="editor"))
+    with pytest.raises(Conflict):
+        await store.add_session(replace(ADELE, id="s-3", application="editor"))
 
 
 async def test_sessions_are_listed_by_server_without_the_ended_which_are_forgotten_later(store: EstateStore) -> None:
@@ -99,9 +123,10 @@ async def test_sessions_are_listed_by_server_without_the_ended_which_are_forgott
     assert [row.id for row in await store.sessions("s2")] == ["s-2"]
     await store.set_state("s-2", SessionState.STARTING, SessionState.ENDED, "lost", now=NOW)
     assert await store.sessions("s2") == []
-    await store.forget_ended(NOW)
+    now = datetime.now(UTC)
+    await store.forget_ended(now - timedelta(days=1))
     assert await store.session("s-2") is not None
-    await store.forget_ended(NOW + timedelta(days=1))
+    await store.forget_ended(now + timedelta(days=1))
     assert await store.session("s-2") is None
 
 

@@ -64,7 +64,7 @@ class Mount:
 
     def leave(self) -> str:
         detach(self.point)
-        self.process.wait(20)
+        self.process.wait(60)
         return self.log()
 
 

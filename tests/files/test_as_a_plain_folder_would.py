@@ -142,7 +142,7 @@ def seen(root: Path) -> dict[str, object]:
 def test_a_mounted_zone_behaves_like_a_plain_folder(tmp_path: Path) -> None:
     machine = type("TwoFolders", (TwoFolders,), {"base": tmp_path})
     health = [HealthCheck.too_slow, HealthCheck.data_too_large]
-    examples = int(os.environ.get("CLOISTER_EXAMPLES", "12"))
+    examples = int(os.environ.get("CLOISTER_EXAMPLES", "6"))
     run_state_machine_as_test(
         machine, settings=settings(max_examples=examples, stateful_step_count=30, deadline=None, suppress_health_check=health)
     )

@@ -13,7 +13,7 @@ from cloister.files import converting, place
 
 pytestmark = needs_fuse
 NAMES = [f"doc-{number}" for number in range(6)]
-ROUNDS = 12
+ROUNDS = 6
 
 
 def _work(point: Path, seed: int, stop: threading.Event, saved: dict[str, int]) -> None:

@@ -8,6 +8,8 @@ import json
 import pytest
 from gateway_rig import YANIS, Rig
 
+from cloister.farm import Tickets
+
 
 def _none_ticket(ticket: str) -> str:
     """RFC 8725 3.1: a token that says of itself that it needs no signature."""
@@ -20,8 +22,9 @@ def test_a_nurse_with_a_ticket_reaches_her_own_session(gateway: Rig) -> None:
     answer = gateway.get("/patients", gateway.ticket(0)).json()
     assert answer["served_by"] == "slot 0"
     assert answer["headers"]["x-cloister-sid"] == "session-of-adele"
-    assert float(answer["headers"]["x-cloister-epoch"]) == 3
-    assert float(answer["headers"]["x-cloister-exp"]) > 1_700_000_000
+    claims = Tickets.claims_of(answer["headers"]["x-cloister-ticket"])
+    assert (claims.sid, claims.epoch, claims.person) == ("session-of-adele", 3, "adele")
+    assert claims.exp > 1_700_000_000
 
 
 def test_a_program_sends_its_ticket_as_bearer_token(gateway: Rig) -> None:
@@ -34,6 +37,7 @@ def test_two_tickets_in_one_request_never_mix_two_sessions(gateway: Rig) -> None
     both = {"authorization": f"Bearer {gateway.ticket(1, session=YANIS)}"}
     answer = gateway.get("/fhir/R4/Patient", gateway.ticket(0), **both).json()
     assert (answer["served_by"], answer["headers"]["x-cloister-sid"]) == ("slot 1", YANIS)
+    assert Tickets.claims_of(answer["headers"]["x-cloister-ticket"]).sid == YANIS
     forged = {"authorization": f"Bearer {gateway.ticket(1, session=YANIS, by=gateway.stranger)}"}
     assert gateway.get("/fhir/R4/Patient", gateway.ticket(0), **forged).status_code == 401
 
@@ -93,6 +97,9 @@ def test_what_only_the_gateway_may_say_is_stripped_from_a_request(gateway: Rig) 
         gateway.ticket(0),
         x_cloister_sid="session-of-yanis",
         x_cloister_slot="1",
+        x_cloister_dst=gateway.plan.slot(1),
+        x_cloister_host="10.1.2.3:8444",
+        X_Cloister_Ticket="forged",
         x_envoy_original_dst_host=gateway.plan.slot(1),
         x_forwarded_for="10.1.2.3",
         forwarded="for=10.1.2.3",
@@ -101,14 +108,25 @@ def test_what_only_the_gateway_may_say_is_stripped_from_a_request(gateway: Rig) 
     ).json()
     assert answer["served_by"] == "slot 0"
     assert answer["headers"]["x-cloister-sid"] == "session-of-adele"
+    assert answer["headers"]["x-cloister-dst"] == gateway.plan.slot(0)
+    assert Tickets.claims_of(answer["headers"]["x-cloister-ticket"]).sid == "session-of-adele"
     assert "10.1.2.3" not in answer["headers"]["x-forwarded-for"]
-    assert not {"x-cloister-slot", "x-envoy-original-dst-host", "forwarded", "x-real-ip", "client-cert"} & set(answer["headers"])
+    gone = {"x-cloister-slot", "x-cloister-host", "x-envoy-original-dst-host", "forwarded", "x-real-ip", "client-cert"}
+    assert not gone & set(answer["headers"])
 
 
 def test_the_door_is_not_told_of_a_session_by_a_client(gateway: Rig) -> None:
     answer = gateway.get("/login/start", x_cloister_sid="session-of-adele").json()
     assert answer["served_by"] == "door"
     assert "x-cloister-sid" not in answer["headers"]
+
+
+def test_a_destination_that_only_a_client_names_leads_nowhere(gateway: Rig) -> None:
+    """Without a ticket, and with a good one that names another slot or none that there is."""
+    named = {"x_cloister_dst": gateway.plan.slot(1), "x_cloister_sid": YANIS, "x_cloister_ticket": "forged"}
+    assert gateway.get("/patients", **named).status_code == 401
+    for other in (gateway.plan.slot(3), "/etc/passwd", "127.0.0.1:1", f"{gateway.plan.slot(0)},{gateway.plan.slot(1)}"):
+        assert gateway.get("/patients", gateway.ticket(0, destination=other), **named).status_code in (401, 403, 503), other
 
 
 @pytest.mark.parametrize("path", ["/login%2f..%2fpatients", "/static/%2e%2e%2fpatients", "/login\\..\\patients"])

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
-SECONDS = 25
+SECONDS = 4
 pytestmark = pytest.mark.skipif(
     (sys.platform, platform.machine()) != ("linux", "x86_64"), reason="libFuzzer's wheel is for Linux on x86-64"
 )
@@ -26,7 +26,7 @@ def test_made_up_bytes_end_in_named_refusals_only(tmp_path: Path) -> None:
     assert ended.returncode == 0, ended.stdout[-2000:] + ended.stderr[-6000:]
     units = re.search(r"number_of_executed_units:\s+(\d+)", ended.stderr)
     assert units
-    assert int(units[1]) > 1_000
+    assert int(units[1]) > 100
 
 
 def test_what_once_broke_a_parser_breaks_it_no_more() -> None:

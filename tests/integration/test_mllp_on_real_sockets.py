@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import re
 import secrets
 import ssl
@@ -141,6 +142,37 @@ def test_senders_must_show_a_certificate_where_that_is_set(trust: RunningTrust, 
             assert b"MSA|AA|" in sender.send_message(adt("A28", ipp))
 
 
+def test_a_certificate_speaks_for_its_own_sender_alone(trust: RunningTrust, tmp_path: Path, ipp: str) -> None:
+    authority, sender = senders_certificate()
+    (tmp_path / "senders.pem").write_bytes(authority)
+    (tmp_path / "sender.pem").write_bytes(sender)
+    der = ssl.PEM_cert_to_DER_cert(sender[sender.index(b"-----BEGIN CERT") :].decode())
+    fingerprint = hashlib.sha256(der).hexdigest()
+    message = adt("A28", ipp)
+    name = "|".join(message.decode("latin-1").split("|")[2:4])
+    with listening(trust, tmp_path, CLOISTER_MLLP_CLIENTS=str(tmp_path / "senders.pem")) as one:
+        program = trust.program(label="senders")
+        before = program.get("$hl7v2-mapping").json()
+        try:
+            known = of_trust(trust)
+            known.load_cert_chain(tmp_path / "sender.pem")
+            with one.sender(known) as sender:
+                assert program.post(
+                    "$hl7v2-mapping", json={"senders": [{"sender": "ELSE|WHERE", "certificates": [fingerprint]}]}
+                ).is_success
+                time.sleep(6)  # seconds until every session has the new mapping
+                assert b"MSA|AR|" in sender.send_message(message)
+                assert program.post("$hl7v2-mapping", json={"senders": [{"sender": name, "certificates": [fingerprint]}]}).is_success
+                time.sleep(6)
+                assert b"MSA|AA|" in sender.send_message(message)
+            wrong = program.post("$hl7v2-mapping", json={"senders": [{"sender": name, "certificates": ["AB:CD"]}]})
+            assert (wrong.status_code, "SHA-256" in wrong.text) == (400, True)
+        finally:
+            program.post("$hl7v2-mapping", json=before)
+            program.post(f"{trust.base}/session/end")
+            program.close()
+
+
 def test_without_tls_only_this_machine_may_be_listened_to(trust: RunningTrust, tmp_path: Path, ipp: str) -> None:
     with listening(trust, tmp_path, CLOISTER_MLLP_TRANSPORT="tcp-loopback") as one, one.sender(None) as sender:
         assert b"MSA|AA|" in sender.send_message(adt("A28", ipp))
@@ -206,23 +238,20 @@ def test_a_doctor_corrects_a_waiting_message_on_its_page_and_a_nurse_is_refused(
         sender.send_message(adt("A28", ipp))
         odd = oru(ipp, f"F{ipp}", f"OBX|1|QQ|2951-2^Sodium^LN||Marker{ipp}||||||F")
         assert b"MSA|AA|" in sender.send_message(odd)
-    hospital = trust.sign_ins["programs"][0]["hospital"]
-    doctor = next(
-        one for one in trust.sign_ins["people"] if one["role"] == "doctor" and one["wards"] and one["wards"][0].startswith(hospital)
-    )
+    doctor = trust.person(sign_in="claire.vasseur")  # of the zone that messages enter
     client = trust.sign_in(doctor).client
     listed = client.get("/messages", headers={"cookie": f"{client.headers['cookie']}; language=fr"})
     assert (listed.status_code, "Messages" in listed.text) == (200, True)
     assert ipp not in listed.text
     page = f"/messages/{re.findall(r'/messages/([0-9a-f-]{36})', listed.text)[-1]}"
     shown = client.get(page)
-    if shown.status_code == 200:  # a doctor of the zone that messages enter
-        assert f"Marker{ipp}" in shown.text
-        text = unescape(re.search(r'id="text"[^>]*>(.*?)</textarea>', shown.text, re.DOTALL)[1])  # type: ignore[index]
-        still = client.post(page, data={"act": "replay", "text": text})
-        assert (still.status_code, "OBX-1-2" in still.text) == (422, True)
-        done = client.post(page, data={"act": "replay", "text": text.replace("|QQ|", "|ST|")})
-        assert (done.status_code, done.headers["location"]) == (303, "/messages?done=replay")
+    assert shown.status_code == 200, shown.text
+    assert f"Marker{ipp}" in shown.text
+    text = unescape(re.search(r'id="text"[^>]*>(.*?)</textarea>', shown.text, re.DOTALL)[1])  # type: ignore[index]
+    still = client.post(page, data={"act": "replay", "text": text})
+    assert (still.status_code, "OBX-1-2" in still.text) == (422, True)
+    done = client.post(page, data={"act": "replay", "text": text.replace("|QQ|", "|ST|")})
+    assert (done.status_code, done.headers["location"]) == (303, "/messages?done=replay")
     client.close()
     nurse = trust.sign_in(trust.person(role="nurse")).client
     assert nurse.get("/messages").status_code == 403

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 from journeys_cast import FHIR, Company, bundle, created, observation, patient, reference, refusal, told, until, word
-from running_trust import RunningTrust, begin, folders
+from running_trust import RunningTrust, begin, folders, founded_once
 
 pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="only root can mount a small disk")
 
@@ -34,6 +34,7 @@ def small_disk() -> Iterator[Path]:
 @pytest.fixture(scope="module")
 def cramped(small_disk: Path) -> Iterator[RunningTrust]:
     with folders() as (_, runtime):
+        founded_once(small_disk / "trust")
         trust = begin(small_disk / "trust", runtime, CLOISTER_SLOTS="8")
         try:
             trust.wait_for("ready: ")

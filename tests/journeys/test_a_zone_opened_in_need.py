@@ -21,7 +21,7 @@ def ask(client: httpx.Client, zone: str) -> httpx.Response:
     return client.post("/need", data={"zone": zone, "code": "transfer", "reason": REASON})
 
 
-def until(client: httpx.Client, path: str, absent: str, seconds: float = 5.0) -> None:
+def until(client: httpx.Client, path: str, absent: str, seconds: float = 20.0) -> None:
     deadline = time.monotonic() + seconds
     while absent in client.get(path).text:
         assert time.monotonic() < deadline, f"'{absent}' is still there after {seconds} s"

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import base64
 import hashlib
+import json
 import re
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from html import unescape
 from typing import Any, Final
@@ -14,6 +16,8 @@ from urllib.parse import parse_qs, urlsplit
 
 import httpx
 import pytest
+from joserfc import jwt
+from joserfc.jwk import ECKey
 from journeys_cast import CARDIOLOGIST, FHIR, Administrator, end_program, observation, patient, word
 from running_trust import RunningTrust, SignedIn
 
@@ -153,7 +157,12 @@ def test_an_app_is_confined_to_its_patient_in_every_way(
     found = client.get(f"Observation?patient={mine}").json()["entry"][0]["resource"]["id"]
     for path in (f"Patient/{other}", f"Patient/{other}/$everything", f"Patient/{other}/_history", f"Patient/{other}/Observation"):
         assert client.get(path).status_code == 404, path
-    for path in (f"Observation?patient={other}", "Patient?_summary=count", "Observation?_summary=count", "Patient?birthdate=gt1900-01-01"):
+    for path in (
+        f"Observation?patient={other}",
+        "Patient?_summary=count",
+        "Observation?patient:missing=false&_summary=count",
+        "Patient?birthdate=gt1900-01-01",
+    ):
         assert client.get(path).json()["total"] <= 1, path
     assert {entry["resource"]["id"] for entry in client.get("Patient").json()["entry"]} == {mine}
     assert other not in client.get("_history").text
@@ -194,6 +203,93 @@ def test_an_app_gives_its_access_back(trust: RunningTrust, app: str, doctor: Sig
         assert nobody.post("/oauth2/revoke", data={"client_id": APP, "token": token["access_token"]}).status_code == 200
     assert client.get(f"Patient/{two[0]}").status_code == 401
     client.close()
+
+
+def jkt_of(key: ECKey) -> str:
+    public = key.as_dict(private=False)
+    text = json.dumps({name: public[name] for name in ("crv", "kty", "x", "y")}, separators=(",", ":"))
+    return base64.urlsafe_b64encode(hashlib.sha256(text.encode()).digest()).rstrip(b"=").decode()
+
+
+class Proving:
+    """An app's side with joserfc: a key of its own, and proofs by it."""
+
+    def __init__(self, trust: RunningTrust) -> None:
+        self.trust, self.key, self.nonce = trust, ECKey.generate_key("P-256"), ""
+
+    def proof(self, method: str, path: str, token: str = "") -> str:
+        claims: dict[str, Any] = {"jti": word(), "htm": method, "htu": f"{self.trust.base}{path}", "iat": int(time.time())}
+        claims |= {"nonce": self.nonce} if self.nonce else {}
+        claims |= {"ath": base64.urlsafe_b64encode(hashlib.sha256(token.encode()).digest()).rstrip(b"=").decode()} if token else {}
+        return jwt.encode({"typ": "dpop+jwt", "alg": "ES256", "jwk": self.key.as_dict(private=False)}, claims, self.key)
+
+    def fetch(self, **form: str) -> httpx.Response:
+        self.nonce = ""
+        with self.trust.client(auth=None) as nobody:
+            return nobody.post("/oauth2/token", data={"client_id": APP, **form}, headers={"dpop": self.proof("POST", "/oauth2/token")})
+
+    def by_code(self, code: str) -> httpx.Response:
+        return self.fetch(grant_type="authorization_code", code=code, redirect_uri=BACK, code_verifier=VERIFIER)
+
+    def ask(self, path: str, token: str) -> httpx.Response:
+        headers = {"authorization": f"DPoP {token}", "dpop": self.proof("GET", path, token), "origin": "https://app.example"}
+        with self.trust.client(auth=None) as nobody:
+            answer = nobody.get(path, headers=headers)
+        self.nonce = answer.headers.get("dpop-nonce", self.nonce)
+        return answer
+
+
+def test_an_apps_token_that_is_bound_to_its_key_is_of_no_use_without_it(
+    trust: RunningTrust, app: str, doctor: SignedIn, two: list[str]
+) -> None:
+    mine, thief, path = Proving(trust), Proving(trust), f"{FHIR}/Patient/{two[0]}"
+    answer = mine.by_code(code_of(trust, doctor, two[0], dpop_jkt=jkt_of(mine.key)))
+    assert (answer.status_code, answer.json()["token_type"]) == (200, "DPoP"), answer.text
+    token, refresh = answer.json()["access_token"], answer.json()["refresh_token"]
+    first = mine.ask(path, token)
+    assert first.status_code == 401
+    assert 'error="use_dpop_nonce"' in first.headers["www-authenticate"]
+    assert "dpop-nonce" in first.headers["access-control-expose-headers"].lower()
+    assert mine.ask(path, token).json()["id"] == two[0]
+    thief.nonce = mine.nonce
+    assert thief.ask(path, token).status_code == 401
+    with trust.client(auth=None) as nobody:
+        assert nobody.get(path, headers={"authorization": f"Bearer {token}"}).status_code == 401
+        asked = {"origin": "https://app.example", "access-control-request-method": "GET"}
+        assert "dpop" in nobody.options(path, headers=asked).headers["access-control-allow-headers"].split(", ")
+        plain = {"grant_type": "refresh_token", "refresh_token": refresh, "client_id": APP}
+    # A public app's refresh token is bound to the key, too; each is taken once, so each trial has its own.
+    assert thief.fetch(**plain).json()["error"] == "invalid_dpop_proof"
+    refresh = mine.by_code(code_of(trust, doctor, two[0])).json()["refresh_token"]
+    with trust.client(auth=None) as nobody:
+        assert nobody.post("/oauth2/token", data={**plain, "refresh_token": refresh}).json()["error"] == "invalid_dpop_proof"
+    again = mine.fetch(**{**plain, "refresh_token": mine.by_code(code_of(trust, doctor, two[0])).json()["refresh_token"]}).json()
+    assert mine.ask(path, again["access_token"]).status_code in (200, 401)
+    assert mine.ask(path, again["access_token"]).status_code == 200
+    # Said in advance whose key it is (RFC 9449 10), the code is of no use to another, nor without a proof.
+    assert thief.by_code(code_of(trust, doctor, two[0], dpop_jkt=jkt_of(mine.key))).json()["error"] == "invalid_dpop_proof"
+    assert exchanged(trust, code_of(trust, doctor, two[0], dpop_jkt=jkt_of(mine.key))).json()["error"] == "invalid_dpop_proof"
+    with trust.client() as nobody:
+        wrong = nobody.get("/oauth2/authorize", params=asking(trust, dpop_jkt="short"))
+        assert parse_qs(urlsplit(wrong.headers["location"]).query)["error"] == ["invalid_request"]
+    # An app that only learns who: its opaque token is bound as well.
+    who = mine.by_code(code_of(trust, doctor, "", scope="openid profile")).json()["access_token"]
+    mine.nonce = thief.nonce = ""
+    assert mine.ask("/oauth2/userinfo", who).json()["name"]
+    assert thief.ask("/oauth2/userinfo", who).status_code == 401
+    with trust.client(auth=None) as nobody:
+        assert nobody.get("/oauth2/userinfo", headers={"authorization": f"Bearer {who}"}).status_code == 401
+
+
+def test_an_app_may_be_registered_so_that_it_gets_bound_tokens_only(
+    trust: RunningTrust, app: str, doctor: SignedIn, two: list[str], administrator: Administrator
+) -> None:
+    administrator.change(f"update estate.client set bound = true where id = '{APP}'")
+    try:
+        assert exchanged(trust, code_of(trust, doctor, two[0])).json()["error"] == "invalid_dpop_proof"
+        assert Proving(trust).by_code(code_of(trust, doctor, two[0])).json()["token_type"] == "DPoP"
+    finally:
+        administrator.change(f"update estate.client set bound = false where id = '{APP}'")
 
 
 def test_only_pages_of_registered_apps_may_ask(trust: RunningTrust, app: str, doctor: SignedIn, two: list[str]) -> None:

@@ -216,3 +216,33 @@ def test_an_import_keeps_what_is_good_and_reports_the_rest_by_line(lab: httpx.Cl
 def test_what_is_no_import_is_said(lab: httpx.Client) -> None:
     assert lab.post("$import", content="{}", headers={"content-type": NDJSON}).status_code == 400
     assert lab.post("$import", json={}, headers=LATER).status_code == 415
+
+
+def test_an_interrupted_file_is_gone_on_with_while_it_is_the_same(lab: httpx.Client, two: dict[str, Any]) -> None:
+    group = f"Group/{two['group']}/$export?_type=Observation"
+    (output,) = finished(lab, lab.get(group, headers=LATER))["output"]
+    place, plain = output["url"], {"accept-encoding": "identity"}
+    unasked = lab.get(place, headers=plain | {"range": "bytes=10-"})  # nothing was given yet, so nobody has its first ten bytes
+    assert unasked.status_code == 200
+    whole = lab.get(place, headers=plain)
+    tag = whole.headers["etag"]
+    assert (whole.headers["accept-ranges"], tag) == ("bytes", unasked.headers["etag"])
+    for condition in ({"if-range": tag}, {}):
+        rest = lab.get(place, headers=plain | condition | {"range": "bytes=700-"})
+        assert (rest.status_code, rest.headers["content-range"]) == (206, f"bytes 700-{len(whole.content) - 1}/{len(whole.content)}")
+        assert whole.content[:700] + rest.content == whole.content
+    middle = lab.get(place, headers=plain | {"if-range": tag, "range": "bytes=3-9"})
+    assert (middle.content, middle.headers["content-length"]) == (whole.content[3:10], "7")
+    beyond = lab.get(place, headers=plain | {"if-range": tag, "range": f"bytes={len(whole.content)}-"})
+    assert (beyond.status_code, beyond.headers["content-range"]) == (416, f"bytes */{len(whole.content)}")
+    for odd in ({"if-range": '"another"', "range": "bytes=5-"}, {"if-range": tag, "range": "bytes=0-1,4-5"}, {"range": "lines=1-"}):
+        assert lab.get(place, headers=plain | odd).status_code == 200
+    packed = lab.get(place)
+    assert packed.headers["etag"] != tag
+    assert lab.get(place, headers={"range": "bytes=5-", "if-range": packed.headers["etag"]}).status_code == 200
+    # One of its records changes: whoever goes on would put two files together.
+    assert lab.post("Observation", json=observation(f"Patient/{two['ids'][0]}", code="9279-1", value=14)).status_code == 201
+    again = lab.get(place, headers=plain | {"if-range": tag, "range": "bytes=700-"})
+    assert again.status_code == 200
+    assert again.headers["etag"] != tag
+    assert lab.get(place, headers=plain | {"range": "bytes=700-"}).status_code == 200  # two were given out: which one has the client

@@ -16,7 +16,7 @@ import httpx
 import pytest
 from card_rig import MISSING, CardDrawer, RunningAgent, available
 from journeys_cast import Administrator
-from running_trust import RunningTrust
+from running_trust import RunningTrust, bound_to
 
 from cloister.base.errors import Corrupt
 from cloister.identity import cards as door_cards
@@ -85,6 +85,7 @@ def use_card(client: httpx.Client, person: dict[str, Any], agent: RunningAgent, 
     assert offer is not None, "this card is nobody's of this name"
     half = agent.unlock(offer["params"], offer["person"], offer["unlocker"])
     kek, verifier = cards.card_secrets(root(half, offer["params"], passphrase or person["passphrase"]))
+    bound_to(client, flow)
     answer = client.post("/login/card", json={"flow": flow, "unlocker": offer["unlocker"], "verifier": text(verifier)})
     if answer.is_success:
         place = answer.json()
@@ -157,7 +158,7 @@ def test_an_expired_certificate_is_said_to_whoever_holds_the_card_and_to_nobody_
     trust: RunningTrust, client: httpx.Client, drawer: CardDrawer
 ) -> None:
     lucas = trust.person(sign_in="lucas.perrin")
-    ends = datetime.now(UTC) + timedelta(seconds=6)
+    ends = datetime.now(UTC) + timedelta(seconds=10)
     drawer.card("Lucas Perrin", ends=ends)
     with drawer.agent() as agent:
         add_card(trust, lucas, agent)

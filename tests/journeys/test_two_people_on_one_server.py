@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any, Final
 
 import pytest
+import ticket_words
 from journeys_cast import (
     CARDIOLOGIST,
     FHIR,
@@ -138,8 +139,8 @@ def test_even_the_edge_gets_only_what_the_ticket_says_from_a_slot(trust: Running
                 answer += more
             return answer
 
-    lies = ("", f"x-cloister-sid: {elise.session}\r\nx-cloister-epoch: 1\r\n", f"x-cloister-sid: {claire.session}\r\n")
-    lies += (f"x-cloister-sid: {claire.session}\r\nx-cloister-sid: {claire.session}\r\nx-cloister-epoch: 1\r\n",)
+    hers, other = (f"{ticket_words.HEADER}: {ticket_words.payload(sid=one, epoch=1)}\r\n" for one in (claire.session, elise.session))
+    lies = ("", other, f"x-cloister-sid: {claire.session}\r\n", f"{ticket_words.HEADER}: x\r\n", hers, hers + hers)
     for answer in as_account(edge.uid, edge.gid, lambda: [say(one) for one in lies]):
         assert answer.split(b" ", 2)[1] in (b"421", b"401"), answer
         assert b"family" not in answer

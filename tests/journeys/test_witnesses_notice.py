@@ -28,7 +28,7 @@ def report(trust: RunningTrust) -> dict[str, Any]:
     return dict(json.loads((trust.state / "audit-status" / "witnesses.json").read_text()))
 
 
-def noticed(trust: RunningTrust, what: Callable[[dict[str, Any]], bool], seconds: float = 12) -> dict[str, Any]:
+def noticed(trust: RunningTrust, what: Callable[[dict[str, Any]], bool], seconds: float = 40) -> dict[str, Any]:
     deadline = time.monotonic() + seconds
     while not what(found := report(trust)):
         assert time.monotonic() < deadline, found

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import httpx
-from memory_store import MemoryStore
+import ticket_words
 from small_trust import SmallTrust
 
 from cloister.base import wire
@@ -23,11 +23,13 @@ from cloister.base.clock import system_clock
 from cloister.base.errors import Denied, NotFound
 from cloister.base.process import is_root
 from cloister.base.secret import Secret
-from cloister.farm import Broker, Started, Tickets
+from cloister.cli.key_bound import KeyBound
+from cloister.farm import Bearer, Broker, MemoryStore, Started, Tickets
 from cloister.zones import algorithms
 
 HERE = Path(__file__).parent
 TOKEN = "agent-token"
+CLAIMS = ("sid", "person", "client", "scope", "grant", "pace", "x5t")
 
 
 class FakeGate:
@@ -87,6 +89,8 @@ class Rig:
         self.gate = FakeGate(folder / "gate.sock", self.trust)
         self.store = MemoryStore()
         self.agent_caller = wire.Caller(folder / "agent.sock", part="agent")
+        self.seen: list[tuple[str, str]] = []  # (session, message)
+        self.limits: dict[str, Any] = {}  # what the policy gives to sessions that start from now on
         self.broker = self._new_broker()
         roots = self.trust.roots
         pinned = {"id": roots.trust_id, "certificate": roots.certificate_root_public.hex(), "access": roots.access_root_public.hex()}
@@ -131,7 +135,16 @@ class Rig:
             destination=lambda server, slot: str(self.folder / "slots" / f"{slot}.sock"),
             agent_token=Secret(TOKEN.encode()),
             clock=system_clock,
+            further={"message_seen": self._message_seen},
+            limits=self._limits_of,
         )
+
+    async def _message_seen(self, session: Any, words: dict[str, Any]) -> dict[str, Any]:
+        self.seen.append((session.id, words["message"]))
+        return {}
+
+    async def _limits_of(self, wanted: Any, server: str) -> dict[str, Any]:
+        return self.limits
 
     async def kill_agent(self) -> None:
         assert self.agent is not None
@@ -156,7 +169,9 @@ class Rig:
         return {entry["session"]: entry for entry in report["sessions"]}
 
     async def sign_in(self, person: str, role: str = "nurse", kind: str = "person", label: str = "") -> Browser:
-        return Browser(self, person, await self.broker.start_session(person, role, kind, label))
+        key = KeyBound()
+        to = Bearer(jkt=key.key.jkt) if kind == "person" else Bearer()
+        return Browser(self, person, await self.broker.start_session(person, role, kind, label, to=to), key)
 
     async def open(self, person: str, **more: str) -> Browser:
         browser = await self.sign_in(person, **more)
@@ -167,14 +182,15 @@ class Rig:
 class Browser:
     """One person's browser behind Envoy: sends what Envoy would send for its ticket."""
 
-    def __init__(self, rig: Rig, person: str, started: Started) -> None:
-        self.rig = rig
+    def __init__(self, rig: Rig, person: str, started: Started, key: KeyBound) -> None:
+        self.rig, self.key = rig, key
         self.person = person
         self.started = started
-        self.epoch = json.loads(_unpadded(started.ticket.split(".")[1]))["epoch"]
+        claims = json.loads(_unpadded(started.ticket.split(".")[1]))
+        self.epoch, self.jkt = claims["epoch"], claims.get("cnf", {}).get("jkt", "")
         self.expires = 0
         path = rig.folder / "slots" / f"{started.slot}.sock"
-        self.http = httpx.AsyncClient(transport=httpx.AsyncHTTPTransport(uds=str(path)), base_url="http://session", timeout=20)
+        self.http = httpx.AsyncClient(transport=httpx.AsyncHTTPTransport(uds=str(path)), base_url="http://session", timeout=20, auth=key)
 
     async def get(self, path: str, **headers: str) -> httpx.Response:
         return await self.http.get(path, headers=self._headers(headers))
@@ -196,10 +212,10 @@ class Browser:
         return int((await self.rig.listed())[self.started.session]["pid"])
 
     def _headers(self, more: dict[str, str]) -> dict[str, str]:
-        verified = {"x-cloister-sid": self.started.session, "x-cloister-epoch": str(self.epoch)}
-        if self.expires:
-            verified["x-cloister-exp"] = str(self.expires)
-        return {**verified, **{name.replace("_", "-"): value for name, value in more.items()}}
+        """`more`: claims of the ticket by their names, and headers."""
+        said = {"sid": self.started.session, "epoch": self.epoch, "person": self.person, "jkt": self.jkt, "exp": int(self.expires)}
+        said |= {name: more.pop(name) for name in CLAIMS if name in more}
+        return {ticket_words.HEADER: ticket_words.payload(**said), **{name.replace("_", "-"): value for name, value in more.items()}}
 
 
 def _unpadded(text: str) -> bytes:

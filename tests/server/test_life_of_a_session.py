@@ -8,6 +8,7 @@ import time
 from base64 import b64decode, b64encode
 
 import pytest
+import ticket_words
 from server_rig import Rig, running_server
 
 from cloister.base.errors import Busy, NotFound
@@ -36,10 +37,11 @@ async def test_each_person_has_another_process(server: Rig) -> None:
 async def test_a_ticket_for_another_session_is_misdirected(server: Rig) -> None:
     adele, bruno = await server.open("adele"), await server.open("bruno")
     for sid in (bruno.started.session, "", "x"):
-        assert (await adele.get("/", x_cloister_sid=sid)).status_code == 421
-    twice = [("x-cloister-sid", adele.started.session), ("x-cloister-sid", adele.started.session), ("x-cloister-epoch", "1")]
+        assert (await adele.get("/", sid=sid)).status_code == 421
+    whole = ticket_words.payload(sid=adele.started.session, person="adele", epoch=1)
+    twice = [(ticket_words.HEADER, whole), (ticket_words.HEADER, whole)]
     assert (await adele.http.get("/", headers=twice)).status_code == 421
-    assert (await adele.get("/fhir/R4/Patient", x_cloister_sid="x")).json()["resourceType"] == "OperationOutcome"
+    assert (await adele.get("/fhir/R4/Patient", sid="x")).json()["resourceType"] == "OperationOutcome"
 
 
 async def test_without_a_session_a_page_leads_to_sign_in_and_fhir_gets_an_outcome(server: Rig) -> None:

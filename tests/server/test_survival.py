@@ -93,7 +93,7 @@ async def test_when_her_process_is_killed_a_new_one_never_answers_her_old_ticket
         await server.until(lambda sid=bruno.started.session: server.store.state(sid) == "ended")  # type: ignore[misc]
     assert bruno.started.slot == adele.started.slot
     await adele.http.aclose()
-    fresh = type(adele)(server, "adele", adele.started)
+    fresh = type(adele)(server, "adele", adele.started, adele.key)
     assert (await fresh.get("/")).status_code == 421
 
 

@@ -12,6 +12,7 @@ import sys
 from pathlib import Path
 
 import pytest
+import ticket_words
 from server_rig import NEEDS_ROOT, Rig, running_server
 
 from cloister.server import seccomp
@@ -62,7 +63,7 @@ async def test_bruno_cannot_use_adeles_slot_nor_the_agents_ways(server: Rig) -> 
     if not NEEDS_ROOT:
         for path in (slot, control, server.folder / "controller.sock", server.folder / "slots" / f"{bruno.started.slot}.sock"):
             assert await bruno.attempt("connect", path) == "EACCES"
-    assert (await adele.get("/", x_cloister_sid=bruno.started.session)).status_code == 421
+    assert (await adele.get("/", sid=bruno.started.session)).status_code == 421
 
 
 async def test_bruno_has_no_network_no_children_and_no_way_back(server: Rig) -> None:
@@ -91,7 +92,8 @@ async def test_sockets_are_for_the_edge_alone() -> None:
         control = (server.folder / "control").stat()
         assert (control.st_uid, stat.S_IMODE(control.st_mode)) == (0, 0o700)
         assert await adele.attempt("thread") == "died", "even root is not the edge"
-        as_edge = _connect_as(65_534, slot, f"GET / HTTP/1.1\r\nhost: x\r\nx-cloister-sid: {adele.started.session}\r\n\r\n")
+        who = f"{ticket_words.HEADER}: {ticket_words.payload(sid=adele.started.session, person='adele', epoch=1)}"
+        as_edge = _connect_as(65_534, slot, f"GET / HTTP/1.1\r\nhost: x\r\n{who}\r\n\r\n")
         assert as_edge.startswith(b"HTTP/1.1 401")
         assert _connect_as(210_000 + adele.started.slot, slot, "GET / HTTP/1.1\r\n\r\n") == b"EACCES"
         assert _connect_as(65_533, slot, "GET / HTTP/1.1\r\n\r\n") == b"EACCES"

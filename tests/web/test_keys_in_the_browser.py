@@ -18,6 +18,6 @@ def test_what_the_browser_derives_and_seals_is_what_a_session_opens() -> None:
     if node is None or not (ROOT / "node_modules").is_dir():
         pytest.skip("Node or its packages are not on this machine.")
     environment = {**os.environ, "CLOISTER_PYTHON": sys.executable}
-    files = ["frontend/test/keys.test.mjs", "frontend/test/card.test.mjs"]
+    files = [f"frontend/test/{name}.test.mjs" for name in ("keys", "card", "pkcs")]
     done = subprocess.run([node, "--test", *files], cwd=ROOT, env=environment, capture_output=True, text=True, timeout=60, check=False)
     assert done.returncode == 0, done.stdout[-3000:]

@@ -82,7 +82,7 @@ async def test_whoever_runs_or_grants_sees_no_chart_and_no_store_is_asked(record
 
 async def test_an_it_operator_starts_at_the_ciphertext_and_reads_hex(record: MemoryRecord) -> None:
     browser = Browser(served(record, DAMIEN))
-    assert (await browser.get("/")).headers["location"] == "/console/ciphertext"
+    assert (await browser.get("/")).headers["location"] == "/console"
     page = await browser.get("/console/ciphertext")
     assert "00010203 04050607" in page.text
     assert "200 bytes" in page.text

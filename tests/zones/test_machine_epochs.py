@@ -160,5 +160,5 @@ class Epochs(RuleBasedStateMachine):
 
 
 SHARED: Final[dict[str, Trust]] = {}
-Epochs.TestCase.settings = settings(max_examples=40, stateful_step_count=20, deadline=None)
+Epochs.TestCase.settings = settings(max_examples=20, stateful_step_count=20, deadline=None)
 TestEpochs = Epochs.TestCase

@@ -4,7 +4,8 @@ policy = read_policy()                       # before the session is hardened
 policy.decide(actor, Action.READ, Facts(kind="Observation", zones=zones))   # a Permit, or raises Denied
 """
 
-from cloister.access.actor import ESTATE, PAGE, Action, Actor, Compartment, Facts, Permit, Purpose
+from cloister.access import rules
+from cloister.access.actor import ESTATE, PAGE, PROGRAM, Action, Actor, Compartment, Facts, Permit, Purpose
 from cloister.access.kinds import Page
 from cloister.access.policy import Policy, read_policy
 from cloister.access.reason import Reason
@@ -13,6 +14,7 @@ from cloister.access.scopes import Narrowed, Scopes, read_scopes
 __all__ = [
     "ESTATE",
     "PAGE",
+    "PROGRAM",
     "Action",
     "Actor",
     "Compartment",
@@ -26,4 +28,5 @@ __all__ = [
     "Scopes",
     "read_policy",
     "read_scopes",
+    "rules",
 ]

@@ -9,6 +9,7 @@ from typing import Final
 from cloister.access.kinds import Page
 
 PAGE: Final = "page"  # Facts.kind of a screen
+PROGRAM: Final = "program"  # Facts.kind of a published program: only a trust's own rules ask about it
 ESTATE: Final = "estate"  # Facts.kind of what the administrator looks at: rows as the database holds them
 
 
@@ -53,13 +54,18 @@ class Actor:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Facts:
-    """What the decision is about: a FHIR resource type, 'page' or 'estate'; never an id or a value of a patient."""
+    """What the decision is about: a FHIR resource type, 'page', 'program' or 'estate'; never an id or a value of a patient."""
 
     kind: str
     zones: frozenset[str] = frozenset()
     compartment: str = Compartment.NORMAL
     purpose: str = Purpose.TREATMENT
     page: str = Page.START
+    program: str = ""  # the name of a published program
+
+    @property
+    def what(self) -> str:
+        return str(self.page if self.kind == PAGE else self.kind)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

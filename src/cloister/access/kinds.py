@@ -23,10 +23,12 @@ class Page(StrEnum):
     CHART = "chart"
     ACCOUNT = "account"
     CONSOLE = "console"
+    NETWORK = "network"  # one's own certificate for the VPN, and one's own tunnels
     ASKING = "asking"  # clinicians ask for a zone
     CERTIFYING = "certifying"  # certificate officers
     GRANTING = "granting"  # access officers
     PRIVACY = "privacy"  # privacy officers
+    REFUSALS = "refusals"  # access officers and operators: what policy refused lately
     RECOVERY = "recovery"  # the three parties of a recovery: IT, medical, management
 
 

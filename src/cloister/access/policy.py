@@ -15,7 +15,7 @@ import cedarpy
 
 from cloister.access.actor import ESTATE, PAGE, Action, Actor, Facts, Permit
 from cloister.access.kinds import GROUPS, NURSING, RESOURCE_TYPES
-from cloister.access.reason import Reason, sentence
+from cloister.access.reason import Reason
 from cloister.base.errors import Corrupt, Denied
 from cloister.identity import Role
 
@@ -31,7 +31,7 @@ _FORBID: Final = re.compile(r'@id\("([^"]+)"\)\s*forbid\b')
 Question = tuple[str, str, str, str, str, str, frozenset[str]]
 
 
-def _entities() -> str:
+def entities() -> str:
     """Which type is in which group, and which action in which: what Cedar needs to answer `in`."""
     rows: list[dict[str, object]] = []
     for kind in sorted(RESOURCE_TYPES):
@@ -40,9 +40,8 @@ def _entities() -> str:
             parents.append({"type": "Group", "id": "nursing"})
         rows.append({"uid": {"type": "Resource", "id": kind}, "attrs": {}, "parents": parents})
     for whole, parts in ((Action.READ, _READS), (Action.WRITE, _WRITES)):
-        rows += [
-            {"uid": {"type": "Action", "id": part.value}, "attrs": {}, "parents": [{"type": "Action", "id": whole.value}]} for part in parts
-        ]
+        parents = [{"type": "Action", "id": whole.value}]
+        rows += [{"uid": {"type": "Action", "id": part.value}, "attrs": {}, "parents": parents} for part in parts]
     return json.dumps(rows)
 
 
@@ -53,7 +52,7 @@ class Policy:
         """Raises Corrupt when the text is not Cedar, or forbids for a reason that is not on the list."""
         try:
             self._policies = cedarpy.PolicySet.from_str(text)
-            self._entities = cedarpy.Entities.from_json_str(_entities())
+            self._entities = cedarpy.Entities.from_json_str(entities())
         except ValueError as fault:
             raise Corrupt("The access policies cannot be read.", hint="See src/cloister/access/policies.") from fault
         unnamed = set(_FORBID.findall(text)) - REASONS
@@ -72,8 +71,11 @@ class Policy:
             self._decisions[question] = answer
         if isinstance(answer, Permit):
             return answer
-        text, hint = sentence(answer, actor.language)
-        raise Denied(text, hint=hint, reason=answer)
+        text, hint = answer.sentence(actor.language)
+        raise Denied(text, hint=hint, reason=answer, asked=(str(action), facts.what))
+
+    def check(self, actor: Actor, action: str, facts: Facts) -> None:
+        """What only a trust's own rules decide (rules/placed.py): without them, nothing is forbidden here."""
 
     def _answer(self, question: Question) -> Permit | Reason:
         role, action, kind, page, purpose, compartment, zones = question

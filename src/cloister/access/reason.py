@@ -23,6 +23,11 @@ class Reason(StrEnum):
     PROGRAM_WITHOUT_PAGES = "program-without-pages"
     SCOPE_MISSING = "scope-missing"
 
+    def sentence(self, language: str) -> tuple[str, str]:
+        """The sentence and the hint, in this language or in English."""
+        words = SENTENCES[self]
+        return words.get(language[:2], words["en"])
+
 
 # (sentence, hint) by language; languages missing here read English.
 SENTENCES: Final[dict[Reason, dict[str, tuple[str, str]]]] = {
@@ -82,9 +87,3 @@ SENTENCES: Final[dict[Reason, dict[str, tuple[str, str]]]] = {
         ),
     },
 }
-
-
-def sentence(reason: Reason, language: str) -> tuple[str, str]:
-    """The sentence and the hint, in this language or in English."""
-    words = SENTENCES[reason]
-    return words.get(language[:2], words["en"])

@@ -14,7 +14,7 @@ from typing import Final
 from cloister.access.actor import PAGE, Action, Actor, Facts, Permit
 from cloister.access.kinds import GROUPS, RESOURCE_TYPES, Group
 from cloister.access.policy import Policy
-from cloister.access.reason import Reason, sentence
+from cloister.access.reason import Reason
 from cloister.base.errors import Denied, Invalid
 
 LETTERS: Final = "cruds"
@@ -135,9 +135,12 @@ class Narrowed:
 
     def decide(self, actor: Actor, action: str, facts: Facts) -> Permit:
         if not self._leaves(action, facts.kind):
-            text, hint = sentence(Reason.SCOPE_MISSING, actor.language)
-            raise Denied(text, hint=hint, reason=Reason.SCOPE_MISSING)
+            text, hint = Reason.SCOPE_MISSING.sentence(actor.language)
+            raise Denied(text, hint=hint, reason=Reason.SCOPE_MISSING, asked=(str(action), facts.what))
         return self._policy.decide(actor, action, facts)
+
+    def check(self, actor: Actor, action: str, facts: Facts) -> None:
+        self._policy.check(actor, action, facts)
 
     def _leaves(self, action: str, kind: str) -> bool:
         needed = LETTERS_OF.get(Action(action)) if action in set(Action) else None

@@ -7,15 +7,17 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from cloister.base.errors import Denied
+from cloister.base.errors import Denied, Unavailable
 from cloister.base.settings import Settings
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from datetime import datetime
+    from pathlib import Path
 
     import asyncpg
 
+    from cloister.access import rules
     from cloister.assemble.mandating import Candidate
     from cloister.audit import Checkpoint
     from cloister.zones import TrustRoots
@@ -56,6 +58,13 @@ async def sign_mandate(settings: Settings, chosen: Candidate, **terms: Any) -> b
     return await mandate(settings, chosen, **terms)
 
 
+def server_names(settings: Settings) -> list[str]:
+    """Every name in the certificate of this trust's gateway."""
+    from cloister.assemble.edge import names_of
+
+    return names_of(settings)
+
+
 def verify_checkpoint(settings: Settings, note: str) -> Checkpoint:
     """What this trust's store gate signed of the audit log; raises Corrupt for anything else."""
     from cloister.assemble.checkpoints import verify_checkpoint as verify
@@ -77,15 +86,30 @@ def witness_report(settings: Settings) -> dict[str, Any] | None:
     return read_report(settings)
 
 
-async def controllers_word(settings: Settings, entries: Sequence[dict[str, str]]) -> None:
-    """Audit entries of who works at the machine's command line; durable when this returns."""
-    from cloister.assemble.gate import service_token
-    from cloister.base.wire import Caller
+def controller_token(settings: Settings) -> str:
+    """The controller's word to the other parts, which this machine's administrator may use; Denied for everybody else."""
+    from cloister.assemble.folders import service_token
 
     try:
-        token = service_token(settings, "controller")
+        return service_token(settings, "controller")
+    except FileNotFoundError as gone:
+        raise Unavailable(f"There is no trust in {settings.state}.", hint="Start one with `cloister up`, or set CLOISTER_STATE.") from gone
     except OSError as wrong:
         raise Denied("The trust's secrets belong to another user.", hint="Run this as the user who runs `cloister up`.") from wrong
+
+
+def signed_rules(settings: Settings, bundle: rules.Bundle, passphrase: str, folder: Path | None) -> bytes:
+    """The trust's rules under the access root's signature; the root is opened for this one signature."""
+    from cloister.assemble.rules_signing import sign_rules
+
+    return sign_rules(settings, bundle, passphrase, folder)
+
+
+async def controllers_word(settings: Settings, entries: Sequence[dict[str, str]]) -> None:
+    """Audit entries of who works at the machine's command line; durable when this returns."""
+    from cloister.base.wire import Caller
+
+    token = controller_token(settings)
     gate = Caller(settings.socket("gate"), part="store gate")
     try:
         await gate.call("audit_append", token=token, entries=list(entries))
@@ -94,11 +118,14 @@ async def controllers_word(settings: Settings, entries: Sequence[dict[str, str]]
 
 
 __all__ = [
+    "controller_token",
     "controllers_word",
     "mandate_candidate",
     "owner_connection",
     "pinned_roots",
+    "server_names",
     "sign_mandate",
+    "signed_rules",
     "sign_restore",
     "up",
     "verify_checkpoint",

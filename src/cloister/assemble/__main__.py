@@ -23,6 +23,18 @@ def run(part: str, settings: Settings) -> None:
             from cloister.assemble.edge import run_edge
 
             run_edge(settings)
+        case "acme":
+            from cloister.assemble.acme_order import run_order
+
+            run_order(settings)
+        case "ingress":
+            from cloister.assemble.ingress import run_ingress
+
+            run_ingress(settings)
+        case "vpn":
+            from cloister.assemble.vpn import run_vpn
+
+            run_vpn(settings)
         case "gate":
             from cloister.assemble.gate import run_store_gate
 
@@ -35,6 +47,10 @@ def run(part: str, settings: Settings) -> None:
             from cloister.assemble.witnessing import run_witnessing
 
             run_witnessing(settings)
+        case "outbound":
+            from cloister.assemble.outbound import run_outbound
+
+            run_outbound(settings)
         case "controller":
             from cloister.assemble.controller import run_controller
 

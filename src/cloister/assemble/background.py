@@ -25,6 +25,7 @@ async def work(records: Records) -> None:
         pause = EVERY_SECONDS
         try:
             shared, taken, keys = await records.take_shares(), await records.take_up(), await records.renew_keys()
+            await records.subscriptions.look()  # what a session wrote that has ended before it looked
         except CloisterError as away:
             log("session.not_taken_up", level="warning", reason=away.reason or away.category)
             continue

@@ -6,13 +6,13 @@ the database and believed only as far as the access office signed it.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from datetime import datetime
 from typing import Final
 
 from cloister.assemble.folders import seed_file
 from cloister.assemble.roots import audit_key, pinned_roots
-from cloister.audit import Checkpoint, DataKey, store, verified_checkpoint
+from cloister.audit import Checkpoint, DataKey, NoteKey, store, verified_checkpoint
 from cloister.base.errors import CloisterError, Corrupt
 from cloister.base.settings import Settings
 from cloister.records.gate import AuditKeys
@@ -20,6 +20,7 @@ from cloister.zones import TrustRoots, algorithms, audit_keys, certificates, env
 
 SEED: Final = "audit.key"
 STRONG_SEED: Final = "audit-ml-dsa.key"
+NewDataKey = Callable[[store.Fetch, int, datetime], Awaitable[DataKey]]
 TEAMS: Final = "select body from trust.team where id = $1 order by generation desc limit 1000"
 CERTIFICATES: Final = """
     select der from trust.certificate where person in (select person from trust.mandate)
@@ -37,17 +38,24 @@ def public_keys(settings: Settings) -> dict[str, str]:
 
 def keys_of_log(settings: Settings) -> AuditKeys:
     """For the store gate. Reads everything now: later it has no right to."""
+    trust = pinned_roots(settings).trust_id
+    _, new_data_key = far_log(settings)
+    return AuditKeys(
+        audit_keys.log_signer(trust, seed_file(settings, SEED).reveal()),
+        audit_keys.log_signer_65(trust, seed_file(settings, STRONG_SEED).reveal()),
+        new_data_key,
+    )
+
+
+def far_log(settings: Settings) -> tuple[NoteKey, NewDataKey]:
+    """For the gate of a server: by which key the log is believed, and what makes this gate's own data keys. No signing key."""
     roots = pinned_roots(settings)
     trust = roots.trust_id
 
     async def new_data_key(fetch: store.Fetch, number: int, begins: datetime) -> DataKey:
         return audit_keys.new_data_key(trust, number, begins, await privacy_office(fetch, roots))
 
-    return AuditKeys(
-        audit_keys.log_signer(trust, seed_file(settings, SEED).reveal()),
-        audit_keys.log_signer_65(trust, seed_file(settings, STRONG_SEED).reveal()),
-        new_data_key,
-    )
+    return audit_keys.log_key(trust, audit_key(settings)), new_data_key
 
 
 async def privacy_office(fetch: store.Fetch, roots: TrustRoots) -> audit_keys.PrivacyOffice:

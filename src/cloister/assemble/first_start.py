@@ -13,6 +13,7 @@ from typing import Any, Final
 
 from cloister.assemble.checkpoints import public_keys
 from cloister.assemble.first_recovery import handed_out
+from cloister.assemble.folders import seed_file
 from cloister.assemble.founding import RECOVERY_FOLDER, Founded, Progress, found
 from cloister.assemble.postgres import owner_connection
 from cloister.assemble.roots import roots_file
@@ -20,7 +21,8 @@ from cloister.assemble.status import Board
 from cloister.base.errors import NotFound
 from cloister.base.settings import Settings
 from cloister.demo import demo_plan
-from cloister.identity import TrustPlan, store
+from cloister.gateway import sign_ins as sign_ins_of_the_door
+from cloister.identity import Role, TrustPlan, codes, store
 
 IMPORTED: Final = "imported"
 
@@ -49,7 +51,9 @@ async def found_if_new(settings: Settings, progress: Progress) -> Founded | None
             row = await store.trust(connection)
             roots = {"trust": row.id, "certificate_root": row.certificate_root.hex(), "access_root": row.access_root.hex()}
             _replace(roots_file(settings), {**roots, **public_keys(settings)}, 0o644)
-            _replace(sign_ins_file(settings), sign_ins(settings, plan, founded), 0o600)
+            shown = sign_ins(settings, plan, founded)
+            await first_telephone(connection, settings, plan, shown)
+            _replace(sign_ins_file(settings), shown, 0o600)
             _replace(settings.state / "demo" / "roots.json", root_passphrases(founded), 0o600)
             recovery = handed_out(founded.recovery, settings.state / RECOVERY_FOLDER)
             _replace(settings.state / "demo" / "recovery.json", recovery, 0o600)
@@ -57,6 +61,19 @@ async def found_if_new(settings: Settings, progress: Progress) -> Founded | None
         return founded
     finally:
         await connection.close()
+
+
+async def first_telephone(connection: Any, settings: Settings, plan: TrustPlan, shown: dict[str, Any]) -> None:
+    """The demo's first doctor has one-time codes already, so that signing in from home can be tried. docs/sign-in.md."""
+    doctor = next((one for one in plan.people if one.role is Role.DOCTOR), None)
+    if doctor is None:
+        return
+    secret = codes.new_totp_secret()
+    sealed = sign_ins_of_the_door.DoorKey(seed_file(settings, "door.key"), "totp").seal(secret.reveal(), doctor.id.encode())
+    await connection.execute("insert into estate.totp (person, sealed, confirmed) values ($1, $2, true)", doctor.id, sealed)
+    for row in shown["people"]:
+        if row["sign_in"] == doctor.sign_in:
+            row["one_time_codes"] = codes.shown(secret)
 
 
 def sign_ins(settings: Settings, plan: TrustPlan, founded: Founded) -> dict[str, Any]:
@@ -110,6 +127,8 @@ def show_sign_ins(settings: Settings, board: Board) -> None:
     for person in body["people"]:
         where = ", ".join(person["wards"]) or person["hospital"] or "the whole trust"
         board.print(f"  {person['sign_in']:<18} {person['passphrase']:<36} {person['role']:<20} {where}")
+        if "one_time_codes" in person:
+            board.print(f"  {'':<18} one-time codes: {person['one_time_codes']} (from home, 127.77.0.1, they are needed: docs/sign-in.md)")
     board.print("\n  To see them again, with the programs' secrets: cloister demo sign-ins\n")
 
 

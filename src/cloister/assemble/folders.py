@@ -24,7 +24,7 @@ from cloister.base.settings import Settings
 
 LOG_BYTES_KEPT: Final = 10 * 1024 * 1024
 # Only what we make ourselves is ever removed from the runtime folder, because its path is a setting.
-OURS: Final = ("edge", "database")
+OURS: Final = ("edge", "database", "ingress", "farm")
 
 
 @dataclass(slots=True)
@@ -176,3 +176,7 @@ def log_tail(settings: Settings, part: str, lines: int = 8) -> str:
             return "\n".join(file.read().decode(errors="replace").splitlines()[-lines:])
     except FileNotFoundError:
         return ""
+
+
+def service_token(settings: Settings, service: str) -> str:
+    return secret_file(settings, f"{service}.token").read_text().strip()

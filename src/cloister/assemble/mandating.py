@@ -15,7 +15,7 @@ from typing import Any, Final
 
 import asyncpg
 
-from cloister.assemble.gate import service_token
+from cloister.assemble.folders import service_token
 from cloister.assemble.postgres import owner_connection
 from cloister.assemble.roots import pinned_roots
 from cloister.assemble.sealed_roots import open_root

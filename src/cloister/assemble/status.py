@@ -35,6 +35,7 @@ class Facts:
     missing: tuple[str, ...] = ()  # protections that this machine or user does not allow
     task: str = ""  # what is under way, such as an import
     witnesses: str = ""  # what is wrong with the audit log or its witnesses; empty when all is well
+    crossed: str = ""  # answers of the gateway that the canary found at the wrong person; empty when all is well
     ready: bool = False
 
 
@@ -92,6 +93,8 @@ class Board:
             lines.append(Text(self.facts.task, style="yellow"))
         if self.facts.witnesses:
             lines.append(Text(f"audit log: {self.facts.witnesses}", style="red"))
+        if self.facts.crossed:
+            lines.append(Text(f"gateway canary: {self.facts.crossed}", style="bold red"))
         if self.facts.missing:
             lines.append(Text(missing_line(self.facts.missing), style="dim"))
         lines += [Text(event, style="dim") for event in self._events]

@@ -71,12 +71,14 @@ class Supervisor:
         self._launched: list[subprocess.Popen[bytes]] = []
         self.parts: list[Part] = []
 
-    async def start(self, part: Part) -> None:
-        """Start the part and wait until it answers; Unavailable names it and shows the end of its log."""
-        self.parts.append(part)
-        self._spawn(part)
-        await self._until_ready(part)
-        part._watch = asyncio.create_task(self._watched(part), name=f"watch-{part.name}")
+    async def start(self, *parts: Part) -> None:
+        """Start these parts side by side and wait until all answer; Unavailable names one that does not and shows the end of its log."""
+        for part in parts:
+            self.parts.append(part)
+            self._spawn(part)
+        for part in parts:
+            await self._until_ready(part)
+            part._watch = asyncio.create_task(self._watched(part), name=f"watch-{part.name}")
 
     def launch(self, name: str, *command: str) -> subprocess.Popen[bytes]:
         """A process of ours with its own log: `python -m COMMAND`."""

@@ -17,8 +17,7 @@ from typing import Any, Final
 import asyncpg
 import httpx
 
-from cloister.assemble.gate import ACCOUNT
-from cloister.assemble.postgres import ACCOUNT as DATABASE_ACCOUNT
+from cloister.assemble import accounts
 from cloister.assemble.postgres import GATE, where
 from cloister.assemble.roots import audit_key, pinned_roots
 from cloister.assemble.witnesses import Place, local_signer, local_state, places
@@ -37,7 +36,6 @@ EVERY_SECONDS: Final = 1.0
 HTTP_SECONDS_MAX: Final = 5.0
 SLICE_ROWS: Final = 2048  # of older entries looked at again each second
 STATUS_FILE: Final = "witnesses.json"
-WITNESS_ACCOUNT: Final = "cloister-wit"
 SLICE: Final = f"select {store.COLUMNS} from audit.event where seq >= $1 and seq < $2 order by seq limit {SLICE_ROWS}"
 
 
@@ -64,11 +62,11 @@ class Report:
 
 def run_witness(settings: Settings) -> None:
     """The local witness's process: a socket, its own folder, nothing else."""
-    account = system_account(WITNESS_ACCOUNT)
+    account = system_account(accounts.WITNESS)
     witness = Witness(log_key(settings), local_signer(settings), Folder(local_state(settings), owner=(account.uid, account.gid)))
     server = serve(witness, settings.socket("witness"))
     if is_root():  # only the process that shows checkpoints may knock
-        os.chown(settings.socket("witness"), account.uid, system_account(ACCOUNT).gid)
+        os.chown(settings.socket("witness"), account.uid, system_account(accounts.GATE).gid)
     drop_to(account)
     forbid_late_imports()
     die_with_parent(signal.SIGTERM)
@@ -80,7 +78,7 @@ def log_key(settings: Settings) -> NoteKey:
 
 
 def run_witnessing(settings: Settings) -> None:
-    account, database = system_account(ACCOUNT), system_account(DATABASE_ACCOUNT)
+    account, database = system_account(accounts.GATE), system_account(accounts.DATABASE)
     arguments, key = where(settings, GATE).arguments(), log_key(settings)
     owner = (account.uid, account.gid)
     report = Folder(settings.state / "audit-status", owner=owner)

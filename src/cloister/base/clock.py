@@ -14,4 +14,4 @@ def system_clock() -> datetime:
 
 def iso(moment: datetime) -> str:
     """FHIR instant: 2026-11-22T13:00:00.123Z."""
-    return moment.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%S.") + f"{moment.microsecond // 1000:03d}Z"
+    return moment.astimezone(UTC).isoformat(timespec="milliseconds").removesuffix("+00:00") + "Z"

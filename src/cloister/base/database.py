@@ -45,6 +45,10 @@ class Database:
 async def open_pool(arguments: dict[str, Any], *, smallest: int = 2, largest: int = 8) -> asyncpg.Pool[Any]:
     """A pool of connections; takes the arguments, not the Database, so that it works after privileges were dropped."""
     try:
-        return await asyncpg.create_pool(min_size=smallest, max_size=largest, command_timeout=60, **arguments)
+        return await asyncpg.create_pool(min_size=smallest, max_size=largest, command_timeout=60, reset=_unchanged, **arguments)
     except LOST as lost:
         raise Unavailable("The database does not answer.", hint="See the log of part 'postgres'.") from lost
+
+
+async def _unchanged(connection: asyncpg.Connection[Any]) -> None:
+    """Single statements leave nothing behind in a connection, so that giving it back costs no question to the server."""

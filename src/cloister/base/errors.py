@@ -6,20 +6,26 @@ says what to do next. It never carries keys, plaintext of a record or the text o
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from contextvars import ContextVar
 from typing import Any, ClassVar, Final
+
+NOTHING: Final = ("", "")
 
 
 class CloisterError(Exception):
     """Base of all expected errors; use one of the eight categories below."""
 
     category: ClassVar[str] = "corrupt"
+    remedy: str = ""  # what would lift a refusal, where somebody can lift it: access/rules/placed.py
 
-    def __init__(self, text: str, *, hint: str = "", reason: str = "", expression: str = "") -> None:
+    def __init__(self, text: str, *, hint: str = "", reason: str = "", expression: str = "", asked: tuple[str, str] = NOTHING) -> None:
         super().__init__(text)
         self.text = text
         self.hint = hint
         self.reason = reason
         self.expression = expression
+        self.asked = asked  # of a refusal by policy: the action, and the kind of thing that it was about
 
     def as_wire(self) -> dict[str, str]:
         return {
@@ -77,6 +83,15 @@ class Corrupt(CloisterError):
     """Stored bytes are not what was written: swapped, rolled back, cut short or forged."""
 
     category = "corrupt"
+
+
+# Writes a refusal by policy down when it is shown, and gives the number by which people speak of it (web/refusing.py).
+numbering: ContextVar[Callable[[CloisterError], str] | None] = ContextVar("numbering", default=None)
+
+
+def number_of(error: CloisterError) -> str:
+    note = numbering.get()
+    return note(error) if note is not None and error.asked != NOTHING else ""
 
 
 CATEGORIES: Final[dict[str, type[CloisterError]]] = {

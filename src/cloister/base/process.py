@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import ctypes
+import gc
 import grp
 import os
 import pwd
@@ -16,6 +17,7 @@ import shutil
 import subprocess
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Final
 
 from cloister.base.errors import Unavailable
@@ -26,6 +28,7 @@ PR_SET_NAME: Final = 15
 PR_SET_CHILD_SUBREAPER: Final = 36
 PR_SET_NO_NEW_PRIVS: Final = 38
 USERADD_SECONDS_MAX: Final = 30
+COLLECTIONS: Final = (20_000, 20, 100)
 
 _libc: Final = ctypes.CDLL(None, use_errno=True)
 _libc.syscall.restype = ctypes.c_long
@@ -168,3 +171,25 @@ def start_time(pid: int) -> int | None:
         return None
     fields = line[line.rindex(b")") + 2 :].split()  # the name in brackets may hold spaces
     return None if fields[0] in (b"Z", b"X") else int(fields[19])
+
+
+def memory_used() -> float:
+    """The share of this machine's memory that cannot be had any more (proc(5), MemAvailable); 0 where that is not told."""
+    try:
+        lines = Path("/proc/meminfo").read_text().splitlines()
+    except OSError:
+        return 0.0
+    facts = {name: int(rest.split()[0]) for name, _, rest in (line.partition(":") for line in lines) if rest.split()}
+    total = facts.get("MemTotal", 0)
+    return 1 - facts.get("MemAvailable", total) / total if total else 0.0
+
+
+def collect_seldom() -> None:
+    """For a process that answers many small questions: the usual 700 new objects walk through them again and again."""
+    gc.set_threshold(*COLLECTIONS)
+
+
+def keep_for_good() -> None:
+    """What is here now stays: the collector leaves it alone, so that a full collection takes milliseconds and not a tenth of a second."""
+    gc.collect()
+    gc.freeze()

@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
-import msgpack
+import msgspec
 
 from cloister.base.errors import Busy, CloisterError, Corrupt, Invalid, Unavailable, from_wire
 from cloister.base.telemetry import log
@@ -25,6 +25,7 @@ from cloister.base.telemetry import log
 FRAME_BYTES_MAX: Final = 256 * 1024 * 1024
 LENGTH_BYTES: Final = 4
 CALLS_PER_CONNECTION_MAX: Final = 1024
+BACKLOG: Final = 4096  # all sessions of a server may come at once after a restart; beyond it, connect(2) fails on a UNIX socket
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,10 +46,10 @@ def peer_of(sock: socket.socket) -> Peer:
 
 
 def pack(message: Any) -> bytes:
-    body: bytes = msgpack.packb(message, use_bin_type=True)
+    body = msgspec.msgpack.encode(message)
     if len(body) > FRAME_BYTES_MAX:
         raise Invalid("This is too large to send at once.", hint="Split it into smaller parts.")
-    return struct.pack(">I", len(body)) + body
+    return len(body).to_bytes(LENGTH_BYTES, "big") + body
 
 
 class Frames:
@@ -59,6 +60,10 @@ class Frames:
     def __init__(self) -> None:
         self._held = bytearray()  # the beginning of a frame
         self._wanted = 0  # bytes until it is whole, so that a large one is not looked at again with every piece
+
+    @property
+    def wanted(self) -> int:  # how long the frame is that has begun
+        return self._wanted if self._held else 0
 
     def feed(self, data: bytes) -> list[Any]:
         """The messages that are whole now."""
@@ -79,8 +84,8 @@ class Frames:
             if end - at < self._wanted:
                 break
             try:
-                found.append(msgpack.unpackb(data[at + LENGTH_BYTES : at + self._wanted], raw=False, strict_map_key=False))
-            except (ValueError, TypeError, msgpack.UnpackException):
+                found.append(msgspec.msgpack.decode(data[at + LENGTH_BYTES : at + self._wanted]))
+            except (ValueError, RecursionError):
                 raise Corrupt("A frame on the wire is no message.") from None
             at += self._wanted
         if at < end:
@@ -90,7 +95,7 @@ class Frames:
         return found
 
 
-class _Framed(asyncio.Protocol):
+class Framed(asyncio.Protocol):
     """One end of a connection. Frames are written as they come; whoever must not flood the other end asks `paused`."""
 
     transport: asyncio.Transport
@@ -119,7 +124,7 @@ class _Framed(asyncio.Protocol):
         """The other end sent what is no message; the connection ends."""
 
 
-class _Answering(_Framed):
+class _Answering(Framed):
     """The server's end."""
 
     def __init__(self, handler: Handler, open: set[_Answering]) -> None:
@@ -196,11 +201,11 @@ async def serve(where: Path | socket.socket, handler: Handler, *, mode: int = 0o
     """Answer calls on a UNIX socket (a path, created with `mode`, or a bound listener)."""
     loop, server = asyncio.get_running_loop(), Server()
     if isinstance(where, socket.socket):
-        server.listener = await loop.create_unix_server(lambda: _Answering(handler, server.open), sock=where)
+        server.listener = await loop.create_unix_server(lambda: _Answering(handler, server.open), sock=where, backlog=BACKLOG)
         return server
     with contextlib.suppress(FileNotFoundError):
         where.unlink()
-    server.listener = await loop.create_unix_server(lambda: _Answering(handler, server.open), path=str(where))
+    server.listener = await loop.create_unix_server(lambda: _Answering(handler, server.open), path=str(where), backlog=BACKLOG)
     os.chmod(where, mode)
     return server
 
@@ -213,7 +218,7 @@ def where_of(fault: BaseException) -> str:
     return f"{Path(trace.tb_frame.f_code.co_filename).name}:{trace.tb_lineno}" if trace else "?"
 
 
-class _Calling(_Framed):
+class _Calling(Framed):
     """The caller's end."""
 
     def __init__(self, lost: Callable[[], Unavailable]) -> None:

@@ -4,6 +4,14 @@ Decides nothing about who may see what: records go in over HTTPS as a program, a
 what the database holds.
 """
 
-from cloister.cli.edge import main
+from typing import NoReturn
+
+
+def main() -> NoReturn:
+    """`cloister`: what is typed decides which modules are loaded."""
+    from cloister.cli.edge import main as run
+
+    run()
+
 
 __all__ = ["main"]

@@ -22,12 +22,12 @@ from cloister.gateway import clients
 
 app = typer.Typer(help="SMART apps that people may let into their sessions.", no_args_is_help=True, rich_markup_mode=None)
 
-APPS: Final = "select id, name, scopes, redirects, launch, secret_hash from estate.client where kind = 'app' order by id limit 1000"
+APPS: Final = "select id, name, scopes, redirects, launch, secret_hash, bound from estate.client where kind = 'app' order by id limit 1000"
 TAKEN: Final = "select true from trust.person where sign_in = $1"
 REGISTER: Final = """
-    insert into estate.client (id, kind, name, scopes, redirects, launch, secret_hash) values ($1, 'app', $2, $3, $4, $5, $6)
+    insert into estate.client (id, kind, name, scopes, redirects, launch, secret_hash, bound) values ($1, 'app', $2, $3, $4, $5, $6, $7)
     on conflict (id) do update set name = excluded.name, scopes = excluded.scopes, redirects = excluded.redirects,
-        launch = excluded.launch, secret_hash = excluded.secret_hash, changed = now()
+        launch = excluded.launch, secret_hash = excluded.secret_hash, bound = excluded.bound, changed = now()
      where estate.client.kind = 'app' returning id"""
 REMOVE: Final = "delete from estate.client where id = $1 and kind = 'app' returning id"
 NAME_MAX: Final = 80
@@ -44,7 +44,7 @@ async def _list(settings: Settings) -> None:
         rows = await connection.fetch(APPS)
     for row in rows:
         known = clients.client_of({**_NOTHING, **dict(row)})
-        print(f"{known.id}  {known.name}{'  (confidential)' if known.secret_hash else ''}")
+        print(f"{known.id}  {known.name}{'  (confidential)' if known.secret_hash else ''}{'  (bound to a key)' if known.bound else ''}")
         print(f"    scopes    {known.scopes}")
         print(f"    returns   {' '.join(known.redirects)}")
         if known.launch:
@@ -65,6 +65,7 @@ def register(
     scopes: Annotated[str, typer.Option(help="The most that it may ask for, such as 'patient/*.rs'.")],
     launch: Annotated[str, typer.Option(help="Where it is started from a chart.")] = "",
     secret: Annotated[bool, typer.Option("--secret", help="Give it a secret, if it can keep one (a server's app).")] = False,
+    bound: Annotated[bool, typer.Option("--bound", help="Tokens only for a key that proves each request (DPoP, RFC 9449).")] = False,
 ) -> None:
     """Write down an app, in place of what was written before. Its pages' origins may then ask the FHIR address (CORS)."""
     if not 0 < len(name) <= NAME_MAX or not name.isprintable():
@@ -74,14 +75,17 @@ def register(
         raise Invalid("These are too many addresses.", hint=f"At most {clients.REDIRECTS_MAX}.")
     started = clients.checked_redirect(launch) if launch else ""
     most = read_scopes(scopes).of_level("patient", "user")
-    if not most.resources:
-        raise Invalid("None of these scopes is one for an app.", hint="Write scopes such as 'patient/*.rs user/Practitioner.rs'.")
+    if not most.resources and "openid" not in most.words:
+        raise Invalid(
+            "None of these scopes is one for an app.",
+            hint="Write scopes such as 'patient/*.rs user/Practitioner.rs', or 'openid profile' for one that only learns who somebody is.",
+        )
     text = " ".join(map(str, most.resources))
     shown = secrets.token_urlsafe(32) if secret else ""
     hashed = hashlib.sha256(shown.encode()).digest() if secret else None
-    values = (name, text, json.dumps(returns), started, hashed)
+    values = (name, text, json.dumps(returns), started, hashed, bound)
     asyncio.run(_write(read_settings(), client, f"{text}; {' '.join(returns)}", REGISTER, *values))
-    print(f"registered {client}: {text}")
+    print(f"registered {client}: {text}{'; tokens bound to a key' if bound else ''}")
     if shown:
         print(f"secret, shown once: {shown}")
 

@@ -11,7 +11,18 @@ import asyncpg
 from cloister.assemble import owner_connection
 from cloister.base.database import LOST
 from cloister.base.errors import Denied, Unavailable
+from cloister.base.secret import Secret
 from cloister.base.settings import Settings
+
+
+def door_secret(settings: Settings) -> Secret:
+    """The door's own key, under which it keeps passwords of directories and secrets of providers; for this machine's administrator."""
+    try:
+        return Secret((settings.secrets_folder / "door.key").read_bytes())
+    except FileNotFoundError:
+        raise Unavailable(f"There is no trust in {settings.state}.", hint="Start one with `cloister up`, or set CLOISTER_STATE.") from None
+    except PermissionError as refused:
+        raise Denied("The trust's secrets belong to another user.", hint="Run this as the user who runs `cloister up`.") from refused
 
 
 @asynccontextmanager

@@ -106,4 +106,6 @@ def sign_ins(as_json: Annotated[bool, typer.Option("--json", help="For scripts."
     for person in known.get("people", []):
         where = ", ".join(str(ward) for ward in person.get("wards") or []) or person.get("hospital") or "the whole trust"
         print(f"  {person.get('sign_in', ''):<18} {person.get('passphrase', ''):<38} {person.get('role', ''):<20} {where}")
+        if "one_time_codes" in person:
+            print(f"  {'':<18} one-time codes: {person['one_time_codes']} (needed from home; 127.77.0.1 counts as that)")
     print("\nPrograms, for scripts: cloister demo sign-ins --json")

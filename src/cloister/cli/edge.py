@@ -3,42 +3,24 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated, NoReturn
+from typing import Annotated, Final, NoReturn
 
 import typer
 
 from cloister import __version__
 from cloister.base.errors import EXIT_CODE, CloisterError
 from cloister.base.telemetry import name_part
-from cloister.cli.app import app as apps
-from cloister.cli.audit import app as audit
-from cloister.cli.card import app as card
-from cloister.cli.ceremony import app as ceremony
-from cloister.cli.demo import app as demo
-from cloister.cli.importing.command import import_records
-from cloister.cli.ingest import ingest_files
-from cloister.cli.look import app as look
-from cloister.cli.mllp.command import app as mllp
-from cloister.cli.office import app as office
-from cloister.cli.program import app as program
-from cloister.cli.session import app as session
-from cloister.cli.team import app as team
-from cloister.cli.terminology import app as terminology
-from cloister.cli.up import up
-from cloister.cli.verify import verify
-from cloister.cli.witness import app as witness
-from cloister.cli.zone import app as zone
 
 INTERRUPTED = 130  # 128 + SIGINT, as shells say it
-
-app = typer.Typer(
-    help="Cloister: a self-hosted hospital workspace whose records only their sessions can read.",
-    no_args_is_help=True,
-    add_completion=False,
-    pretty_exceptions_enable=False,
-    rich_markup_mode=None,
-)
+ABOUT: Final = "Cloister: a self-hosted hospital workspace whose records only their sessions can read."
+COMMANDS: Final = (
+    "up", "import", "ingest", "verify",
+    "demo", "look", "audit", "witness", "session", "vpn", "server", "power", "application",
+    "licence", "program", "app", "office", "card", "workstation", "zone", "ceremony", "team",
+    "terminology", "mllp", "outbound", "policy", "directory", "provider", "certificate", "sign-in",
+)  # fmt: skip
 
 
 def _show_version(wanted: bool) -> None:
@@ -47,31 +29,159 @@ def _show_version(wanted: bool) -> None:
         raise typer.Exit
 
 
-@app.callback()
 def options(
     version: Annotated[bool, typer.Option("--version", help="Show the version.", callback=_show_version, is_eager=True)] = False,
 ) -> None:
-    """Cloister: a self-hosted hospital workspace whose records only their sessions can read."""
+    """Options of the whole command line."""
 
 
-app.command("up")(up)
-app.command("import")(import_records)
-app.command("ingest")(ingest_files)
-app.command("verify")(verify)
-app.add_typer(demo, name="demo")
-app.add_typer(look, name="look")
-app.add_typer(audit, name="audit")
-app.add_typer(witness, name="witness")
-app.add_typer(session, name="session")
-app.add_typer(program, name="program")
-app.add_typer(apps, name="app")
-app.add_typer(office, name="office")
-app.add_typer(card, name="card")
-app.add_typer(zone, name="zone")
-app.add_typer(ceremony, name="ceremony")
-app.add_typer(team, name="team")
-app.add_typer(terminology, name="terminology")
-app.add_typer(mllp, name="mllp")
+def app_for(arguments: Sequence[str]) -> typer.Typer:
+    """The command line, with only the command that is typed: the modules of all take seconds to load. With all, where none is named."""
+    app = typer.Typer(help=ABOUT, no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, rich_markup_mode=None)
+    app.callback(help=ABOUT)(options)
+    typed = arguments[0] if arguments and arguments[0] in {*COMMANDS, "--version"} else None
+    for command in COMMANDS:
+        if typed in (None, command):
+            _add(app, command)
+    return app
+
+
+def _add(app: typer.Typer, command: str) -> None:
+    match command:
+        case "up":
+            from cloister.cli.up import up
+
+            app.command("up")(up)
+        case "import":
+            from cloister.cli.importing.command import import_records
+
+            app.command("import")(import_records)
+        case "ingest":
+            from cloister.cli.ingest import ingest_files
+
+            app.command("ingest")(ingest_files)
+        case "verify":
+            from cloister.cli.verify import verify
+
+            app.command("verify")(verify)
+        case _:
+            app.add_typer(_commands_of(command), name=command)
+
+
+def _commands_of(noun: str) -> typer.Typer:
+    match noun:
+        case "demo":
+            from cloister.cli import demo
+
+            return demo.app
+        case "look":
+            from cloister.cli import look
+
+            return look.app
+        case "session":
+            from cloister.cli import session
+
+            return session.app
+        case "server":
+            from cloister.cli import server
+
+            return server.app
+        case "power":
+            from cloister.cli import power
+
+            return power.app
+        case "application":
+            from cloister.cli import application
+
+            return application.app
+        case "licence":
+            from cloister.cli import licence
+
+            return licence.app
+        case "vpn":
+            from cloister.cli import vpn
+
+            return vpn.app
+        case "witness":
+            from cloister.cli import witness
+
+            return witness.app
+        case "audit":
+            from cloister.cli import audit
+
+            return audit.app
+        case "mllp":
+            from cloister.cli.mllp import command
+
+            return command.app
+        case "outbound":
+            from cloister.cli import outbound
+
+            return outbound.app
+        case "terminology":
+            from cloister.cli import terminology
+
+            return terminology.app
+        case _:
+            return _commands_of_offices(noun)
+
+
+def _commands_of_offices(noun: str) -> typer.Typer:
+    match noun:
+        case "program":
+            from cloister.cli import program
+
+            return program.app
+        case "app":
+            from cloister.cli import app
+
+            return app.app
+        case "office":
+            from cloister.cli import office
+
+            return office.app
+        case "card":
+            from cloister.cli import card
+
+            return card.app
+        case "workstation":
+            from cloister.cli import workstation
+
+            return workstation.app
+        case "zone":
+            from cloister.cli import zone
+
+            return zone.app
+        case "ceremony":
+            from cloister.cli import ceremony
+
+            return ceremony.app
+        case "team":
+            from cloister.cli import team
+
+            return team.app
+        case "policy":
+            from cloister.cli import policy
+
+            return policy.app
+        case "directory":
+            from cloister.cli import directory
+
+            return directory.app
+        case "provider":
+            from cloister.cli import provider
+
+            return provider.app
+        case "certificate":
+            from cloister.cli import certificate
+
+            return certificate.app
+        case "sign-in":
+            from cloister.cli import sign_in
+
+            return sign_in.app
+        case _:
+            raise LookupError(noun)
 
 
 def say(refused: CloisterError) -> None:
@@ -83,7 +193,7 @@ def say(refused: CloisterError) -> None:
 def main() -> NoReturn:
     name_part("cli")
     try:
-        app()
+        app_for(sys.argv[1:])()
     except CloisterError as refused:
         say(refused)
         sys.exit(EXIT_CODE[refused.category])

@@ -8,7 +8,7 @@ is used again, and is left open.
 from __future__ import annotations
 
 import base64
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any, Final
 
 import httpx
@@ -19,6 +19,7 @@ from cloister.base.errors import CloisterError, Denied, Unavailable
 from cloister.base.secret import Secret
 from cloister.base.settings import Settings
 from cloister.cli.card_agent import CardAgent, agent_here, card_secrets, own_offer
+from cloister.cli.key_bound import KeyBound
 from cloister.cli.place import Program, Trust
 from cloister.zones import algorithms, unlockers
 
@@ -38,12 +39,16 @@ class OwnSession:
         agent: CardAgent | None = None,
         *,
         card_only: bool = True,
+        code: Callable[[], str] | None = None,
     ) -> None:
-        """With an agent by the inserted card; unless `card_only`, by passphrase where that card is not this person's."""
+        """With an agent by the inserted card; unless `card_only`, by passphrase where that card is not this person's.
+
+        `code`: the one-time code that goes with the passphrase."""
         trust = Trust(
             base=settings.base_url, ca=str(settings.ca_file), program=Program(client_id="", client_secret=Secret(b""), hospital="")
         )
-        self._http = httpx.Client(base_url=trust.base, verify=trust.tls(), timeout=SECONDS_MAX, trust_env=False)
+        self._proofs = KeyBound()
+        self._http = httpx.Client(base_url=trust.base, verify=trust.tls(), timeout=SECONDS_MAX, trust_env=False, auth=self._proofs)
         self._http.headers["accept"] = "application/json"
         typed = passphrase if callable(passphrase) else lambda: passphrase
         started = self.post("/login/start", {"sign_in": sign_in, "cards": agent is not None})
@@ -51,12 +56,15 @@ class OwnSession:
         if agent and offer:
             kek, verifier = card_secrets(agent, offer, typed)
             proof = {"flow": started["flow"], "unlocker": offer["unlocker"], "verifier": to_base64(verifier)}
+            self._proofs.nonce = started["flow"]
             answer = self._sent("POST", "/login/card", proof)
         elif agent and card_only:
             raise Denied(f"No inserted card is one of {sign_in}.", hint="Insert the right card, or check the name.", reason="other-card")
         else:
             kek, verifier = unlockers.passphrase_secrets(typed(), started["passphrase"])
-            answer = self._sent("POST", "/login/passphrase", {"flow": started["flow"], "verifier": to_base64(verifier)})
+            self._proofs.nonce = started["flow"]
+            body = {"flow": started["flow"], "verifier": to_base64(verifier), **({"code": code()} if code else {})}
+            answer = self._sent("POST", "/login/passphrase", body)
         place, ticket = answer.json(), answer.headers["set-cookie"].split(";")[0]
         self._http.headers["cookie"] = ticket
         sealed = algorithms.kem_seal(from_base64(place["public_key"]), kek.reveal(), unlockers.session_unlock_info(place["session"]))
@@ -65,6 +73,16 @@ class OwnSession:
     def post(self, path: str, body: dict[str, Any]) -> Any:
         answer = self._sent("POST", path, body)
         return answer.json() if answer.content else {}
+
+    def posted(self, path: str, fields: dict[str, str]) -> tuple[int, str]:
+        """A page's form: the status, and where it leads; a page that says no is told by its status. Raises what refuses otherwise."""
+        try:
+            answer = self._http.post(path, data=fields)
+        except httpx.TransportError as lost:
+            raise Unavailable(f"The trust does not answer ({type(lost).__name__}).", hint="Is it running? See `cloister up`.") from lost
+        if answer.has_redirect_location or answer.is_success or answer.headers.get("content-type", "").startswith("text/html"):
+            return answer.status_code, answer.headers.get("location", "")
+        raise _refused(answer)
 
     def get(self, path: str) -> Any:
         return self._sent("GET", path, None).json()
@@ -78,6 +96,14 @@ class OwnSession:
             return self._sent("GET", asked, None).content
         finally:
             self._http.headers["cookie"] = ticket
+
+    def lines(self, path: str) -> Iterator[str]:
+        """A stream of the session's, line by line, until it ends."""
+        with self._http.stream("GET", path, headers={"accept": "text/event-stream"}) as answer:
+            if not answer.is_success:
+                answer.read()
+                raise _refused(answer)
+            yield from answer.iter_lines()
 
     def touch(self, path: str) -> None:
         """Whether the session still answers; raises what it says instead."""
@@ -108,9 +134,13 @@ def _refused(answer: httpx.Response) -> CloisterError:
         return Unavailable(f"The trust answered with {answer.status_code}.", hint="See `cloister up`.")
 
 
-def signed_in(settings: Settings, sign_in: str) -> OwnSession:
-    """By the inserted card if it is this person's, else by the passphrase, which is asked for on this terminal."""
-    return OwnSession(settings, sign_in, lambda: ask_passphrase(sign_in), agent_here(), card_only=False)
+def signed_in(settings: Settings, sign_in: str, code: Callable[[], str] | None = None) -> OwnSession:
+    """By the inserted card if it is this person's, else by the passphrase, which is asked for on this terminal; `code` beside it."""
+    return OwnSession(settings, sign_in, lambda: ask_passphrase(sign_in), agent_here(), card_only=False, code=code)
+
+
+def ask_code() -> str:
+    return str(typer.prompt("One-time code", err=True))
 
 
 def ask_passphrase(sign_in: str) -> str:

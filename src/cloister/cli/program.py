@@ -30,7 +30,7 @@ from cloister.zones import algorithms, unlockers
 app = typer.Typer(help="Programs that use the FHIR address: keys, scopes, limits.", no_args_is_help=True, rich_markup_mode=None)
 
 PROGRAMS: Final = """
-    select p.sign_in, p.name, p.disabled, c.scopes, coalesce(c.secret_taken, true) as secret_taken,
+    select p.sign_in, p.name, p.disabled, c.scopes, coalesce(c.secret_taken, true) as secret_taken, coalesce(c.bound, false) as bound,
            jsonb_array_length(coalesce(c.keys, '[]')) as keys, c.per_second, c.burst, c.at_once, c.bulk_bytes,
            coalesce(u.refused, 0) as refused, coalesce(u.bulk_bytes, 0) as bulk_today,
            (select count(*) from estate.session s where s.person = p.id and s.state <> 'ended') as sessions
@@ -40,8 +40,9 @@ PROGRAMS: Final = """
      where p.kind = 'program' order by p.sign_in limit 5000"""
 IS_PROGRAM: Final = "select true from trust.person where kind = 'program' and sign_in = $1"
 REGISTER: Final = """
-    insert into estate.client (id, kind, keys, secret_taken, scopes) values ($1, 'program', $2, $3, $4)
-    on conflict (id) do update set keys = excluded.keys, secret_taken = excluded.secret_taken, scopes = excluded.scopes, changed = now()
+    insert into estate.client (id, kind, keys, secret_taken, scopes, bound) values ($1, 'program', $2, $3, $4, $5)
+    on conflict (id) do update set keys = excluded.keys, secret_taken = excluded.secret_taken, scopes = excluded.scopes,
+        bound = excluded.bound, changed = now()
      where estate.client.kind = 'program' returning id"""
 LIMIT: Final = """
     insert into estate.client (id, kind, per_second, burst, at_once, bulk_bytes) values ($1, 'program', $2, $3, $4, $5)
@@ -67,7 +68,9 @@ async def _list(settings: Settings) -> None:
         ways = [*(["secret"] if row["secret_taken"] else []), *([f"{row['keys']} keys"] if row["keys"] else [])]
         print(f"{row['sign_in']}{'  (disabled)' if row['disabled'] else ''}")
         print(f"    scopes    {row['scopes'] or 'all that its grants permit'}")
-        print(f"    proves by {' or '.join(ways) or 'nothing'}; sessions {row['sessions']}")
+        print(
+            f"    proves by {' or '.join(ways) or 'nothing'}{'; tokens bound to a key' if row['bound'] else ''}; sessions {row['sessions']}"
+        )
         print(f"    limits    {pace} requests; bulk {bulk // MEBIBYTE:,} MiB a day")
         print(f"    today     {row['refused']:,} refused for pace; bulk {row['bulk_today'] / MEBIBYTE:,.1f} MiB")
     print(f"{len(rows):,} programs")
@@ -79,6 +82,7 @@ def register(
     keys: Annotated[Path | None, typer.Option(help="A JWK or JWK set with its public keys, for private_key_jwt.")] = None,
     scopes: Annotated[str, typer.Option(help="At most these SMART scopes; left out: all that its grants permit.")] = "",
     secret: Annotated[bool, typer.Option(help="Whether a client secret is still taken.")] = True,
+    bound: Annotated[bool, typer.Option("--bound", help="Tokens only for a key that proves each request (DPoP, RFC 9449).")] = False,
 ) -> None:
     """Write down a program's public keys and scopes, in place of what was written before."""
     found = clients.checked_keys(_json_of(keys)) if keys is not None else []
@@ -88,8 +92,10 @@ def register(
     if not secret and not found:
         raise Invalid("Without a secret and without keys this program could not sign in.", hint="Add --keys FILE.")
     text = " ".join(map(str, narrowed.resources))
-    why = f"{len(found)} keys, {'secret too' if secret else 'no secret'}, scopes {text or 'all'}"
-    asyncio.run(_write(read_settings(), program, why, REGISTER, json.dumps(found), secret, text))
+    why = (
+        f"{len(found)} keys, {'secret too' if secret else 'no secret'}, scopes {text or 'all'}{', tokens bound to a key' if bound else ''}"
+    )
+    asyncio.run(_write(read_settings(), program, why, REGISTER, json.dumps(found), secret, text, bound))
     print(f"registered {program}: {why}")
 
 
@@ -101,7 +107,7 @@ def limit(
     at_once: Annotated[int, typer.Option(help="Requests under way at the same time.", min=1, max=500)] = clients.AT_ONCE,
     bulk_mib: Annotated[int, typer.Option(help="Bulk data a day, MiB.", min=0)] = clients.BULK_BYTES_A_DAY // MEBIBYTE,
 ) -> None:
-    """Set a program's pace, for each of its sessions; what is left out gets its default. Holds from its next token on."""
+    """Set a program's pace, for all of its sessions together; what is left out gets its default. Holds within a second."""
     values = (per_second, burst, at_once, bulk_mib * MEBIBYTE)
     why = f"{per_second}/{burst}/{at_once} requests, bulk {bulk_mib} MiB a day"
     asyncio.run(_write(read_settings(), program, why, LIMIT, *values))

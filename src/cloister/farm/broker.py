@@ -1,57 +1,34 @@
 """The broker: starts, rejoins and ends sessions through the agents, and issues their tickets. sessions.md, "Wire and lifecycle".
 
-It keeps nothing in memory that the store does not have, so a restarted controller goes on where the last
-one stopped. It carries sealed unlock messages that it cannot open, and holds no key of a person.
+The thin front. Where a session goes is placing.py's, what agents report reports.py's, and the life of a session after its
+start lifecycle.py's. It keeps nothing in memory that the store does not have, so that any number of brokers may run, and a
+restarted one goes on where the last one stopped. It carries sealed unlock messages that it cannot open.
 """
 
 from __future__ import annotations
 
 import asyncio
-import hmac
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
-from contextlib import asynccontextmanager
-from dataclasses import dataclass
-from datetime import timedelta
-from typing import Any, Final, Protocol
+import contextlib
+from collections.abc import Awaitable, Callable, Mapping
+from typing import Any, Final
 
 from cloister.base.clock import Clock
-from cloister.base.errors import CloisterError, Conflict, Denied, Invalid, NotFound
-from cloister.base.ids import new_id
+from cloister.base.errors import CloisterError, Denied, Unavailable
 from cloister.base.secret import Secret
-from cloister.base.telemetry import log
 from cloister.base.wire import Peer
-from cloister.farm.placement import Rejoin, Server, ServerState, Session, SessionKind, decide
-from cloister.farm.states import LIVE, SessionState, reported
+from cloister.farm.calls import AgentCalls, Further, Started
+from cloister.farm.came_by import CameBy
+from cloister.farm.groups import RECORD
+from cloister.farm.lifecycle import Lifecycle
+from cloister.farm.placement import Server, Session, SessionKind
+from cloister.farm.placing import PATIENCE_SECONDS, VIEW_SECONDS, LimitsOf, Placing
+from cloister.farm.reports import Heard, Reports
+from cloister.farm.states import LIVE
 from cloister.farm.store import Store
 from cloister.farm.tickets import BROWSER, Bearer, Tickets
+from cloister.farm.why import explained
 
-HEARTBEAT_SECONDS: Final = 5
-SPAWN_SECONDS_MAX: Final = 20
-ENDED_KEPT: Final = timedelta(days=30)
-
-
-class AgentCalls(Protocol):
-    """A connection to a server's agent (base.wire.Caller)."""
-
-    async def call(self, method: str, /, *, timeout_seconds: float = 30.0, **arguments: Any) -> Any: ...
-
-
-Further = Callable[[Session, dict[str, Any]], Awaitable[dict[str, Any]]]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Started:
-    """What the door hands to a browser; the ticket is a bearer's word, so it never shows in a repr."""
-
-    session: str
-    slot: int
-    ticket: str
-    public_key: bytes
-    reconnected: bool
-    unlocked: bool = False  # its keys are open already
-
-    def __repr__(self) -> str:
-        return f"Started(session={self.session!r}, slot={self.slot}, reconnected={self.reconnected})"
+TEND_SECONDS: Final = 5.0
 
 
 class Broker:
@@ -65,61 +42,92 @@ class Broker:
         agent_token: Secret,
         clock: Clock,
         further: Mapping[str, Further] | None = None,
+        limits: LimitsOf | None = None,
+        heard: Heard | None = None,
+        name: str = "broker",
+        patience_seconds: float = PATIENCE_SECONDS,
+        view_seconds: float = VIEW_SECONDS,
+        pause: Callable[[float], Awaitable[None]] = asyncio.sleep,
+        host: Callable[[str], str] = lambda server: "",
+        came_by: CameBy | None = None,
     ) -> None:
         """`agents` reaches the agent of a server id; `destination` is the socket of a server's slot, as Envoy knows it.
 
+        `host`: address and port of a server's ingress, where the edge is on another machine; empty on one machine alone.
+        `came_by` writes down by which gateway somebody came.
+
         `further`: what else a session may ask of the controller, by method; answered for that session alone.
+        `name`: this broker's among several. `pause` waits, on a virtual clock in the simulator.
         """
         self.further: dict[str, Further] = dict(further or {})
         self._store = store
         self._tickets = tickets
-        self._agents = agents
         self._destination = destination
-        self._agent_token = agent_token
+        self._host = host
+        self._came_by = came_by
+        self.lifecycle = Lifecycle(store=store, agents=agents, clock=clock)
+        self._name = name
         self._clock = clock
-        self._turns: dict[tuple[str, str], tuple[asyncio.Lock, int]] = {}
-        self._starting: set[str] = set()
-        self._reporting: dict[int, str] = {}  # an agent's pid -> its server, since its hello
+        self._agents = agents
+        self._placing = Placing(
+            store=store, agents=agents, lifecycle=self.lifecycle, clock=clock, limits=limits, broker=name,
+            patience_seconds=patience_seconds, view_seconds=view_seconds, pause=pause,
+        )  # fmt: skip
+        self._reports = Reports(
+            store=store, lifecycle=self.lifecycle, agent_token=agent_token, clock=clock, further=self.further, renew=self.renew, heard=heard
+        )
 
     # --- for the door -------------------------------------------------------------------------
 
-    async def start_session(self, person: str, role: str, kind: str, label: str = "", *, to: Bearer = BROWSER) -> Started:
+    async def start_session(
+        self,
+        person: str,
+        role: str,
+        kind: str,
+        label: str = "",
+        *,
+        to: Bearer = BROWSER,
+        application: str = RECORD,
+        hospital: str = "",
+        where: str = "",
+        gateway: str = "",
+    ) -> Started:
         """A new session, or the live one under a new epoch, so that older tickets end. Raises what refused, by name.
 
-        `to`: the client that the ticket is for.
+        `to`: the client that the ticket is for. `hospital`: the person's, because a delivery group may be of one.
+        `where`: the terminal, which an older page is told when the session goes there, and for which a licence pool may have a reserve.
+        `gateway`: by which the request came, so that all of one gateway can be ended.
+        Raises Wait with the place in the queue.
         """
-        wanted = _kind(kind)
-        async with self._turn(person, label):
-            choice = decide(await self._store.live_of(person), await self._store.servers(), kind=wanted, label=label, now=self._clock())
-            if isinstance(choice, Rejoin):
-                rejoined = await self._rejoin(choice.session, to)
-                if rejoined is not None:
-                    return rejoined
-                live = [s for s in await self._store.live_of(person) if s.id != choice.session.id]
-                choice = decide(live, await self._store.servers(), kind=wanted, label=label, now=self._clock())
-                if isinstance(choice, Rejoin):
-                    raise Conflict("This session is changing hands.", hint="Sign in again.", reason="session-state")
-            return await self._start(choice.server, person, role, wanted, label, to)
+        placed = await self._placing.start(person, role, kind, label, application=application, hospital=hospital, where=where)
+        session = placed.session
+        assert session.slot is not None  # placed
+        await self._came(session.id, gateway)
+        ticket = self._ticket(session, to)
+        return Started(
+            session=session.id, slot=session.slot, ticket=ticket, public_key=placed.public_key,
+            reconnected=placed.reconnected, unlocked=placed.unlocked,
+        )  # fmt: skip
 
     async def unlock(self, session: str, unlocker: str, sealed: bytes) -> dict[str, Any]:
         """Carry a sealed unlock message to a session: for programs, whose token request comes through the door."""
-        row = await self._live(session)
-        result: dict[str, Any] = await self._agents(row.server).call("unlock", session=session, unlocker=unlocker, sealed=sealed)
-        return result
+        return await self.lifecycle.unlock(session, unlocker, sealed)
 
-    async def renew(self, session: str, epoch: int) -> str:
-        """A fresh ticket for a live session; only for the epoch that is in force."""
-        row = await self._live(session)
+    async def renew(self, session: str, epoch: int, *, jkt: str = "", x5t: str = "") -> str:
+        """A fresh ticket for a live session; only for the epoch that is in force. `jkt`, `x5t`: the key and the card's certificate that the
+        session holds its browser to."""
+        row = await self.lifecycle.live(session)
         if row.slot is None or row.epoch != epoch:
             raise Denied("This session was continued elsewhere.", reason="epoch", hint="Sign in again.")
-        return self._ticket(row.id, row.server, row.slot, row.person, row.epoch)
+        return self._ticket(row, Bearer(jkt=jkt, x5t=x5t))
 
-    async def ticket_for(self, session: str, to: Bearer) -> str:
+    async def ticket_for(self, session: str, to: Bearer, *, gateway: str = "") -> str:
         """A ticket of a live session for an app that its person allowed in; of the epoch that is in force."""
-        row = await self._live(session)
+        row = await self.lifecycle.live(session)
         if row.slot is None:
             raise Denied("This session is starting.", reason="session-state", hint="Try again in a moment.")
-        return self._ticket(row.id, row.server, row.slot, row.person, row.epoch, to)
+        await self._came(session, gateway)
+        return self._ticket(row, to)
 
     async def is_live(self, session: str, epoch: int) -> bool:
         """Whether a ticket of this epoch can still lead to a session."""
@@ -130,16 +138,35 @@ class Broker:
 
     async def refuse(self, session: str, *, epoch: int = 0, grant: str = "") -> None:
         """Take back one token of a session (RFC 7009): a program's by its epoch, an app's by what it was allowed."""
-        row = await self._live(session)
-        await self._agents(row.server).call("refuse", session=session, epoch=epoch, grant=grant)
+        await self.lifecycle.refuse(session, epoch=epoch, grant=grant)
 
     async def end_session(self, session: str, reason: str = "ended") -> None:
-        row = await self._live(session)
-        await self._to_state(row, SessionState.ENDING, reason)
-        try:
-            await self._agents(row.server).call("end", session=session, reason=reason)
-        except NotFound:
-            await self._ended(session, "lost")
+        await self.lifecycle.end(session, reason)
+
+    async def why(self, session: str) -> list[str]:
+        """Why this server: sentences, from what the broker knew when it chose. Raises NotFound."""
+        return explained(await self._store.decision(session))
+
+    async def tend(self) -> None:
+        """What any broker does every few seconds: leases, usage, starts whose broker died."""
+        for lost in await self._store.tend(self._name, now=self._clock()):
+            server, session = lost.split(" ", 1)
+            with contextlib.suppress(CloisterError):
+                await self._agents(server).call("end", session=session, reason="start-lost")
+        if self._came_by is not None:
+            await self._came_by.tell()
+
+    async def keep(self, settled: Callable[[], None] = lambda: None) -> None:
+        """Tend the farm for ever. Without the database there is nothing to tend. `settled`: told once, when the farm is known."""
+        known = False
+        while True:
+            with contextlib.suppress(Unavailable):
+                await self._placing.view.fresh()  # whoever comes in the middle of the night finds one that is not too old
+                await self.tend()
+                if not known:
+                    settled()
+                    known = True
+            await asyncio.sleep(TEND_SECONDS)
 
     async def list_sessions(self) -> list[Session]:
         return await self._store.sessions()
@@ -150,162 +177,20 @@ class Broker:
     # --- for the agents (controller.sock) -------------------------------------------------------
 
     async def answer(self, peer: Peer, method: str, arguments: dict[str, Any]) -> Any:
-        """The wire handler of controller.sock. An agent says hello with its token first; later words are known by its pid."""
-        if method == "hello":
-            return await self._hello(peer, **_only(arguments, "server", "slots", "sessions", "token", "missing", "load"))
-        server = self._reporting.get(peer.pid)
-        if server is None:
-            raise Denied("Say hello first.", reason="hello-first")
-        if method == "heartbeat":
-            known = await self._store.set_seen(server, load=float(arguments["load"]), free=int(arguments["free"]), now=self._clock())
-            return {"known": known}
-        session = await self._store.session(str(arguments.get("session", "")))
-        if session is None or session.server != server:
-            raise NotFound("This server has no such session.", reason="session")
-        if method == "session_state":
-            await self._reported(session, SessionState(arguments["state"]), str(arguments.get("why", ""))[:64])
-            return {}
-        if method in self.further:
-            return await self.further[method](session, arguments)
-        if method == "renew_ticket":
-            return {"ticket": await self.renew(session.id, int(arguments["epoch"]))}
-        raise Invalid("The controller has no such method.", reason="method")
+        """The wire handler of controller.sock."""
+        return await self._reports.answer(peer, method, arguments)
 
-    async def _hello(
-        self,
-        peer: Peer,
-        *,
-        server: str,
-        slots: int,
-        sessions: list[dict[str, Any]],
-        token: str,
-        missing: list[str] | None = None,
-        load: float = 0.0,
-    ) -> dict[str, Any]:
-        if not hmac.compare_digest(str(token).encode(), self._agent_token.reveal()):
-            raise Denied("This is not an agent of ours.", reason="agent-token")
-        now = self._clock()
-        free = slots - len(sessions)
-        await self._store.set_server(
-            Server(id=server, slots=slots, free=free, state=ServerState.READY, load=load, missing=tuple(missing or ()), seen=now)
-        )
-        unknown = await self._reconcile(server, {str(entry["session"]): entry for entry in sessions})
-        await self._store.forget_ended(now - ENDED_KEPT)
-        self._reporting = {pid: name for pid, name in self._reporting.items() if name != server} | {peer.pid: server}
-        log("broker.hello", server=server, sessions=len(sessions), unknown=len(unknown))
-        return {"end": unknown, "heartbeat_seconds": HEARTBEAT_SECONDS}
-
-    async def _reconcile(self, server: str, said: dict[str, dict[str, Any]]) -> list[str]:
-        """What the agent has is true: sessions it lacks have ended, sessions we do not know it must end."""
-        known = {row.id: row for row in await self._store.sessions(server)}
-        for row in known.values():
-            entry = said.get(row.id)
-            if entry is None:
-                if row.id not in self._starting:
-                    await self._ended(row.id, "lost")
-                continue
-            if int(entry["epoch"]) > row.epoch:
-                await self._store.set_epoch(row.id, row.epoch, int(entry["epoch"]), now=self._clock())
-            if row.slot != int(entry["slot"]) and row.id not in self._starting:
-                await self._store.set_placed(row.id, server, int(entry["slot"]), now=self._clock())
-            current = await self._store.session(row.id)
-            if current is not None:
-                await self._reported(current, SessionState(entry["state"]), "")
-        return sorted(sid for sid in said if sid not in known and sid not in self._starting)
-
-    async def _reported(self, session: Session, said: SessionState, why: str) -> None:
-        try:
-            state = reported(session.state, said)
-        except Conflict as refused:
-            log("broker.odd_state", level="warning", session=session.id, text=refused.text)
-            return
-        if state is not session.state:
-            await self._store.set_state(session.id, session.state, state, why, now=self._clock())
+    async def answer_of(self, server: str, method: str, arguments: dict[str, Any]) -> Any:
+        """The same words from an agent on another machine, which its certificate proved (lines.py)."""
+        return await self._reports.answer_of(server, method, arguments)
 
     # --- inside ------------------------------------------------------------------------------------
 
-    async def _start(self, server: str, person: str, role: str, kind: SessionKind, label: str, to: Bearer) -> Started:
-        now = self._clock()
-        session = Session(
-            id=new_id(), person=person, role=role, kind=kind, label=label, server=server, slot=None,
-            epoch=1, state=SessionState.STARTING, why="", started=now, changed=now,
-        )  # fmt: skip
-        self._starting.add(session.id)
-        try:
-            await self._store.add_session(session)
-            whose = {"session": session.id, "person": person, "role": role, "kind": str(kind), "label": label, "epoch": 1}
-            reply = await self._agents(server).call("spawn", timeout_seconds=SPAWN_SECONDS_MAX, **whose)
-            slot = int(reply["slot"])
-            if not await self._store.set_placed(session.id, server, slot, now=self._clock()):
-                raise Conflict("This session ended while it started.", hint="Sign in again.", reason="session-state")
-        except CloisterError as refused:
-            await self._ended(session.id, refused.reason or refused.category)
-            raise
-        finally:
-            self._starting.discard(session.id)
-        ticket = self._ticket(session.id, server, slot, person, 1, to)
-        return Started(session=session.id, slot=slot, ticket=ticket, public_key=bytes(reply["public_key"]), reconnected=False)
+    async def _came(self, session: str, gateway: str) -> None:
+        if self._came_by is not None:
+            await self._came_by.note(session, gateway)
 
-    async def _rejoin(self, session: Session, to: Bearer) -> Started | None:
-        """None when the agent does not know the session any more: then a new one is placed."""
-        epoch = session.epoch + 1
-        if session.slot is None or not await self._store.set_epoch(session.id, session.epoch, epoch, now=self._clock()):
-            raise Conflict("This session is changing hands.", hint="Sign in again.", reason="session-state")
-        try:
-            reply = await self._agents(session.server).call("rejoin", session=session.id, epoch=epoch)
-        except NotFound:
-            await self._ended(session.id, "lost")
-            return None
-        ticket = self._ticket(session.id, session.server, session.slot, session.person, epoch, to)
-        return Started(
-            session=session.id, slot=session.slot, ticket=ticket, public_key=bytes(reply["public_key"]), reconnected=True,
-            unlocked=bool(reply.get("unlocked")),
-        )  # fmt: skip
-
-    def _ticket(self, session: str, server: str, slot: int, person: str, epoch: int, to: Bearer = BROWSER) -> str:
-        where = self._destination(server, slot)
-        return self._tickets.issue(session=session, destination=where, slot=slot, person=person, epoch=epoch, to=to)
-
-    async def _live(self, session: str) -> Session:
-        row = await self._store.session(session)
-        if row is None or row.state not in LIVE:
-            raise NotFound("There is no such session.", hint="Sign in again.", reason="session")
-        return row
-
-    async def _to_state(self, row: Session, state: SessionState, why: str) -> None:
-        await self._store.set_state(row.id, row.state, state, why[:64], now=self._clock())
-
-    async def _ended(self, session: str, why: str) -> None:
-        row = await self._store.session(session)
-        if row is not None and row.state is not SessionState.ENDED:
-            await self._to_state(row, SessionState.ENDED, why)
-
-    @asynccontextmanager
-    async def _turn(self, person: str, label: str) -> AsyncIterator[None]:
-        """One start at a time for each person and label: two tabs signing in at once get the same session."""
-        key = (person, label)
-        lock, users = self._turns.get(key, (asyncio.Lock(), 0))
-        self._turns[key] = (lock, users + 1)
-        try:
-            async with lock:
-                yield
-        finally:
-            lock, users = self._turns[key]
-            if users == 1:
-                del self._turns[key]
-            else:
-                self._turns[key] = (lock, users - 1)
-
-
-def _kind(kind: str) -> SessionKind:
-    try:
-        return SessionKind(kind)
-    except ValueError:
-        raise Invalid("A session is for a person or a program.", reason="kind") from None
-
-
-def _only(arguments: dict[str, Any], *names: str) -> dict[str, Any]:
-    unknown = sorted(set(arguments) - set(names))
-    if unknown:
-        raise Invalid(f"Unknown argument '{unknown[0][:40]}'.", reason="argument")
-    return arguments
+    def _ticket(self, row: Session, to: Bearer = BROWSER) -> str:
+        assert row.slot is not None
+        where, host = self._destination(row.server, row.slot), self._host(row.server)
+        return self._tickets.issue(session=row.id, destination=where, host=host, slot=row.slot, person=row.person, epoch=row.epoch, to=to)

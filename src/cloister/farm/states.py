@@ -1,7 +1,7 @@
 """The life of a session, as a table. What is not drawn here cannot happen.
 
 starting -> locked -> active <-> locked, disconnected; ending -> ended. A locked or disconnected session
-holds no keys: its keyring was wiped.
+holds no keys: its keyring was wiped. When each event comes is the session's clock (server/limits.py), by policy.
 """
 
 from __future__ import annotations
@@ -14,9 +14,9 @@ from cloister.base.errors import Conflict
 
 class SessionState(StrEnum):
     STARTING = "starting"  # forked, not yet ready
-    LOCKED = "locked"  # ready, no keys; a browser is there
+    LOCKED = "locked"  # ready, no keys: not unlocked yet, or locked by its person, by idleness or from another terminal
     ACTIVE = "active"  # unlocked: the keyring is open
-    DISCONNECTED = "disconnected"  # idle for long: no keys, nobody there, waits for its person to come back
+    DISCONNECTED = "disconnected"  # no keys, and no page of it is open anywhere: waits for its person to come back
     ENDING = "ending"  # told to end
     ENDED = "ended"  # the process is dead and its slot is free
 
@@ -25,8 +25,9 @@ class SessionEvent(StrEnum):
     READY = "ready"
     UNLOCK = "unlock"
     LOCK = "lock"
-    IDLE = "idle"
-    REJOIN = "rejoin"
+    IDLE = "idle"  # nobody worked in it for as long as its policy allows
+    LEAVE = "leave"  # its last page was closed, and none was opened since
+    REJOIN = "rejoin"  # its person signed in again, here or elsewhere
     END = "end"
     EXIT = "exit"
 
@@ -41,18 +42,21 @@ NEXT: Final[dict[tuple[SessionState, SessionEvent], SessionState]] = {
     (_S.LOCKED, _E.UNLOCK): _S.ACTIVE,
     (_S.LOCKED, _E.LOCK): _S.LOCKED,
     (_S.LOCKED, _E.IDLE): _S.DISCONNECTED,
+    (_S.LOCKED, _E.LEAVE): _S.DISCONNECTED,
     (_S.LOCKED, _E.REJOIN): _S.LOCKED,
     (_S.LOCKED, _E.END): _S.ENDING,
     (_S.LOCKED, _E.EXIT): _S.ENDED,
     (_S.ACTIVE, _E.UNLOCK): _S.ACTIVE,
     (_S.ACTIVE, _E.LOCK): _S.LOCKED,
-    (_S.ACTIVE, _E.IDLE): _S.DISCONNECTED,
+    (_S.ACTIVE, _E.IDLE): _S.LOCKED,
+    (_S.ACTIVE, _E.LEAVE): _S.DISCONNECTED,
     (_S.ACTIVE, _E.REJOIN): _S.LOCKED,
     (_S.ACTIVE, _E.END): _S.ENDING,
     (_S.ACTIVE, _E.EXIT): _S.ENDED,
     (_S.DISCONNECTED, _E.UNLOCK): _S.ACTIVE,
     (_S.DISCONNECTED, _E.LOCK): _S.DISCONNECTED,
     (_S.DISCONNECTED, _E.IDLE): _S.DISCONNECTED,
+    (_S.DISCONNECTED, _E.LEAVE): _S.DISCONNECTED,
     (_S.DISCONNECTED, _E.REJOIN): _S.LOCKED,
     (_S.DISCONNECTED, _E.END): _S.ENDING,
     (_S.DISCONNECTED, _E.EXIT): _S.ENDED,

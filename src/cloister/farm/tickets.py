@@ -10,7 +10,7 @@ import base64
 import binascii
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, fields
+from dataclasses import dataclass, fields
 from datetime import datetime
 from typing import Any, Final
 
@@ -31,7 +31,9 @@ class TicketClaims:
     """What a ticket says; registered claim names as in RFC 7519 section 4.1, `scope` and `client` (client_id) as in RFC 9068.
 
     A browser's ticket has no client and no scope. `grant`: what the person allowed an app; the session knows the rest of it.
-    `pace`: how fast and how much this client may ask (gateway, pace.py).
+    `pace`: how fast and how much this client may ask (gateway, pace.py). `jkt`: the thumbprint of the key that must prove each
+    request (proofs.py); in the JWT it is `cnf.jkt` (RFC 9449 6.1, RFC 7800). `x5t`: the thumbprint of the certificate that the
+    connection must show; in the JWT it is `cnf["x5t#S256"]` (RFC 8705 3.1).
     """
 
     sid: str
@@ -45,28 +47,42 @@ class TicketClaims:
     scope: str = ""
     grant: str = ""
     pace: str = ""
+    jkt: str = ""
+    x5t: str = ""
+    host: str = ""  # address and port of the server's ingress: the edge routes by it, where there are several machines
     iss: str = ISSUER
     aud: str = AUDIENCE
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Bearer:
-    """Whom a ticket is for besides the person: a client (RFC 6749), and what narrows it. Empty for a browser."""
+    """Whom a ticket is for besides the person: a client (RFC 6749), what narrows it, and whose key must prove its use.
+
+    A browser's has only the key, and the card's certificate where one was shown.
+    """
 
     client: str = ""
     scope: str = ""
     grant: str = ""
     pace: str = ""
+    jkt: str = ""
+    x5t: str = ""
 
 
 BROWSER: Final = Bearer()
 
 
+CONFIRMATION: Final = {"jkt": "jkt", "x5t": "x5t#S256"}  # our names, and those of `cnf` (RFC 7800)
 REQUIRED: Final = frozenset({"sid", "dst", "person"})  # the others are left out when they say nothing
 
 
 def _text(raw: bytes) -> str:
     return base64.urlsafe_b64encode(raw).rstrip(b"=").decode("ascii")
+
+
+def _said(one: TicketClaims | Bearer) -> dict[str, Any]:
+    """Its fields as they are: flat, so that nothing is to be copied deeply."""
+    return {name: getattr(one, name) for name in one.__slots__}
 
 
 def _raw(text: str) -> bytes:
@@ -87,25 +103,34 @@ class Tickets:
     """Issues tickets with one key; publishes it and the keys before it, so that a rotation loses nobody."""
 
     def __init__(self, seed: Secret, *, clock: Clock, earlier_keys: Sequence[bytes] = ()) -> None:
-        self._seed = seed
+        self._key = algorithms.SignPrivate(seed.reveal())
         self._clock = clock
-        public = algorithms.sign_public(seed.reveal())
+        public = self._key.public
         self._keys = [public, *(key for key in earlier_keys if key != public)]
         self._header = _text(json.dumps({"alg": "EdDSA", "kid": key_id(public), "typ": "JWT"}, separators=(",", ":")).encode("ascii"))
 
     def issue(
-        self, *, session: str, destination: str, slot: int, person: str, epoch: int, seconds: int = TICKET_SECONDS_MAX, to: Bearer = BROWSER
-    ) -> str:
+        self, *, session: str, destination: str, slot: int, person: str, epoch: int,
+        seconds: int = TICKET_SECONDS_MAX, to: Bearer = BROWSER, host: str = "",
+    ) -> str:  # fmt: skip
         now = int(self._clock().timestamp()) - CLOCK_SKEW_SECONDS
         life = min(seconds, TICKET_SECONDS_MAX)
-        claims = TicketClaims(sid=session, dst=destination, slot=slot, person=person, epoch=epoch, iat=now, exp=now + life, **asdict(to))
-        return self.signed({name: value for name, value in asdict(claims).items() if value != "" or name in REQUIRED})
+        where = {"dst": destination, "slot": slot, "host": host}
+        claims = TicketClaims(sid=session, person=person, epoch=epoch, iat=now, exp=now + life, **where, **_said(to))  # type: ignore[arg-type]
+        said = {name: value for name, value in _said(claims).items() if value != "" or name in REQUIRED}
+        confirmed = {member: said.pop(name) for name, member in CONFIRMATION.items() if name in said}
+        return self.signed({**said, "cnf": confirmed} if confirmed else said)
 
     def signed(self, claims: Mapping[str, Any]) -> str:
         """Any claims as a JWT under the tickets' key, such as an id_token; `aud` says what it is for."""
         body = _text(json.dumps(claims, separators=(",", ":"), sort_keys=True).encode())
         signed = f"{self._header}.{body}"
-        return f"{signed}.{_text(algorithms.sign(self._seed.reveal(), signed.encode('ascii')))}"
+        return f"{signed}.{_text(self._key.sign(signed.encode('ascii')))}"
+
+    @staticmethod
+    def claims_of(payload: str) -> TicketClaims:
+        """What a ticket's payload says (base64url), once somebody has verified it; raises Corrupt for another form."""
+        return _claims_of(payload)
 
     def jwks(self) -> dict[str, list[dict[str, str]]]:
         """RFC 7517 section 5, as Envoy fetches it."""
@@ -126,14 +151,23 @@ def verified_ticket(ticket: str, jwks: Mapping[str, Any], *, now: datetime) -> T
     if not isinstance(header, dict) or header.get("alg") != "EdDSA" or header.get("kid") not in keys:
         raise Corrupt("This ticket names no key of ours.", reason="ticket-key")
     algorithms.verify(keys[header["kid"]], f"{parts[0]}.{parts[1]}".encode("ascii"), signature)
-    try:
-        claims = TicketClaims(**json.loads(_raw(parts[1])))
-        if not all(type(getattr(claims, field.name)).__name__ == field.type for field in fields(TicketClaims)):
-            raise TypeError
-    except (ValueError, TypeError, binascii.Error):
-        raise Corrupt("This ticket says too little or too much.", reason="ticket-form") from None
+    claims = _claims_of(parts[1])
     if claims.iss != ISSUER or claims.aud != AUDIENCE:
         raise Denied("This ticket is for something else.", reason="ticket-audience")
     if not claims.iat - CLOCK_SKEW_SECONDS <= now.timestamp() < claims.exp:
         raise Denied("This ticket has expired.", reason="ticket-expired", hint="Sign in again.")
+    return claims
+
+
+def _claims_of(payload: str) -> TicketClaims:
+    try:
+        said = json.loads(_raw(payload))
+        confirmed = said.pop("cnf", {})
+        if said.keys() & CONFIRMATION.keys() or confirmed.keys() - set(CONFIRMATION.values()):
+            raise TypeError
+        claims = TicketClaims(**said, **{name: confirmed[member] for name, member in CONFIRMATION.items() if member in confirmed})
+        if not all(type(getattr(claims, field.name)).__name__ == field.type for field in fields(TicketClaims)):
+            raise TypeError
+    except (ValueError, TypeError, KeyError, AttributeError, binascii.Error):
+        raise Corrupt("This ticket says too little or too much.", reason="ticket-form") from None
     return claims

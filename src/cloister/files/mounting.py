@@ -8,7 +8,6 @@ SECURITY.md says so.
 from __future__ import annotations
 
 import contextlib
-import ctypes
 import os
 import resource
 import signal
@@ -27,14 +26,24 @@ from cloister.files import protocol
 from cloister.files.connection import Connection
 from cloister.files.folder import FOLDER_FLAGS
 from cloister.files.locks import Locks
+from cloister.files.mounts import (
+    CLONE_NEWNS,
+    CLONE_NEWPID,
+    CLONE_NEWUSER,
+    MS_NODEV,
+    MS_NOEXEC,
+    MS_NOSUID,
+    MS_REC,
+    MS_SLAVE,
+    detach,
+    mount,
+)
 from cloister.files.names import Names
 from cloister.files.opened import Opened
 from cloister.files.saving import VERSIONS_KEPT, Saver
 from cloister.files.tree import Tree
 from cloister.zones import files
 
-CLONE_NEWNS, CLONE_NEWUSER, CLONE_NEWPID = 0x00020000, 0x10000000, 0x20000000
-MS_NOSUID, MS_NODEV, MS_NOEXEC, MS_REC, MS_SLAVE, MNT_DETACH = 2, 4, 8, 0x4000, 1 << 19, 2
 DEVICE: Final = "/dev/fuse"
 LEAVE_SECONDS: Final = 1.0  # between being asked to leave and being ended
 SAVE_SECONDS_MAX: Final = 30.0
@@ -43,15 +52,15 @@ GUARDED: Final = frozenset(
      protocol.RENAME2, protocol.SYMLINK, protocol.READLINK, protocol.MKNOD}
 )  # fmt: skip
 
-_libc: Final = ctypes.CDLL(None, use_errno=True)
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Options:
-    """`guarded`: refuse processes outside this process namespace."""
+    """`guarded`: refuse processes outside this process namespace. `shown_as`: the user and group id that own everything in the mount,
+    where it is for another account than the one that serves it; the storage keeps the server's."""
 
     versions_kept: int = VERSIONS_KEPT
     guarded: bool = True
+    shown_as: tuple[int, int] | None = None
 
 
 class Served:
@@ -60,7 +69,7 @@ class Served:
     def __init__(self, keys: files.FileKeys, folder_fd: int, fuse_fd: int, options: Options) -> None:
         self.tree = Tree(keys, folder_fd)
         saver = Saver(self.tree, versions_kept=options.versions_kept)
-        names = Names(self.tree, saver)
+        names = Names(self.tree, saver, options.shown_as)
         self._opened = Opened(self.tree, saver, names, Locks(self.tree))
         handlers = {**names.handlers(), **self._opened.handlers()}
         self.connection = Connection(fuse_fd, handlers, guarded=GUARDED if options.guarded else frozenset())
@@ -85,9 +94,10 @@ def open_device() -> int:
         raise Unavailable(f"{DEVICE} cannot be opened: {refused.strerror}.", hint=hint) from None
 
 
-def attach(fuse_fd: int, point: Path, name: str) -> None:
-    """mount(2) for this user alone; permissions are checked by the kernel."""
-    options = f"fd={fuse_fd},rootmode=40000,user_id={os.getuid()},group_id={os.getgid()},default_permissions"
+def attach(fuse_fd: int, point: Path, name: str, owner: tuple[int, int] | None = None) -> None:
+    """mount(2) for one user alone, this one unless said otherwise; permissions are checked by the kernel."""
+    user, group = owner or (os.getuid(), os.getgid())
+    options = f"fd={fuse_fd},rootmode=40000,user_id={user},group_id={group},default_permissions"
     mount("cloister", str(point), f"fuse.{name}", MS_NOSUID | MS_NODEV, f"{options},max_read={protocol.REQUEST_BYTES_MAX}")
 
 
@@ -96,19 +106,6 @@ def read_further_ahead(point: Path) -> None:
     device = os.stat(point).st_dev
     with contextlib.suppress(OSError):
         Path(f"/sys/class/bdi/{os.major(device)}:{os.minor(device)}/read_ahead_kb").write_text(str(2 * protocol.REQUEST_BYTES_MAX // 1024))
-
-
-def mount(source: str, target: str, kind: str, flags: int, data: str) -> None:
-    if _libc.mount(source.encode(), os.fsencode(target), kind.encode(), ctypes.c_ulong(flags), data.encode()) != 0:
-        number = ctypes.get_errno()
-        hint = "Mounting needs root or user namespaces (kernel.unprivileged_userns_clone)."
-        raise Unavailable(f"{target} cannot be mounted: {os.strerror(number)}.", hint=hint)
-
-
-def detach(point: Path) -> None:
-    if _libc.umount2(os.fsencode(str(point)), MNT_DETACH) != 0:
-        number = ctypes.get_errno()
-        raise Unavailable(f"{point} cannot be unmounted: {os.strerror(number)}.")
 
 
 def checked(folder: Path, point: Path) -> None:

@@ -29,8 +29,10 @@ Listed = tuple[bytes, bytes, str, int]  # name, name in the journal, stored name
 class Names:
     """The folder half of a mounted zone."""
 
-    def __init__(self, tree: Tree, saver: Saver) -> None:
+    def __init__(self, tree: Tree, saver: Saver, shown_as: tuple[int, int] | None = None) -> None:
+        """`shown_as`: the owner that everything has here, whoever owns it on the storage."""
         self._tree = tree
+        self._shown_as = None if shown_as is None else protocol.OWNER.pack(*shown_as)
         self._saver = saver
         self._listings: dict[int, list[Listed]] = {}
         self._next = 1
@@ -87,6 +89,10 @@ class Names:
 
     def attributes(self, node: Node, found: os.stat_result | None = None) -> bytes:
         """`found`: where the storage has just been asked."""
+        told, owner = self._told(node, found), self._shown_as
+        return told if owner is None else told[: protocol.OWNER_AT] + owner + told[protocol.OWNER_AT + len(owner) :]
+
+    def _told(self, node: Node, found: os.stat_result | None) -> bytes:
         draft = node.draft
         if draft is not None:
             return _of_draft(node, draft)

@@ -72,6 +72,10 @@ HEAD: Final = IN_HEADER.size
 OUT: Final = OUT_HEADER.size
 
 
+OWNER: Final = Struct("=II")
+OWNER_AT: Final = 68  # in fuse_attr: uid, gid
+
+
 def attributes(ino: int, found: os.stat_result, size: int, *, mtime_ns: int | None = None, mode: int | None = None) -> bytes:
     """fuse_attr of what the storage tells, with the size that people see."""
     atime, mtime, ctime = found.st_atime_ns, found.st_mtime_ns if mtime_ns is None else mtime_ns, found.st_ctime_ns

@@ -20,15 +20,18 @@ PER_SECOND: Final = 5_000
 BURST: Final = 10_000
 AT_ONCE: Final = 400
 BULK_BYTES_A_DAY: Final = 200 * 1024**3
+LEASE_SECONDS: Final = 0.5  # a session takes so much of its program's pace at a time
 KEYS_MAX: Final = 8
 REDIRECTS_MAX: Final = 20
 ADDRESS_CHARACTERS_MAX: Final = 500
 
 CLIENT: Final = """
-    select id, kind, name, keys, secret_taken, secret_hash, scopes, redirects, launch, per_second, burst, at_once, bulk_bytes
+    select id, kind, name, keys, secret_taken, secret_hash, scopes, redirects, launch, per_second, burst, at_once, bulk_bytes,
+           bound
       from estate.client where id = $1"""
 APPS: Final = """
-    select id, kind, name, keys, secret_taken, secret_hash, scopes, redirects, launch, per_second, burst, at_once, bulk_bytes
+    select id, kind, name, keys, secret_taken, secret_hash, scopes, redirects, launch, per_second, burst, at_once, bulk_bytes,
+           bound
       from estate.client where kind = 'app' order by name, id limit 200"""
 TAKE_ASSERTION: Final = "insert into estate.assertion (digest, until) values ($1, $2) on conflict do nothing returning digest"
 FORGET_ASSERTIONS: Final = "delete from estate.assertion where until < $1"
@@ -44,6 +47,27 @@ BULK_LEFT: Final = """
 BULK: Final = """
     insert into estate.client_use (client, day, bulk_bytes) values ($1, $2, $3)
     on conflict (client, day) do update set bulk_bytes = estate.client_use.bulk_bytes + excluded.bulk_bytes"""
+
+
+PACE_BEGUN: Final = """
+    insert into estate.client_pace (client, left_now, at)
+    select p.id, coalesce(c.burst, $2), clock_timestamp() from trust.person p left join estate.client c on c.id = p.sign_in where p.id = $1
+    on conflict do nothing returning client"""
+# Takes what LEASE_SECONDS are worth, as far as it is there. `share`: how many requests each open session may have under way.
+PACE_TAKEN: Final = """
+    with pace as (
+        select p.id, coalesce(c.per_second, $2) as per_second, coalesce(c.burst, $3) as burst, coalesce(c.at_once, $4) as at_once,
+               greatest(1, (select count(*) from estate.session s where s.person = p.id and s.kind = 'program' and s.state = 'active')) as n
+          from trust.person p left join estate.client c on c.id = p.sign_in where p.id = $1),
+    seen as (
+        select q.client, clock_timestamp() as at, least(pace.burst, q.left_now + pace.per_second *
+               greatest(0, extract(epoch from clock_timestamp() - q.at)))::double precision as filled
+          from estate.client_pace q, pace where q.client = pace.id for update of q)
+    update estate.client_pace q
+       set left_now = seen.filled - least(floor(seen.filled), greatest(1, ceil(pace.per_second * $5::double precision))), at = seen.at
+      from seen, pace where q.client = seen.client
+    returning seen.filled, least(floor(seen.filled), greatest(1, ceil(pace.per_second * $5::double precision)))::int as taken,
+              pace.per_second, ceil(pace.at_once::numeric / pace.n)::int as share"""
 
 
 class Queries(Protocol):
@@ -70,6 +94,7 @@ class Client:
     burst: int = BURST
     at_once: int = AT_ONCE
     bulk_bytes: int = BULK_BYTES_A_DAY
+    bound: bool = False  # no token but one that is bound to a key (RFC 9449 5.2, dpop_bound_access_tokens)
 
     @property
     def pace(self) -> str:
@@ -94,6 +119,7 @@ def client_of(row: Any) -> Client:
         scopes=row["scopes"],
         redirects=tuple(_list(row["redirects"])),
         launch=row["launch"],
+        bound=row["bound"],
         **limits,
     )
 
@@ -129,6 +155,18 @@ class Uses:
     def __init__(self, queries: Queries, clock: Clock) -> None:
         self._queries = queries
         self._clock = clock
+
+    async def pace(self, person: str) -> dict[str, Any]:
+        """Some requests for one of a program's sessions, out of what all of them may have: {taken, per_second, share, wait_seconds}."""
+        usual = (PER_SECOND, BURST, AT_ONCE, LEASE_SECONDS)
+        row = await self._queries.fetchrow(PACE_TAKEN, person, *usual)
+        if row is None:
+            await self._queries.fetch(PACE_BEGUN, person, BURST)
+            row = await self._queries.fetchrow(PACE_TAKEN, person, *usual)
+        if row is None:
+            raise Invalid("This is no program.", reason="program")
+        found = {name: int(row[name]) for name in ("taken", "per_second", "share")}
+        return {**found, "wait_seconds": 0.0 if found["taken"] else (1 - float(row["filled"])) / found["per_second"]}
 
     async def answer(self, person: str, words: Mapping[str, Any]) -> dict[str, Any]:
         """Counts; Busy when so many bytes of bulk data are more than what is left of the day."""

@@ -5,8 +5,9 @@ Sees a passphrase's verifier, never a passphrase; carries sealed keys, opens non
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Awaitable, Callable
-from typing import Final
+from typing import Any, Final
 
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
@@ -14,14 +15,19 @@ from starlette.requests import Request
 from starlette.responses import HTMLResponse, JSONResponse, PlainTextResponse, Response
 from starlette.routing import Route
 
+from cloister.base.errors import Unavailable
+from cloister.gateway import openapi
 from cloister.gateway.apps import WORDS, Apps
+from cloister.gateway.certificate import CardSignIn
+from cloister.gateway.coming_back import ComingBack
 from cloister.gateway.enrol import Enrol
 from cloister.gateway.files import file_response
 from cloister.gateway.oauth import SCOPE, TokenEndpoint
+from cloister.gateway.offered import JSON, LINKSET, OFFERED
 from cloister.gateway.origins import Origins
 from cloister.gateway.ports import Door, Published
 from cloister.gateway.proving import TokenError
-from cloister.gateway.requests import language_of
+from cloister.gateway.requests import card_of, language_of
 from cloister.gateway.sign_in import SignIn
 
 # HL7 SMART App Launch 2, conformance: what is really there.
@@ -46,39 +52,59 @@ CAPABILITIES: Final = [
 
 Endpoint = Callable[[Request], Awaitable[Response]]
 
-FHIR: Final = "/fhir/R4"
-SMART: Final = "/.well-known/smart-configuration"
-
 
 def door_application(door: Door) -> Starlette:
-    sign_in, apps, enrol, origins = SignIn(door), Apps(door), Enrol(door), Origins(door)
+    """The routes are the rows of offered.py; a row without its function, or the other way round, does not start."""
+    origins = Origins(door)
+    answers = _answers(door, origins)
+    shared = {one.key for one in OFFERED if one.shared}
+    rows = [
+        Route(one.path, origins.shared(answers[one.key]) if one.key in shared else answers[one.key], methods=list(one.methods))
+        for one in OFFERED
+    ]
+    published = [Route(path, origins.shared(_published(choose)), methods=["GET"]) for path, choose in door.published.items()]
+    assert len(answers) == len(OFFERED)
+    return Starlette(routes=[*published, *rows], exception_handlers={HTTPException: _plain, TokenError: _wrong_form})
+
+
+def _answers(door: Door, origins: Origins) -> dict[str, Endpoint]:
+    sign_in, apps, enrol, coming = SignIn(door), Apps(door), Enrol(door), ComingBack(door)
     tokens = TokenEndpoint(door, {"authorization_code": apps.by_code, "refresh_token": apps.by_refresh})
-    return Starlette(
-        routes=[
-            Route("/login", _login_page(door), methods=["GET"]),
-            Route("/login/start", sign_in.start, methods=["POST"]),
-            Route("/login/passphrase", sign_in.passphrase, methods=["POST"]),
-            Route("/login/passkey", sign_in.passkey, methods=["POST"]),
-            Route("/login/card", sign_in.card, methods=["POST"]),
-            Route("/login/keys", _keys(door), methods=["GET"]),
-            Route("/enrol", enrol.page, methods=["GET"]),
-            Route("/enrol/start", enrol.start, methods=["POST"]),
-            Route("/enrol/finish", enrol.finish, methods=["POST"]),
-            Route("/oauth2/authorize", apps.authorize, methods=["GET", "POST"]),
-            Route("/oauth2/token", origins.shared(tokens.token), methods=["POST"]),
-            Route("/oauth2/unlock", tokens.unlock, methods=["POST"]),
-            Route("/oauth2/introspect", tokens.introspect, methods=["POST"]),
-            Route("/oauth2/revoke", tokens.revoke, methods=["POST"]),
-            Route("/static/{name:path}", _static(door), methods=["GET"]),
-            Route("/favicon.ico", _favicon(door), methods=["GET"]),
-            *(Route(path, origins.shared(_published(choose)), methods=["GET"]) for path, choose in door.published.items()),
-            Route(SMART, origins.shared(_smart_configuration(door)), methods=["GET"]),
-            Route(f"{FHIR}{SMART}", origins.shared(_smart_configuration(door)), methods=["GET"]),
-            Route(FHIR, origins.before, methods=["OPTIONS"]),
-            Route(f"{FHIR}/{{rest:path}}", origins.before, methods=["OPTIONS"]),
-        ],
-        exception_handlers={HTTPException: _plain, TokenError: _wrong_form},
-    )
+    return {
+        "login": _page(door, "login.html"),
+        "prove": _page(door, "prove.html"),
+        "described": _document(openapi.document(door.base_url)),
+        "start": sign_in.start,
+        "passphrase": sign_in.passphrase,
+        "passkey": sign_in.passkey,
+        "card": sign_in.card,
+        "directory": sign_in.directory,
+        "continued": sign_in.continued,
+        "wait": sign_in.wait,
+        "certificate": CardSignIn(door).proved,
+        "leave": coming.leave,
+        "back": coming.back,
+        "keys": _keys(door),
+        "enrol": enrol.page,
+        "enrol_start": enrol.start,
+        "enrol_finish": enrol.finish,
+        "authorize": apps.authorize,
+        "token": tokens.token,
+        "unlock": tokens.unlock,
+        "introspect": tokens.introspect,
+        "revoke": tokens.revoke,
+        "userinfo": apps.userinfo,
+        "identity_keys": _identity_keys(door),
+        "openid": _openid_configuration(door),
+        "smart": _smart_configuration(door),
+        "smart_of_fhir": _smart_configuration(door),
+        "catalog": _document(openapi.catalog(door.base_url), f'{LINKSET}; profile="{openapi.PROFILE}"', link=openapi.LINK),
+        "before": origins.before,
+        "before_all": origins.before,
+        "worker": _worker(door),
+        "favicon": _favicon(door),
+        "static": _static(door),
+    }
 
 
 async def _plain(request: Request, raised: Exception) -> Response:
@@ -91,10 +117,18 @@ async def _wrong_form(request: Request, raised: Exception) -> Response:
     return PlainTextResponse(f"{raised.description}\n", status_code=raised.status)
 
 
-def _login_page(door: Door) -> Endpoint:
+def _page(door: Door, name: str) -> Endpoint:
     async def page(request: Request) -> Response:
         language = request.query_params.get("lang") or language_of(request)
-        return HTMLResponse(door.render("login.html", language=language), headers={"cache-control": "no-store"})
+        providers: list[dict[str, str]] = []
+        directory = False
+        with contextlib.suppress(Unavailable):  # without the database nobody signs in, but the page can still say so
+            providers, directory = await door.providers.all(), await door.directories.any()
+        # At the cards' name the certificate is there already; elsewhere the way to it is shown.
+        here = bool(card_of(request))
+        card = "/login/certificate" if here else f"{door.card_url}/login/certificate" if door.card_url else ""
+        page = door.render(name, language=language, providers=providers, directory=directory, certificate=card, here=here)
+        return HTMLResponse(page, headers={"cache-control": "no-store"})
 
     return page
 
@@ -108,11 +142,32 @@ def _keys(door: Door) -> Endpoint:
     return keys
 
 
+def _identity_keys(door: Door) -> Endpoint:
+    """JWKS of id_tokens: other keys than those of tickets, so that neither is ever taken for the other."""
+
+    async def keys(request: Request) -> Response:
+        return JSONResponse(door.identity_key.jwks, headers={"cache-control": "public, max-age=300"})
+
+    return keys
+
+
 def _static(door: Door) -> Endpoint:
     async def static(request: Request) -> Response:
         return file_response(door.files, request.path_params["name"], request)
 
     return static
+
+
+def _worker(door: Door) -> Endpoint:
+    """The service worker: its name cannot change with its content, so that browsers find the next version (Service Workers, 2.7)."""
+
+    async def worker(request: Request) -> Response:
+        name = next((name for name in door.files if name.rpartition("/")[2].startswith("worker.")), "worker.js")
+        answer = file_response(door.files, name, request)
+        answer.headers["cache-control"] = "no-cache"
+        return answer
+
+    return worker
 
 
 def _favicon(door: Door) -> Endpoint:
@@ -136,24 +191,54 @@ def _published(choose: Published) -> Endpoint:
 
 def _smart_configuration(door: Door) -> Endpoint:
     """HL7 SMART App Launch 2: .well-known/smart-configuration, beside the FHIR address and at the host's root."""
-    document = {
+    return _document(
+        {
+            **_authority(door),
+            "scopes_supported": [SCOPE, *sorted(WORDS), "patient/*.rs", "patient/*.cruds", "user/*.rs", "user/*.cruds"],
+            "capabilities": CAPABILITIES,
+        }
+    )
+
+
+def _openid_configuration(door: Door) -> Endpoint:
+    """OpenID Connect Discovery 3: for applications of the hospital that only learn who somebody is."""
+    return _document(
+        {
+            **_authority(door),
+            "userinfo_endpoint": f"{door.base_url}/oauth2/userinfo",
+            "scopes_supported": ["openid", "profile", "fhirUser", "offline_access", "online_access"],
+            "subject_types_supported": ["public"],
+            "response_modes_supported": ["query"],
+            "claims_supported": ["sub", "name", "preferred_username", "locale", "fhirUser", "nonce"],
+            "authorization_response_iss_parameter_supported": True,
+            "request_parameter_supported": False,
+            "request_uri_parameter_supported": False,
+        }
+    )
+
+
+def _authority(door: Door) -> dict[str, Any]:
+    """RFC 8414: what both documents say."""
+    return {
         "issuer": door.base_url,
-        "jwks_uri": f"{door.base_url}/login/keys",
+        "jwks_uri": f"{door.base_url}/oauth2/keys",
         "authorization_endpoint": f"{door.base_url}/oauth2/authorize",
         "token_endpoint": f"{door.base_url}/oauth2/token",
         "introspection_endpoint": f"{door.base_url}/oauth2/introspect",
         "revocation_endpoint": f"{door.base_url}/oauth2/revoke",
         "token_endpoint_auth_methods_supported": ["client_secret_basic", "client_secret_post", "private_key_jwt"],
         "token_endpoint_auth_signing_alg_values_supported": ["RS384", "ES384"],
+        "dpop_signing_alg_values_supported": ["ES256"],
         "grant_types_supported": ["authorization_code", "refresh_token", "client_credentials"],
         "response_types_supported": ["code"],
         "code_challenge_methods_supported": ["S256"],
-        "id_token_signing_alg_values_supported": ["EdDSA"],
-        "scopes_supported": [SCOPE, *sorted(WORDS), "patient/*.rs", "patient/*.cruds", "user/*.rs", "user/*.cruds"],
-        "capabilities": CAPABILITIES,
+        "id_token_signing_alg_values_supported": ["RS256"],
     }
 
+
+def _document(document: dict[str, Any], media_type: str = JSON, **more: str) -> Endpoint:
+
     async def configuration(request: Request) -> Response:
-        return JSONResponse(document, headers={"cache-control": "public, max-age=300"})
+        return JSONResponse(document, media_type=media_type, headers={"cache-control": "public, max-age=300", **more})
 
     return configuration

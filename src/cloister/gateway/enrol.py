@@ -58,7 +58,7 @@ class Enrol:
             async with door.limits.turn(name):
                 row = await self._known(address, name, text_of(body, "code", 64))
             trust = await door.people.fetchrow(TRUST)
-            flow = door.challenges.issue(challenge.Purpose.ENROLMENT, row["id"], now=door.clock())
+            flow = await door.challenges.issue(challenge.Purpose.ENROLMENT, row["id"])
             return JSONResponse(
                 {
                     "flow": flow.flow,
@@ -99,7 +99,7 @@ class Enrol:
         door, address = self._door, address_of(request)
         try:
             body = await json_of(request)
-            flow = door.challenges.take(text_of(body, "flow"), challenge.Purpose.ENROLMENT, now=door.clock())
+            flow = await door.challenges.take(text_of(body, "flow"), challenge.Purpose.ENROLMENT)
             trust, row = await door.people.fetchrow(TRUST), await door.people.fetchrow(BY_ID, flow.subject)
             if row is None:
                 raise _used()

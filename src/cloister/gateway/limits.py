@@ -2,17 +2,20 @@
 
 NIST SP 800-63B 5.2.2. A few failures are free, then the wait doubles up to a quarter of an hour. A name that
 nobody has is counted like any other. Passkeys are exempt from the person's delay: they cannot be guessed, and
-a stranger who types a colleague's name again and again must not keep that colleague out.
+a stranger who types a colleague's name again and again must not keep that colleague out. After a hundred failures in a row
+what can be guessed is no longer taken for that name at all (800-63B-4 3.2.2), until a passkey or card has proved the person, or an
+operator has said so (`cloister sign-in unlock`). Addresses of IPv6 count by their /64, which is one customer.
 """
 
 from __future__ import annotations
 
 import asyncio
 import hashlib
+import ipaddress
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from enum import StrEnum
 from typing import Any, Final, Protocol
 
@@ -22,6 +25,9 @@ from cloister.base.errors import Busy, Unavailable
 
 STARTS_PER_MINUTE_MAX: Final = 6000  # from one address: a whole hospital may stand behind one
 ADDRESSES_MAX: Final = 50_000
+
+
+LONG_AGO: Final = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 class Counted(StrEnum):
@@ -36,11 +42,15 @@ FREE_FAILURES: Final = {Counted.PERSON: 5, Counted.ADDRESS: 100}
 DELAY_MAX: Final = {Counted.PERSON: timedelta(minutes=15), Counted.ADDRESS: timedelta(seconds=30)}
 FORGOTTEN_AFTER: Final = {Counted.PERSON: timedelta(hours=12), Counted.ADDRESS: timedelta(hours=1)}
 
+FAILURES_MAX: Final = 100  # in a row, of what can be guessed
 FAILURES: Final = "select key, failures, last from estate.attempt where key = any ($1) limit 2"
 FAILED: Final = """
     insert into estate.attempt (key, failures, last) values ($1, 1, $2)
     on conflict (key) do update set failures = case when estate.attempt.last < $3 then 1 else estate.attempt.failures + 1 end, last = $2"""
-SUCCEEDED: Final = "delete from estate.attempt where key = $1 or last < $2"
+# Time alone does not take failures in a row away; what was a slip of the hand is tidied up.
+SUCCEEDED: Final = """
+    delete from estate.attempt
+     where key = $1 or (last < $2 and failures < 10) or last < $2::timestamptz - interval '400 days'"""
 
 
 def delay(counted: Counted, failures: int) -> timedelta:
@@ -58,7 +68,18 @@ def remaining(counted: Counted, failures: int, last: datetime, *, now: datetime)
 
 
 def key_of(counted: Counted, name: str) -> bytes:
+    if counted is Counted.ADDRESS:
+        name = prefix_of(name)
     return hashlib.sha256(f"cloister/attempt/v1|{counted}|{name}".encode()).digest()
+
+
+def prefix_of(address: str) -> str:
+    """An address of IPv4, or the /64 of an address of IPv6 (RFC 4291 2.5.4); text that is none stays itself."""
+    try:
+        found = ipaddress.ip_address(address)
+    except ValueError:
+        return address
+    return str(ipaddress.ip_network((found, 64), strict=False)) if found.version == 6 else str(found)
 
 
 class Queries(Protocol):
@@ -115,17 +136,21 @@ class Limits:
         if sign_in is not None:
             names[key_of(Counted.PERSON, sign_in)] = Counted.PERSON
         now = self._clock()
-        waits = [
-            remaining(names[bytes(row["key"])], row["failures"], row["last"], now=now) for row in await self._fetch(FAILURES, list(names))
-        ]
+        rows = await self._fetch(FAILURES, list(names))
+        if any(names[bytes(row["key"])] is Counted.PERSON and row["failures"] >= FAILURES_MAX for row in rows):
+            raise exhausted()
+        waits = [remaining(names[bytes(row["key"])], row["failures"], row["last"], now=now) for row in rows]
         longest = max(waits, default=timedelta(0))
         if longest > timedelta(0):
             raise too_many(int(longest.total_seconds()) + 1)
 
     async def failed(self, address: str, sign_in: str) -> None:
         now = self._clock()
-        for counted, name in ((Counted.ADDRESS, address), (Counted.PERSON, sign_in)):
-            await self._fetch(FAILED, key_of(counted, name), now, now - FORGOTTEN_AFTER[counted])
+        for counted, name, since in (
+            (Counted.ADDRESS, address, now - FORGOTTEN_AFTER[Counted.ADDRESS]),
+            (Counted.PERSON, sign_in, LONG_AGO),
+        ):
+            await self._fetch(FAILED, key_of(counted, name), now, since)
 
     async def succeeded(self, sign_in: str) -> None:
         """The person's count starts anew; the address's does not, or one account of one's own would clear it."""
@@ -136,6 +161,15 @@ class Limits:
             return await self._queries.fetch(sql, *arguments)
         except (*LOST, TimeoutError) as lost:
             raise Unavailable("The database does not answer.", hint="Try again in a moment.", reason="database") from lost
+
+
+def exhausted() -> Busy:
+    """The same for a name that nobody has."""
+    return Busy(
+        "Too many sign-ins of this name failed in a row.",
+        hint="Use a passkey or your card, or ask IT.",
+        reason="sign-in-exhausted",
+    )
 
 
 def too_many(seconds: int) -> Busy:

@@ -22,10 +22,11 @@ from cloister.access import Scopes, read_scopes
 from cloister.base.errors import CloisterError, Corrupt, Denied, Invalid
 from cloister.farm import Bearer, Started, verified_ticket
 from cloister.gateway import clients
+from cloister.gateway.bound_tokens import bound_by, proof_of
 from cloister.gateway.clients import Client
 from cloister.gateway.ports import TICKET_SECONDS, Door, note
 from cloister.gateway.proving import BASIC, Form, ProvenClient, TokenError, form_of, one, proven_client, proves_app
-from cloister.gateway.requests import address_of, not_before
+from cloister.gateway.requests import address_of, gateway_of, not_before
 from cloister.identity import sign_in
 from cloister.zones import algorithms, unlockers
 
@@ -87,23 +88,26 @@ class TokenEndpoint:
     # --- programs -----------------------------------------------------------------------------------------
 
     async def _program(self, request: Request, form: Form) -> Answer:
+        proof = proof_of(request, now=self._door.clock())
         sealed, label = _sealed(one(form, SEALED_FIELD)), one(form, LABEL_FIELD) or ""
         asked = _asked(one(form, "scope"))
         proven = await proven_client(self._door, request, form)
         granted = granted_scopes(proven.client, asked)
-        bearer = Bearer(client=proven.client.id, scope="" if granted.whole else str(granted), pace=proven.client.pace)
+        jkt = await bound_by(self._door, proof, must=proven.client.bound)
+        bearer = Bearer(client=proven.client.id, scope="" if granted.whole else str(granted), pace=proven.client.pace, jkt=jkt)
         # One after another: a session's unlock key is used once, so of two tokens fetched at once one would find it gone.
         async with self._door.limits.turn(f"program/{proven.person.id}/{label}"):
-            started = await self._opened(proven, label, sealed, bearer)
+            started = await self._opened(proven, label, sealed, bearer, gateway_of(request))
         why = "service" if proven.kek is not None else "service, by assertion"
         await self._door.audit([note("sign-in", address_of(request), actor=proven.person.id, session=started.session, reason=why)])
         shown = SCOPE if granted.whole else str(granted)
-        return {"access_token": started.ticket, "token_type": "Bearer", "expires_in": TICKET_SECONDS - SECONDS_SPARED, "scope": shown}
+        kind = "DPoP" if jkt else "Bearer"
+        return {"access_token": started.ticket, "token_type": kind, "expires_in": TICKET_SECONDS - SECONDS_SPARED, "scope": shown}
 
-    async def _opened(self, proven: ProvenClient, label: str, sealed: bytes | None, bearer: Bearer) -> Started:
+    async def _opened(self, proven: ProvenClient, label: str, sealed: bytes | None, bearer: Bearer, gateway: str) -> Started:
         """The program's session, open. Without a secret and without a sealed key only one that is open already."""
         broker, person = self._door.broker, proven.person
-        started = await broker.start_session(person.id, person.role, "program", label, to=bearer)
+        started = await broker.start_session(person.id, person.role, "program", label, to=bearer, gateway=gateway)
         if proven.kek is not None:
             sealed = algorithms.kem_seal(started.public_key, proven.kek.reveal(), unlockers.session_unlock_info(started.session))
         if sealed is not None:
@@ -122,7 +126,7 @@ class TokenEndpoint:
             raise TokenError("invalid_request", "This is for assertions; with a secret, ask for a token at once.")
         person = proven.person
         async with self._door.limits.turn(f"program/{person.id}/{label}"):
-            started = await self._door.broker.start_session(person.id, person.role, "program", label)
+            started = await self._door.broker.start_session(person.id, person.role, "program", label, gateway=gateway_of(request))
         key = base64.b64encode(started.public_key).decode("ascii")
         return {"session": started.session, "public_key": key, "unlocker": proven.authenticator.id, "open": started.unlocked}
 
@@ -143,7 +147,8 @@ class TokenEndpoint:
             "active": True,
             "client_id": claims.client,
             "scope": claims.scope or SCOPE,
-            "token_type": "Bearer",
+            "token_type": "DPoP" if claims.jkt else "Bearer",
+            **({"cnf": {"jkt": claims.jkt}} if claims.jkt else {}),  # RFC 9449 6.2
             "exp": claims.exp,
             "iat": claims.iat,
             "sub": claims.person,

@@ -19,7 +19,7 @@ from cloister.gateway import clients
 from cloister.gateway.ports import Door
 
 KEPT: Final = timedelta(seconds=10)
-ASKED_HEADERS: Final = "authorization, content-type, accept, prefer, if-match, if-none-match, if-none-exist, cloister-zone"
+ASKED_HEADERS: Final = "authorization, dpop, content-type, accept, prefer, if-match, if-none-match, if-none-exist, cloister-zone"
 
 Endpoint = Callable[[Request], Awaitable[Response]]
 

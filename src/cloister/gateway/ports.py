@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any, Final, Protocol
 
 from starlette.requests import Request
@@ -11,10 +11,17 @@ from starlette.requests import Request
 from cloister.base.clock import Clock
 from cloister.base.secret import Secret
 from cloister.farm import Broker, Tickets
+from cloister.gateway.directory import Directories
 from cloister.gateway.envoy import TICKET_COOKIE
+from cloister.gateway.factors import Factors
 from cloister.gateway.files import StaticFile
+from cloister.gateway.house_rules import HouseRules
+from cloister.gateway.identity_tokens import IdentityKey
+from cloister.gateway.kept import Challenges, Kept
 from cloister.gateway.limits import Limits
-from cloister.identity import challenge, passkey
+from cloister.gateway.providers import Providers
+from cloister.gateway.refusals import Refusals
+from cloister.identity import passkey
 
 TICKET_SECONDS: Final = 600
 
@@ -36,6 +43,7 @@ class Door:
     """Everything that the door's answers depend on."""
 
     base_url: str
+    card_url: str  # where a card's certificate is asked for; empty: nowhere
     people: Queries
     broker: Broker
     tickets: Tickets
@@ -47,7 +55,17 @@ class Door:
     files: Mapping[str, StaticFile]
     published: Mapping[str, Published]  # what of other rooms anybody may see, by path
     clock: Clock
-    challenges: challenge.Challenges = field(default_factory=challenge.Challenges)
+    kept: Kept
+    rules: HouseRules
+    refusals: Refusals
+    factors: Factors
+    directories: Directories
+    providers: Providers
+    identity_key: IdentityKey
+
+    @property
+    def challenges(self) -> Challenges:
+        return Challenges(self.kept, self.clock)
 
 
 def note(action: str, address: str, *, actor: str = "", session: str = "", outcome: str = "success", reason: str = "") -> dict[str, str]:

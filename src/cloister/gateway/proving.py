@@ -55,9 +55,18 @@ async def form_of(request: Request) -> Form:
     if request.headers.get("content-type", "").split(";", 1)[0].strip().lower() != "application/x-www-form-urlencoded":
         raise TokenError("invalid_request", "Send application/x-www-form-urlencoded.")
     try:
-        return parse_qs((await body_of(request)).decode("utf-8"), keep_blank_values=True, strict_parsing=True, max_num_fields=30)
+        form = parse_qs((await body_of(request)).decode("utf-8"), keep_blank_values=True, strict_parsing=True, max_num_fields=30)
     except ValueError:
         raise TokenError("invalid_request", "The form cannot be read.") from None
+    return checked_form(form)
+
+
+def checked_form(form: Form) -> Form:
+    """RFC 6749 appendix A: no parameter of its holds control characters, and neither does a row of a database."""
+    wrong = next((name for name, values in form.items() for value in values if "\x00" in name + value), None)
+    if wrong is not None:
+        raise TokenError("invalid_request", "A parameter holds characters that it may not.")
+    return form
 
 
 def one(form: Form, name: str) -> str | None:

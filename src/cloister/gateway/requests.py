@@ -18,13 +18,38 @@ from cloister.base.telemetry import log
 BODY_BYTES_MAX: Final = 64 * 1024
 # A refused sign-in is answered no sooner than this, so that its time tells nothing about why.
 REFUSAL_SECONDS: Final = 0.35
+ADDRESS_HEADER: Final = "x-cloister-address"
+GATEWAY_HEADER: Final = "x-cloister-gateway"
+CARD_HEADER: Final = "x-cloister-card"
 LANGUAGES: Final = ("en", "fr")
 STATUS: Final = {"sign-in-refused": 401, "challenge-over": 404, "enrolment-refused": 401}
 
 
 def address_of(request: Request) -> str:
     """The client's address, as Envoy writes it: what the client sent in this header was removed before."""
-    return request.headers.get("x-forwarded-for", "").rsplit(",", 1)[-1].strip()[:64] or "local"
+    return request.headers.get(ADDRESS_HEADER, "")[:64] or "local"
+
+
+def gateway_of(request: Request) -> str:
+    """The gateway by which it came, as that gateway's Envoy says."""
+    return request.headers.get(GATEWAY_HEADER, "")[:64]
+
+
+def card_of(request: Request) -> str:
+    """The thumbprint of the certificate that this connection shows (RFC 8705 3.1), as Envoy writes it; empty but at the cards' name."""
+    given = request.headers.getlist(CARD_HEADER)
+    if not given:
+        return ""
+    try:
+        (hexadecimal,) = given
+        return base64.urlsafe_b64encode(bytes.fromhex(hexadecimal)).rstrip(b"=").decode()
+    except ValueError:
+        raise Invalid("This connection's certificate is not known.", hint="Open the page again.", reason="certificate-missing") from None
+
+
+def fingerprint_of(card: str) -> bytes:
+    """The SHA-256 that card_of wrote down."""
+    return base64.urlsafe_b64decode(card + "=" * (-len(card) % 4))
 
 
 def language_of(request: Request) -> str:
@@ -58,12 +83,16 @@ async def json_of(request: Request) -> dict[str, Any]:
         raise Invalid("This is not JSON.", reason="json") from None
     if not isinstance(body, dict):
         raise Invalid("Send a JSON object.", reason="json")
+    try:
+        json.dumps(body, ensure_ascii=False).encode()
+    except (UnicodeEncodeError, RecursionError):  # half a surrogate pair (RFC 8259 8.2): no name, no password, no row of a database
+        raise Invalid("This text is not Unicode.", reason="json") from None
     return body
 
 
 def text_of(body: dict[str, Any], name: str, characters_max: int = 512) -> str:
     value = body.get(name)
-    if not isinstance(value, str) or not 0 < len(value) <= characters_max:
+    if not isinstance(value, str) or not 0 < len(value) <= characters_max or "\x00" in value:
         raise Invalid(f"'{name}' is missing or is not text.", reason="field", expression=name)
     return value
 

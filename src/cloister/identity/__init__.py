@@ -5,7 +5,7 @@ sign_in.passphrase_parameters(known, door_secret)            # the browser deriv
 sign_in.prove(known, Kind.PASSPHRASE, verifier, door_secret)   # an Authenticator, or raises Denied
 """
 
-from cloister.identity import cards, challenge, enrolment, passkey, programs, sign_in, store, words
+from cloister.identity import challenge, codes, enrolment, programs, sign_in, store, words
 from cloister.identity.person import Authenticator, Kind, Known, Person
 from cloister.identity.plan import GlassPlan, HospitalPlan, PersonPlan, ProgramPlan, Role, TrustPlan, WardPlan
 from cloister.identity.signers import learn_signers
@@ -24,6 +24,7 @@ __all__ = [
     "WardPlan",
     "cards",
     "challenge",
+    "codes",
     "enrolment",
     "learn_signers",
     "passkey",

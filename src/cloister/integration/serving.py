@@ -46,7 +46,8 @@ async def message(exchange: Exchange) -> Response:
     data = await exchange.body()
     if len(data) > MESSAGE_BYTES_MAX + 1024:
         data = data[: MESSAGE_BYTES_MAX + 1]  # refused by the reader, with an acknowledgement
-    taken = await take(_records(exchange), data, Terms(zone=exchange.zone, park=POLICIES[policy], assumed=assumed))
+    terms = Terms(zone=exchange.zone, park=POLICIES[policy], assumed=assumed, certificate=asked.get("certificate", "")[:64])
+    taken = await take(_records(exchange), data, terms)
     fault = taken.answer.fault
     return JSONResponse(
         {

@@ -19,6 +19,7 @@ from cloister.offices import (
     recovery,
     recovery_founding,
     rotation,
+    shadowing,
     software_card,
     zone_rules,
 )
@@ -37,6 +38,7 @@ __all__ = [
     "recovery",
     "recovery_founding",
     "rotation",
+    "shadowing",
     "software_card",
     "zone_rules",
 ]

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from cloister.records.fhir import published
     from cloister.records.fhir.exchange import Exchange
     from cloister.records.fhir.routes import endpoint
+    from cloister.records.fhir.sending import as_sent
     from cloister.records.fhir.warming import warm
     from cloister.records.records import Records
     from cloister.records.search import parse
@@ -31,6 +32,7 @@ __all__ = [
     "Records",
     "Stored",
     "Written",
+    "as_sent",
     "endpoint",
     "loading",
     "parse",
@@ -65,6 +67,10 @@ def __getattr__(name: str) -> Any:
         from cloister.records.fhir.routes import endpoint
 
         return endpoint
+    if name == "as_sent":
+        from cloister.records.fhir.sending import as_sent
+
+        return as_sent
     if name == "warm":
         from cloister.records.fhir.warming import warm
 

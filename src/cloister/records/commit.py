@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import random
+import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import timedelta
@@ -137,7 +138,8 @@ class Writer:
             if built is not None:
                 return built
             await asyncio.sleep(random.random() * 0.01 * attempt)
-            await self._dossiers.open([plan.dossier.id for plan in plans if plan.dossier.seq], fresh=True)
+            moved = {plan.dossier.id: plan.seq + 1 for plan in plans if plan.seq}
+            await self._dossiers.open(list(moved), at_least=moved if len(moved) == 1 else {}, fresh=True, to_write=len(moved) == 1)
         raise Busy("This record is being written too quickly by others.", hint="Send it again.", reason="head-moved")
 
     async def _planned(self, make: Callable[[], Awaitable[Sequence[Plan]]]) -> list[Plan]:
@@ -169,14 +171,16 @@ class Writer:
             if place not in done:  # a dossier whose head has not moved need not be sealed again
                 done[place] = self._build(plan)
             built.append(done[place])
+        sent = time.monotonic()
         try:
             await self._gate.call("write", audit=_notes(built, action, kind), **columns(self._keyring, built))
         except Conflict as moved:
+            self._dossiers.had_moved(True)
             if moved.reason == REPLACED:  # the zone has a new epoch: wrap again, with the keys that came with the refusal
                 done.clear()
             return None
         for one in built:
-            self._apply(one)
+            self._apply(one, sent)
         await self._tidy({zone for one in built for zone, _ in one.people})
         return built
 
@@ -276,7 +280,7 @@ class Writer:
             if entry.type == "Patient":
                 built.people.extend((zone, shard.Person(dossier.id, line.deleted, entry)) for zone in zones)
 
-    def _apply(self, built: Built) -> None:
+    def _apply(self, built: Built, sent: float) -> None:
         """The write is stored: take it over into the opened dossier, unless another task has fetched it already."""
         dossier = built.plan.dossier
         dossier.zones |= built.plan.zones
@@ -287,7 +291,7 @@ class Writer:
         dossier.add_part(built.part_no, built.part, unpack_part(built.part_plain))
         dossier.seq += 1
         dossier.head = algorithms.sha256(built.blob)
-        self._dossiers.keep(dossier)
+        self._dossiers.keep(dossier, sent)
 
 
 def columns(keyring: Keyring, built: Sequence[Built]) -> dict[str, Any]:

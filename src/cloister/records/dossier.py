@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import uuid
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Final
 
@@ -29,8 +28,7 @@ SMALL_PART_BYTES: Final = 1200  # sealed; about four lines
 SMALL_PARTS_MAX: Final = 16  # more small ones than this, and the next write makes one of these
 
 
-@dataclass(frozen=True, slots=True)
-class Row:
+class Row(msgspec.Struct, frozen=True, gc=False):
     """A stored row as it came from the gate, unverified."""
 
     version: int
@@ -45,6 +43,7 @@ class Dossier:
     __slots__ = (
         "_closed",
         "_closed_bytes",
+        "_held",
         "_lines",
         "_packed",
         "_sealed",
@@ -77,6 +76,7 @@ class Dossier:
         self._closed_bytes = 0
         self._sealed: dict[int, bytes] = {}  # parts that the head has signed and nobody has asked for yet
         self._small: dict[int, dict[int, msgspec.Raw] | None] = {}  # small parts, as they came; None: not opened yet
+        self._held: set[str] = set()  # patients known to have a line here: it never goes away, and every write asks
 
     @property
     def key_no(self) -> int:
@@ -104,6 +104,8 @@ class Dossier:
 
     def _open_parts(self) -> None:
         """Open what came sealed; its hash was found in the signed head before."""
+        if not self._sealed:
+            return
         for number, sealed in sorted(self._sealed.items()):
             self._learn(number, unpack_part(self.key.open_index_part(number, sealed)))
             del self._sealed[number]
@@ -164,12 +166,17 @@ class Dossier:
 
     def holds(self, type: str, id: str) -> bool:
         """True if there is a line of this resource, deleted or not."""
+        if type == "Patient" and id in self._held:
+            return True
         rtype = type_numbers().get(type)
         if rtype is None:
             return False
         self._open_parts()
         known = self._lines.get(rtype)
-        return id in (self._unpacked(rtype) if known is None else known)
+        found = id in (self._unpacked(rtype) if known is None else known)
+        if found and type == "Patient":
+            self._held.add(id)
+        return found
 
     def _unpacked(self, rtype: int) -> Packed:
         """The packed lines of a type, of all parts."""
@@ -208,6 +215,23 @@ class Dossier:
             return self.current(type)
         longest = max(needles, key=lambda group: min(map(len, group), default=0))
         return (line for line in self._unpacked(rtype).containing(longest) if not line.deleted)
+
+    def added(self, parts: frozenset[int], type: str) -> list[Line] | None:
+        """The lines of a type in the small parts that came after these parts; None where that cannot be told any more."""
+        if not parts <= self.parts.keys():
+            return None  # some were made one
+        self._open_parts()
+        rtype = type_numbers()[type]
+        found: list[Line] = []
+        for number in self.parts.keys() - parts:
+            types = self._small.get(number)
+            if types is None:
+                return None
+            if rtype in types:
+                newer = Packed()
+                newer.add(types[rtype])
+                found.extend(newer.read().values())
+        return found
 
     def types(self) -> list[str]:
         self._open_parts()

@@ -5,6 +5,7 @@ Nothing that comes from the gate is believed before it was verified here; nothin
 
 from __future__ import annotations
 
+import time
 from collections import OrderedDict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -27,6 +28,9 @@ REGISTER: Final = "register"
 OPENED_AT_ONCE: Final = 200  # the gate's bound for one call
 ROWS_AT_ONCE: Final = 2000
 ATTEMPTS: Final = 5
+MOVES_REMEMBERED: Final = 16
+MOVING_FROM: Final = 0.25  # the share of remembered heads that had moved, from which on none is built on unasked
+BUILT_ON_SECONDS: Final = 10.0  # and the longest that one is
 
 Notes = list[dict[str, str]]
 
@@ -50,6 +54,8 @@ class _Known:
     ids: list[bytes]
     since: list[int]  # the highest part
     seqs: list[int]
+    recent: bool = False  # whether heads of a moment ago were good enough
+    asked: float = field(default_factory=time.monotonic)
 
 
 class Dossiers:
@@ -65,6 +71,10 @@ class Dossiers:
         self._bytes = 0
         self._coming: dict[bytes, dict[int, Secret]] = {}  # new keys that came sealed and are not wrapped for a zone held here yet
         self._heads: dict[bytes, tuple[int, bytes]] = {}  # the newest head of each dossier that this session has seen or made
+        # Of the opened ones (time.monotonic): when the kept head was asked for or sent, and whether it was the present one then or later.
+        self._asked: dict[bytes, float] = {}
+        self._present: dict[bytes, float] = {}
+        self._moving = 0.5
 
     @property
     def opened(self) -> Sequence[Dossier]:
@@ -77,10 +87,12 @@ class Dossiers:
             self._opened.move_to_end(id)
         return found
 
-    def keep(self, dossier: Dossier) -> None:
-        """Remember it, and forget those that were used least recently when all together are too large."""
+    def keep(self, dossier: Dossier, asked: float = 0.0, *, recent: bool = False) -> None:
+        """Remember it, and forget those that were used least recently when all together are too large. `asked`: when its head was
+        asked for or sent (time.monotonic), so that it was the present one then or later; but `recent`: perhaps a moment before."""
         if dossier.seq < self._heads.get(dossier.id, (0, b""))[0]:
             return  # another task has opened it anew in the meantime
+        self._note(dossier.id, asked, recent)
         self._bytes += dossier.bytes_kept - self._sizes.get(dossier.id, 0)
         self._sizes[dossier.id] = dossier.bytes_kept
         self._opened[dossier.id] = dossier
@@ -89,9 +101,15 @@ class Dossiers:
         while self._bytes > self._bytes_max and len(self._opened) > 1:
             self._forget(next(iter(self._opened)))
 
+    def _note(self, id: bytes, asked: float, recent: bool) -> None:
+        for times in (self._asked,) if recent else (self._asked, self._present):
+            times[id] = max(asked, times.get(id, 0.0))
+
     def _forget(self, id: bytes) -> None:
         self._opened.pop(id, None)
         self._coming.pop(id, None)
+        self._asked.pop(id, None)
+        self._present.pop(id, None)
         self._bytes -= self._sizes.pop(id, 0)
 
     def forget(self, zones: frozenset[str]) -> None:
@@ -106,37 +124,70 @@ class Dossiers:
         self._sizes.clear()
         self._heads.clear()
         self._coming.clear()
+        self._asked.clear()
+        self._present.clear()
         self._bytes = 0
 
-    async def open(self, ids: Sequence[bytes], *, at_least: Mapping[bytes, int] | None = None, fresh: bool = False) -> dict[bytes, Dossier]:
-        """These dossiers, verified; what this session cannot open is absent. `fresh` asks for the present heads."""
+    def built_on_since(self) -> float:
+        """From when on (time.monotonic) a head that was asked for or written is built on without asking, by a write that decides nothing
+        on it: the store refuses it if it has moved. Never where others keep moving heads: then asking first is cheaper."""
+        return time.monotonic() - (BUILT_ON_SECONDS if self._moving < MOVING_FROM else 0.0)
+
+    def had_moved(self, moved: bool) -> None:
+        """What became of a head that was remembered."""
+        self._moving += (moved - self._moving) / MOVES_REMEMBERED
+
+    async def open(
+        self,
+        ids: Sequence[bytes],
+        *,
+        at_least: Mapping[bytes, int] | None = None,
+        fresh: bool = False,
+        to_write: bool = False,
+        since: float | None = None,
+    ) -> dict[bytes, Dossier]:
+        """These dossiers, verified; what this session cannot open is absent. `fresh` asks for the present heads; `to_write` with it:
+        heads of a moment ago will do, because a write on one that has moved is refused. None is older than one seen here.
+
+        `since` (time.monotonic): what was present then or later (`to_write`: asked for then or later) is not asked for again.
+        """
         found: dict[bytes, Dossier] = {}
         wanted = []
         for id in dict.fromkeys(ids):
             kept = self.get(id)
-            if kept is not None and not fresh and kept.seq >= (at_least or {}).get(id, 0):
+            present = not fresh or (since is not None and (self._asked if to_write else self._present).get(id, 0.0) >= since)
+            if kept is not None and present and kept.seq >= (at_least or {}).get(id, 0):
                 found[id] = kept
             else:
                 wanted.append(id)
         for start in range(0, len(wanted), OPENED_AT_ONCE):
-            found.update(await self._open(wanted[start : start + OPENED_AT_ONCE]))
+            found.update(await self._open(wanted[start : start + OPENED_AT_ONCE], at_least or {}, to_write=to_write))
         return found
 
-    async def _open(self, ids: list[bytes]) -> dict[bytes, Dossier]:
+    async def _open(self, ids: list[bytes], at_least: Mapping[bytes, int], *, to_write: bool) -> dict[bytes, Dossier]:
         found: dict[bytes, Dossier] = {}
         for _ in range(ATTEMPTS):
-            known = self._known(ids)
-            rows = await self._gate.call("open_dossiers", dossiers=ids, since=known.since, seqs=known.seqs)
-            taken, ids = await self._take_over(rows, known)
+            known = self._known(ids, recent=to_write)
+            more: dict[str, Any] = (
+                {"recent": [max(seq, at_least.get(id, 0)) for id, seq in zip(ids, known.seqs, strict=True)]} if to_write else {}
+            )
+            rows = await self._gate.call("open_dossiers", dossiers=ids, since=known.since, seqs=known.seqs, **more)
+            try:
+                taken, ids = await self._take_over(rows, known)
+            except Forged:
+                if not to_write:
+                    raise
+                to_write = False  # the gate may remember what has been repaired since: what stands in the database decides
+                continue
             found.update(taken)
             if not ids:
                 return found
         raise Busy("This record is being written too quickly to be read.", hint="Try again.")
 
-    def _known(self, ids: Sequence[bytes]) -> _Known:
+    def _known(self, ids: Sequence[bytes], *, recent: bool = False) -> _Known:
         """What this session knows of these dossiers now, before it asks."""
         now = [self._opened.get(id) for id in ids]
-        return _Known(list(ids), [max(one.parts, default=0) if one else 0 for one in now], [one.seq if one else 0 for one in now])
+        return _Known(list(ids), [max(one.parts, default=0) if one else 0 for one in now], [one.seq if one else 0 for one in now], recent)
 
     async def _take_over(self, rows: Sequence[Any], known: _Known) -> tuple[dict[bytes, Dossier], list[bytes]]:
         """The dossiers as the gate gave them, verified; and those that must be asked for again, because they were forgotten meanwhile.
@@ -153,7 +204,11 @@ class Dossiers:
                 self._forget(id)
                 raise Forged(Refusal.ROLLED_BACK)
             now = self._opened.get(id)
+            if known.seqs[places[id]]:
+                self.had_moved(one.seq > known.seqs[places[id]])
             if now is not None and now.seq >= one.seq:
+                if now.seq == one.seq:
+                    self._note(id, known.asked, known.recent)
                 found[id] = now
             elif one.blob is None or (now is None and known.since[places[id]]):
                 again.append(id)
@@ -166,7 +221,7 @@ class Dossiers:
                     again.append(id)
                     continue
                 if self._about(opened):
-                    self.keep(opened)
+                    self.keep(opened, known.asked, recent=known.recent)
                     found[id] = opened
         return found, again
 
@@ -295,7 +350,10 @@ class Dossiers:
                 audit=audit if start == 0 else [],
             )
             if newer:
-                _, again = await self._take_over(newer, known)
+                try:
+                    _, again = await self._take_over(newer, known)
+                except Forged:  # as above
+                    again = list({row[1]: None for row in newer})
                 await self.open(again, fresh=True)
             answered = {place: row for place, *row in found}
             heads = dict(zip(known.ids, known.seqs, strict=True))
@@ -334,7 +392,7 @@ def _sorted_out(rows: Sequence[Any], held: frozenset[str]) -> dict[bytes, _Fetch
         elif part == 2:
             one.parts[number] = blob
         elif part == 3:
-            one.numbers = frozenset(int(number) for number in (text or "").split())
+            one.numbers = frozenset(map(int, (text or "").split()))
     found = {id: one for id, one in found.items() if one.wraps or (one.seq and one.blob is None)}
     if not all(one.seq for one in found.values()):  # a key without a head: left out, it would silently shorten lists
         raise Forged(Refusal.MISSING_ROW)

@@ -18,6 +18,7 @@ from cloister.records.fhir.references import REWRITTEN, rewrite
 from cloister.records.fhir.text import decode, decode_part, encode
 from cloister.records.search import Values
 from cloister.records.search.compile import compiled_type
+from cloister.records.usual import NUMBERED, READERS, Mould, mould_of, numbered
 from cloister.records.validation.shapes import Element, Shape, form_is_valid, own_is_valid, shape, whole_is_valid
 
 BYTES_MAX: Final = 16 * 1024 * 1024
@@ -47,11 +48,12 @@ class _Known(msgspec.Struct, gc=False):
 
 
 class _Form(msgspec.Struct, gc=False):
-    """A value that is good wherever its form is asked for. `passing`: another transaction has no use for it."""
+    """A value that is good wherever its form is asked for. `passing`: another transaction has no use for it; `once`: nothing has."""
 
     value: Any
     body: bytes
     passing: bool
+    once: bool = False
 
 
 class _Unusual(Exception):
@@ -107,12 +109,14 @@ class Elements:
         self._bytes = 0
         self._known: dict[str, dict[str, dict[bytes, _Known]]] = {}  # shape -> property -> bytes
         self._forms: dict[str, dict[bytes, _Form]] = {}  # form -> bytes
+        self._moulds: dict[str, dict[tuple[bytes, bytes], Mould]] = {}  # form -> what stands around the number
         self._passing: list[tuple[dict[bytes, Any], bytes]] = []  # what goes with this transaction
         self._places: Mapping[str, str] = {}
 
     def close(self) -> None:
         self._known.clear()
         self._forms.clear()
+        self._moulds.clear()
         self._passing.clear()
         self._bytes = 0
 
@@ -177,13 +181,16 @@ class Elements:
         if element.collectors:
             values = {place: found for place, collect in element.collectors if (found := collect(form.value))}
         known = _Known(form.value, b"" if element.is_meta else element.head + form.body, values, form.passing)
-        self._keep(table, raw, known, form.passing)
+        if not form.once:
+            self._keep(table, raw, known, form.passing)
         return known
 
     def _form(self, element: Element, name: str, raw: bytes) -> _Form:
         """The value by itself. Dates, periods and references are the same in several elements of a transaction."""
         if element.child and len(raw) >= DIVIDED_BYTES_MIN:
             return self._divided(element, raw)
+        if element.kind in NUMBERED and not element.many:
+            return self._numbered(element, name, raw)
         if not element.passing and element.own is None:
             return self._taken(element, name, raw)
         forms = self._forms.get(element.form)
@@ -203,8 +210,30 @@ class Elements:
             table[raw] = what
             self._bytes += len(raw) + KNOWN_BYTES
 
+    def _numbered(self, element: Element, name: str, raw: bytes) -> _Form:
+        """A quantity or an amount: of those that differ in nothing but the number, one is read and checked."""
+        found = numbered(raw)
+        if found is None:
+            return self._taken(element, name, raw)
+        around, digits = found
+        moulds = self._moulds.setdefault(element.form, {})
+        mould = moulds.get(around)
+        if mould is None:
+            form = self._taken(element, name, raw)
+            mould = mould_of(around, digits, (form.value, form.body)) if not form.passing else None
+            if mould is None:
+                return form
+            moulds[around] = mould
+            self._bytes += len(raw) + KNOWN_BYTES
+        return _Form(*mould.form(digits), passing=False, once=True)
+
     def _taken(self, element: Element, name: str, raw: bytes) -> _Form:
         """A value read and checked as one."""
+        usual = READERS.get((element.kind, element.many))
+        if usual is not None:
+            form = usual(raw, self._places)
+            if form is not None:
+                return _Form(*form, passing=True)
         holder = {name: decode_part(raw)}
         points = _POINTER(raw) is not None or name in REWRITTEN
         if points and rewrite(holder, self._places):

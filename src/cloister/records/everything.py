@@ -13,7 +13,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Final
 
-from cloister.access import Action
+from cloister.access import Action, rules
 from cloister.base.errors import Invalid
 from cloister.records.chart import CLINICAL_DATE
 from cloister.records.definitions import is_type
@@ -59,6 +59,7 @@ class Asked:
 async def everything(room: Room, type: str, id: str, asked: Asked) -> Listed:
     """All that this session can open of Patient/`id`, or of Encounter/`id`."""
     await room.permit(Action.READ, type)
+    await room.act(rules.Act.EXPORT, type)
     dossier, line = await room.finder.line(type, id)
     if line.deleted:
         raise not_found(type, id, deleted=True)
@@ -81,6 +82,7 @@ async def everything(room: Room, type: str, id: str, asked: Asked) -> Listed:
 async def everything_of_all(room: Room, asked: Asked) -> Listed:
     """The same of every patient whom this session can open, one record after another; bounded in entries and time."""
     await room.permit(Action.READ, "Patient")
+    await room.act(rules.Act.EXPORT, "Patient")
     matched: list[Place] = []
     wanted: dict[tuple[str, str], None] = {}
     after, end = bytes(16), time.monotonic() + SCAN_SECONDS_MAX

@@ -8,13 +8,15 @@ lies in zones that the session cannot open is not there, in no count and in no f
 from __future__ import annotations
 
 import asyncio
+import hashlib
+from array import array
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Final
 
-from cloister.access import Action
-from cloister.base.errors import Busy, CloisterError, Invalid, NotFound, Unsupported
+from cloister.access import Action, rules
+from cloister.base.errors import Busy, CloisterError, Conflict, Invalid, NotFound, Unsupported
 from cloister.records.definitions import load
 from cloister.records.dossier import Dossier
 from cloister.records.fhir.subset import Subset
@@ -68,6 +70,35 @@ class File:
     type: str
     dossiers: list[bytes] = field(default_factory=list)
     count: int = 0
+    marks: array[int] = field(default_factory=lambda: array("Q"))  # of each dossier's head, as it was last seen
+    turn: int = 0  # grows whenever something in it has changed
+    sizes: dict[int, int] = field(default_factory=dict)  # bytes of the pieces that were made in this turn
+    given: set[str] = field(default_factory=set)  # tags under which it was handed out
+
+    @property
+    def tag(self) -> str:
+        """A strong validator (RFC 9110 8.8.1): of the heads that the records have, and so of every byte."""
+        told = hashlib.sha256(f"{self.type}|{self.turn}|".encode() + self.marks.tobytes())
+        return f'"{told.hexdigest()[:32]}"'
+
+    def look(self, start: int, heads: Sequence[bytes]) -> None:
+        """What the heads of its dossiers from `start` on are now."""
+        now = array("Q", map(mark_of, heads))
+        if self.marks[start : start + len(heads)] != now:
+            self.marks[start : start + len(heads)] = now
+            self.changed()
+
+    def changed(self) -> None:
+        self.turn += 1
+        self.sizes.clear()
+
+    def passed(self, start: int) -> int:
+        """How many whole pieces lie before this byte."""
+        number, place = 0, 0
+        while number in self.sizes and place + self.sizes[number] <= start:
+            place += self.sizes[number]
+            number += 1
+        return number
 
 
 @dataclass(slots=True)
@@ -95,6 +126,7 @@ class Exports:
 
     async def begin(self, wanted: Wanted, request: str, *, now: datetime) -> Job:
         """Starts a job. Denied when nothing of it may be read; Busy when as many run as may."""
+        await self._room.act(rules.Act.EXPORT, "Group" if wanted.group else "Patient")
         types = await self._readable(wanted)
         self.jobs.check_room()
         members = await self._members(wanted.group) if wanted.group else None
@@ -180,50 +212,100 @@ class Exports:
                 file = open_files[type] = File(type)
                 job.files.append(file)
             file.dossiers.append(dossier.id)
+            file.marks.append(mark_of(dossier.head))
             file.count += count
         self._room.dossiers.keep(dossier)
 
     # --- making a file ------------------------------------------------------------------------------------
 
-    async def lines(self, job: Job, number: int) -> AsyncIterator[bytes]:
-        """The NDJSON of one file, piece by piece; each piece is audited, and asked for, before it is made."""
+    def file(self, job: Job, number: int) -> File:
+        """NotFound for one that the job does not have (yet)."""
         if not job.done or not 0 <= number < len(job.files):
             raise NotFound("There is no such file.", hint="The job's status lists its files.", reason="export-gone")
-        file, room = job.files[number], self._room
-        await room.permit(Action.SEARCH, file.type)  # a grant or a scope may have ended meanwhile
+        return job.files[number]
+
+    async def lines(self, job: Job, number: int, *, start: int = 0, end: int | None = None) -> AsyncIterator[bytes]:
+        """The NDJSON of one file, piece by piece; each piece is audited, and asked for, before it is made.
+
+        `start`, `end`: of its bytes, once `size` has measured it; Conflict when a record changes meanwhile, because the bytes before it
+        were others.
+        """
+        file = self.file(job, number)
+        await self._room.permit(Action.SEARCH, file.type)  # a grant or a scope may have ended meanwhile
+        part, turn = start > 0 or end is not None, file.turn
+        passed = file.passed(start) if part else 0
+        place = sum(file.sizes[one] for one in range(passed))
+        async for _, piece in self._pieces(job, file, lambda one: one >= passed):
+            if part and file.turn != turn:
+                raise Conflict("This file is another by now.", hint="Fetch it from its beginning.", reason="export-changed")
+            cut = piece[max(0, start - place) : None if end is None else max(0, end - place)]
+            place += len(piece)
+            if cut and self._take is not None:
+                await self._take(len(cut))
+            if cut:
+                yield cut
+            if end is not None and place >= end:
+                return
+
+    async def size(self, job: Job, number: int) -> tuple[int, str]:
+        """How many bytes this file has as it is now, and the tag of that; what was made before is not made again for it."""
+        file = self.file(job, number)
+        await self._room.permit(Action.SEARCH, file.type)
+        for _ in range(ATTEMPTS):
+            turn = file.turn
+            async for _ in self._pieces(job, file, lambda one: one not in file.sizes):
+                pass
+            if file.turn == turn:
+                return sum(file.sizes.values()), file.tag
+        raise Busy("These records are being written too quickly to be measured.", hint="Fetch the file from its beginning.")
+
+    async def _pieces(self, job: Job, file: File, wanted: Callable[[int], bool]) -> AsyncIterator[tuple[int, bytes]]:
+        """The pieces that are wanted, by number; those of no wanted number are not opened."""
+        room, number = self._room, -1
         subset = Subset(Query(type=file.type, elements=job.wanted.elements))
         for start in range(0, len(file.dossiers), DOSSIERS_AT_ONCE):
-            opened = await room.dossiers.open(file.dossiers[start : start + DOSSIERS_AT_ONCE])
-            pairs = [(dossier, line) for dossier in opened.values() for line in _taken(job.wanted, dossier, file.type)]
-            for dossier in opened.values():
+            ids = file.dossiers[start : start + DOSSIERS_AT_ONCE]
+            opened = await room.dossiers.open(ids, fresh=True)
+            file.look(start, [opened[id].head if id in opened else b"" for id in ids])
+            present = [opened[id] for id in ids if id in opened]  # in the order of the file, whatever came first
+            pairs = [(dossier, line) for dossier in present for line in _taken(job.wanted, dossier, file.type)]
+            for dossier in present:
                 room.dossiers.keep(dossier)
             for first in range(0, len(pairs), ROWS_AT_ONCE):
-                stored = await self._rows(pairs[first : first + ROWS_AT_ONCE], file.type)
+                number += 1
+                if not wanted(number):
+                    continue
+                stored, moved = await self._rows(pairs[first : first + ROWS_AT_ONCE], file.type)
+                if moved:
+                    file.changed()
                 piece = b"".join(subset.of(one).replace(b"\n", b" ") + b"\n" for one in stored)
-                if self._take is not None and piece:
-                    await self._take(len(piece))
-                if piece:
-                    yield piece
+                file.sizes[number] = len(piece)
+                yield number, piece
 
-    async def _rows(self, pairs: Sequence[Pair], type: str) -> list[Stored]:
-        """The resources of these lines; of what is written meanwhile, the newer version, and nothing of what is deleted."""
+    async def _rows(self, pairs: Sequence[Pair], type: str) -> tuple[list[Stored], bool]:
+        """The resources of these lines; of what is written meanwhile (true), the newer version, and nothing of what is deleted."""
         found: list[Stored] = []
-        for _ in range(ATTEMPTS):
+        for attempt in range(ATTEMPTS):
             names = dict.fromkeys(dossier.name for dossier, _ in pairs)
             notes = [{"action": "export", "kind": type, "object": name} for name in names]
             stored, _ = await self._room.dossiers.rows(pairs, notes)
             found += [one for one in stored if one is not None and not one.deleted]
             moved = [pair for pair, one in zip(pairs, stored, strict=True) if one is None]
             if not moved:
-                return found
+                return found, attempt > 0
             opened = await self._room.dossiers.open([dossier.id for dossier, _ in moved], fresh=True)
             now = [(opened[old.id], opened[old.id].line(type, line.entry.id)) for old, line in moved if old.id in opened]
             pairs = [(dossier, line) for dossier, line in now if line is not None and not line.deleted]
         raise Busy("These records are being written too quickly to be read.", hint="Try again.")
 
 
+def mark_of(head: bytes) -> int:
+    """64 bits of a head commit's hash: enough to see that it is another one."""
+    return int.from_bytes(head[:8], "big")
+
+
 def _taken(wanted: Wanted, dossier: Dossier, type: str) -> list[Line]:
-    return [line for line in dossier.current(type) if wanted.takes(line.entry)]
+    return sorted((line for line in dossier.current(type) if wanted.takes(line.entry)), key=lambda line: line.entry.id)
 
 
 def check_filter(query: Query) -> None:

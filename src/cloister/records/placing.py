@@ -6,6 +6,7 @@ what exists already, which version it has, whether a patient is known.
 
 from __future__ import annotations
 
+import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Final
@@ -19,7 +20,10 @@ from cloister.records.finding import not_found
 from cloister.records.lines import Line
 from cloister.records.placement import PATIENT, REGISTER, new_patient_dossier
 from cloister.records.room import Room
+from cloister.records.search import IndexEntry
 from cloister.records.search.pointing import in_records, references
+from cloister.records.subscribed import TYPE as SUBSCRIPTION
+from cloister.records.tokens import texts_of
 
 STEPS_MAX: Final = 8  # from what names no patient to what does
 
@@ -29,7 +33,7 @@ class Change:
     """One resource to be written. `draft` None deletes.
 
     `fresh`: the id was made by this session, so nothing can exist under it. `skip_same`: leave it when the same
-    content is stored. `found` and `dossier` are set by each planning.
+    content is stored. `settled`: a Subscription's status that the server writes itself. `found` and `dossier` are set by each planning.
     """
 
     type: str
@@ -39,6 +43,7 @@ class Change:
     if_match: int | None = None
     fresh: bool = False
     skip_same: bool = False
+    settled: bool = False
     found: Line | None = None
     dossier: Dossier | None = None
     same: bool = False
@@ -55,6 +60,7 @@ class Planner:
         self._room = room
         self._changes = changes
         self._zone = zone
+        self._began = time.monotonic()
         self._home: str | None = None
         self._new: dict[str, Dossier] = {}  # Patient/id -> dossier made by this request
         self._new_register: Dossier | None = None
@@ -76,6 +82,9 @@ class Planner:
         plans: dict[bytes, Plan] = {}
         for change in self._changes:
             change.found, change.same = None, False
+            if change.type == SUBSCRIPTION and change.resource is not None and not change.settled:
+                change.resource = await self._room.subscriptions.asked(change.resource)
+                change.draft = Draft(change.resource, change.id)
             existing = known.get((change.type, change.id))
             if change.draft is None:
                 dossier = self._deleted(change, existing)
@@ -101,14 +110,28 @@ class Planner:
         ids = sorted({str(one).removeprefix("Patient/") for one in patients} - {id for type, id in wanted if type == "Patient"})
         located = await room.finder.locate(sorted(wanted)) if wanted else {}
         located |= {("Patient", id): several for id, several in (await room.finder.patients(ids)).items()}
-        # Of now, so that the write meets a moved head only when somebody writes at this very moment.
-        dossiers = await room.dossiers.open([id for several in located.values() for id in several], fresh=True)
+        # Of now, so that the write meets a moved head only when somebody writes at this very moment; what depends on a former version
+        # of something is not refused on a head that others have moved. What is planned again, because a head had moved, knows it already.
+        places = [id for several in located.values() for id in several]
+        new = all(change.fresh for change in self._changes)
+        since = min(self._began, room.dossiers.built_on_since()) if new and self._tells_no_zone(places) else self._began
+        dossiers = await room.dossiers.open(places, fresh=True, to_write=new, since=since)
         found: dict[tuple[str, str], Dossier] = {}
         for place, several in located.items():
             able = [dossiers[id] for id in several if id in dossiers and self._suits(dossiers[id])]
             if able:
                 found[place] = able[0]
         return found
+
+    def _tells_no_zone(self, places: Sequence[bytes]) -> bool:
+        """True when no zone gets a token for these new resources; one that was given the record a moment ago would miss it."""
+        kept = [dossier for id in places if (dossier := self._room.dossiers.get(id)) is not None]
+
+        def beside(type: str, id: str) -> bool:
+            return (type, id) in self._drafts or any(dossier.holds(type, id) for dossier in kept)
+
+        drafts = [(change.type, change.id, change.draft) for change in self._changes if change.draft is not None]
+        return not any(texts_of(IndexEntry(type, id, 1, 0, draft.values), beside) for type, id, draft in drafts)
 
     def _lookup(self, change: Change) -> bool:
         """An import's resources are looked for in the index of their own dossier; all others by their id."""

@@ -10,13 +10,14 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from cloister.access import Action, Actor, Narrowed, Policy
+from cloister.access import Action, Actor, Narrowed, Policy, rules
 from cloister.base.clock import Clock, system_clock
 from cloister.base.errors import CloisterError, Denied, Invalid
 from cloister.base.wire import Caller
 from cloister.records.changing import delete_one, rehearse, versions_of, write_one
 from cloister.records.chart import Chart
 from cloister.records.conditional import create_unless, delete_where, one_match, update_where
+from cloister.records.dossier import row_of
 from cloister.records.everything import Asked, everything, everything_of_all
 from cloister.records.exporting import Exports, TakeBytes
 from cloister.records.finding import not_found
@@ -31,6 +32,9 @@ from cloister.records.rowids import uuid_row
 from cloister.records.search import Query
 from cloister.records.sharing import take_shares
 from cloister.records.stored import Outcome, Page, Stored, Written
+from cloister.records.subscribed import TYPE
+from cloister.records.subscriptions import PROGRAM, Subscriptions
+from cloister.records.terminology.closure import Closures
 from cloister.records.transaction import READS, Transaction, asked, entries_of, outcome_of_write
 from cloister.zones import Keyring
 
@@ -47,22 +51,31 @@ class Records:
         clock: Clock = system_clock,
         *,
         bulk: TakeBytes | None = None,
+        delivery: bytes = b"",
+        main: Subscriptions | None = None,
     ) -> None:
-        """`bulk` is asked before each piece of bulk data; left out, nothing is counted."""
-        self._room = Room(actor, keyring, gate, policy, clock)
+        """`bulk` is asked before each piece of bulk data; left out, nothing is counted. `delivery`: to whom addresses of
+        notifications are sealed. `main`: of a narrowed token, the `subscriptions` of the session's own records."""
+        self._room = Room(actor, keyring, gate, policy, clock, delivery, main)
         self._histories = Histories(self._room)
         self.exports = Exports(self._room, bulk)
+        self.closures = Closures()
         self._imports: Imports | None = None
         self._import_zone: str | None = None
 
     async def read(self, type: str, id: str) -> Stored:
         """http.html#read. NotFound, with reason 'deleted' when it once existed (410)."""
         await self._room.permit(Action.READ, type)
+        await self._up_to_date(type)
         note = {"action": Action.READ.value, "kind": type, "object": f"{type}/{id}" if uuid_row(id) is not None else type}
         stored = await self._room.finder.read(type, id, [note])
         if stored.deleted:
             raise not_found(type, id, deleted=True)
         return stored
+
+    async def exported(self, type: str) -> None:
+        """Returns when what was read may be carried away from here as one document; Denied otherwise (docs/policies.md)."""
+        await self._room.act(rules.Act.EXPORT, type)
 
     async def vread(self, type: str, id: str, version: int) -> Stored:
         """http.html#vread. A deleted version is NotFound with reason 'deleted'."""
@@ -120,6 +133,7 @@ class Records:
     async def search(self, query: Query) -> Page:
         """search.html, first page. Invalid with reason 'too-costly' when it would open too many dossiers."""
         await self._room.permit(Action.SEARCH, query.type)
+        await self._up_to_date(query.type)
         return await self._room.searcher.search(query)
 
     async def page(self, token: str) -> Page:
@@ -246,6 +260,21 @@ class Records:
     @property
     def actor(self) -> Actor:
         return self._room.actor
+
+    @property
+    def subscriptions(self) -> Subscriptions:
+        return self._room.subscriptions
+
+    async def subscription_status(self, id: str) -> tuple[Stored, list[Any] | None]:
+        """The subscription, and [events that matched, events told, the last failure, the channel's state] if it was active once."""
+        stored = await self.read(TYPE, id)
+        _, line = await self._room.finder.line(TYPE, id)
+        return stored, await self._room.gate.call("subscription_status", dossier=stored.dossier, id=row_of(line))
+
+    async def _up_to_date(self, type: str) -> None:
+        """Of its own subscriptions a program reads the status that is so now."""
+        if type == TYPE and self._room.actor.role == PROGRAM:
+            await self._room.subscriptions.look()
 
     async def take_shares(self) -> int:
         """Take up records that other wards share with the zones of this session; end what is due."""

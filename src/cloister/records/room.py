@@ -7,7 +7,7 @@ import contextlib
 from collections.abc import AsyncIterator
 from weakref import WeakValueDictionary
 
-from cloister.access import Action, Actor, Facts, Narrowed, Policy
+from cloister.access import Action, Actor, Facts, Narrowed, Policy, rules
 from cloister.base.clock import Clock
 from cloister.base.errors import Denied, NotFound
 from cloister.base.wire import Caller
@@ -21,6 +21,7 @@ from cloister.records.placement import Places
 from cloister.records.search import Query
 from cloister.records.searching import Searcher
 from cloister.records.shard import Shard
+from cloister.records.subscriptions import Heeding, Subscriptions
 from cloister.records.tokens import Tokens
 from cloister.zones import Keyring
 
@@ -28,7 +29,16 @@ from cloister.zones import Keyring
 class Room:
     """The parts, and the one question that precedes every use of them: may this person do this to that kind of resource?"""
 
-    def __init__(self, actor: Actor, keyring: Keyring, gate: Caller, policy: Policy | Narrowed, clock: Clock) -> None:
+    def __init__(
+        self,
+        actor: Actor,
+        keyring: Keyring,
+        gate: Caller,
+        policy: Policy | Narrowed,
+        clock: Clock,
+        delivery: bytes,
+        main: Subscriptions | None,
+    ) -> None:
         self.actor = actor
         self.keyring = keyring
         self.gate = gate
@@ -37,6 +47,7 @@ class Room:
         self.narrowed = isinstance(policy, Narrowed)
         self.patient = policy.patient if isinstance(policy, Narrowed) else ""  # the one whose record this is about, if it is about one
         self._shards: dict[str, Shard] = {}
+        self._known_facts: dict[str, Facts] = {}  # by type: every decision asks
         self._conditions: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
         self.places = Places(actor, keyring)
         self.tokens = Tokens(keyring)
@@ -44,7 +55,8 @@ class Room:
         self.finder = Finder(gate, keyring, self.dossiers, self.tokens, self.places.preferred)
         self.elements = Elements()
         self.listings = Listings(self.dossiers)
-        self.writer = Writer(gate, keyring, self.dossiers, self.tokens, clock)
+        self.subscriptions = Subscriptions(self, delivery, main)
+        self.writer = Writer(Heeding(gate, self.subscriptions), keyring, self.dossiers, self.tokens, clock)
         self.searcher = Searcher(gate, self.dossiers, self.finder, self.shards, self.may_read)
 
     def shards(self) -> list[Shard]:
@@ -76,6 +88,15 @@ class Room:
             await self.gate.call("audit_append", entries=[note])
             raise
 
+    async def act(self, act: rules.Act, kind: str) -> None:
+        """Returns when no rule of the trust forbids this here and now; otherwise the refusal is audited and raised."""
+        try:
+            self._policy.check(self.actor, act, self._facts(kind))
+        except Denied as denied:
+            note = {"action": act.value, "kind": kind, "outcome": "denied", "reason": denied.reason}
+            await self.gate.call("audit_append", entries=[note])
+            raise
+
     def may_read(self, kind: str) -> bool:
         """For what a search brings along or looks through: refused silently, because nobody asked for it by name."""
         if not is_type(kind):
@@ -87,7 +108,11 @@ class Room:
         return True
 
     def _facts(self, kind: str) -> Facts:
-        return Facts(kind=kind, zones=self.places.readable)
+        zones = self.places.readable
+        known = self._known_facts.get(kind)
+        if known is None or known.zones is not zones:
+            known = self._known_facts[kind] = Facts(kind=kind, zones=zones)
+        return known
 
     def forget(self, zones: frozenset[str]) -> None:
         self.dossiers.forget(zones)
@@ -99,6 +124,7 @@ class Room:
             self.searcher.close()  # further pages of a search may lie in what was lost
 
     def close(self) -> None:
+        self.subscriptions.close()
         self.dossiers.close()
         self.listings.close()
         self.searcher.close()

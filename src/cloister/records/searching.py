@@ -87,10 +87,11 @@ class Searcher:
             await self._gate.call("audit_append", entries=_notes(query, [], within))
             return Page(hits=(), total=len(found))
         seen: dict[Seen, Stored] = {}
+        before = None if recent else self._as_seen(found[0][0])
         while True:
             cursor = Cursor(query, [(dossier, line.entry.type, line.entry.id) for dossier, line in found], None)
             matched, included, moved = await self._hits(query, cursor.places[: query.count], within, seen, found)
-            if recent or not moved:
+            if recent or not moved or self._the_same(query, found, before):
                 break
             (found, _), recent = await self.found(query, within, fresh=False), True
         cursor.total = len(found) if query.total != "none" else None
@@ -101,6 +102,20 @@ class Searcher:
             while len(self._cursors) > CURSORS_MAX:
                 self._cursors.popitem(last=False)
         return _page_of(cursor, token, 0, matched, included)
+
+    def _as_seen(self, id: bytes) -> frozenset[int]:
+        """The parts of a chart's index that a search has looked at."""
+        dossier = self._dossiers.get(id)
+        return frozenset(dossier.parts) if dossier is not None else frozenset()
+
+    def _the_same(self, query: Query, found: Sequence[Found], before: frozenset[int] | None) -> bool:
+        """What others wrote in this one chart since it was searched neither matches nor is a newer version of what was found."""
+        dossier = self._dossiers.get(found[0][0])
+        if not before or dossier is None or query.includes or query.chains or query.trees or query.filters or query.pointed:
+            return False
+        added = dossier.added(before, query.type)
+        known = {line.entry.id for _, line in found}
+        return added is not None and not any(line.entry.id in known or matches(query, line.entry) for line in added)
 
     async def page(self, token: str) -> Page:
         """A further page by its token, '<cursor>.<offset>'."""

@@ -10,6 +10,8 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Final, Literal
 
+from msgspec import Struct
+
 from cloister.records.fhir.text import decode
 
 DELETED: Final = "deleted"  # the reason of a NotFound that is HTTP 410 Gone
@@ -60,16 +62,14 @@ class Written:
     unchanged: bool = False
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Hit:
+class Hit(Struct, frozen=True, kw_only=True):
     """One entry of a search page; `mode` is Bundle.entry.search.mode."""
 
     stored: Stored
     mode: Literal["match", "include"] = "match"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Page:
+class Page(Struct, frozen=True, kw_only=True):
     """One page of a search. `total` counts what this session can open, or is None when it was not counted.
 
     `page` is this page's own token; `first`, `previous` and `next` are tokens for `Records.page(token)`.

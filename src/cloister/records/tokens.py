@@ -74,7 +74,7 @@ def texts_of(entry: IndexEntry, beside: Callable[[str, str], bool]) -> list[str]
     if uuid_row(entry.id) is None:
         found.append(id_text(type, entry.id))
     identifier = parameter(type, "identifier")
-    if identifier is not None:
+    if identifier is not None and not entry.values.keys().isdisjoint(identifier.places):
         for value in identifier.values(entry.values):
             if isinstance(value, str) and value[:1] != RECORD:
                 found.append(f"{type}.identifier|{value}")
@@ -88,7 +88,7 @@ def texts_of(entry: IndexEntry, beside: Callable[[str, str], bool]) -> list[str]
         pointed, _, id = reference.partition("/")
         if in_records(pointed) and not beside(pointed, id):
             found.append(out_text(type, reference))
-    return list(dict.fromkeys(found))
+    return list(dict.fromkeys(found)) if found else found
 
 
 def out_text(type: str, reference: str) -> str:

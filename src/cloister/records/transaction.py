@@ -31,6 +31,7 @@ from cloister.records.search import Query, parse, parse_url
 from cloister.records.search.parse import pairs_of
 from cloister.records.sharing import share
 from cloister.records.stored import Outcome, Stored
+from cloister.records.subscribed import TYPE as SUBSCRIPTION
 from cloister.records.validation import check
 
 ENTRIES_MAX: Final = 20_000
@@ -96,7 +97,12 @@ class Transaction:
 
     async def _written(self) -> tuple[list[Entry], dict[tuple[str, str], Stored]]:
         for entry in self._entries:
-            await self._read(entry, self._raw[entry.number])
+            raw = self._raw[entry.number]
+            if entry.method == "POST" and entry.condition is None:  # most of what is sent, and all of many an import
+                self._posted(entry, raw)
+            else:
+                await self._read(entry, raw)
+            self._place(entry, raw)
         await self._permit()
         changes = await self._changes()
         if not changes:
@@ -130,7 +136,7 @@ class Transaction:
         try:
             match entry.method:
                 case "POST":
-                    await self._post(entry, raw, request)
+                    await self._post(entry, raw)
                 case "PUT":
                     await self._put(entry, raw, request)
                 case "PATCH":
@@ -145,25 +151,37 @@ class Transaction:
                     )
         except CloisterError as wrong:
             raise _placed(wrong, entry) from None
+
+    def _place(self, entry: Entry, raw: dict[str, Any]) -> None:
+        """Where others find what this entry is about."""
         full = raw.get("fullUrl")
         if isinstance(full, str) and full:
             reference = _reference(entry)
             if reference and self._places.setdefault(full, reference) != reference:
                 raise Invalid("Two entries have the same fullUrl.", hint="Give each its own.", expression=f"{entry.place}.fullUrl")
-            address = ADDRESS.fullmatch(full)
+            address = ADDRESS.fullmatch(full) if full[:4] == "http" else None
             if address is not None:
                 entry.base = address[1]
                 if reference and reference != address[2]:
                     self._relative.setdefault(entry.base, {})[address[2]] = reference
 
-    async def _post(self, entry: Entry, raw: dict[str, Any], request: dict[str, Any]) -> None:
+    async def _post(self, entry: Entry, raw: dict[str, Any]) -> None:
         resource = _resource(raw, entry.url)
-        type = resource["resourceType"]
         if entry.condition is not None:
             entry.matched = await one_match(self._room, entry.condition)
             if entry.matched is not None:
                 return
-        full = raw.get("fullUrl", "")
+        self._make(entry, raw, resource)
+
+    def _posted(self, entry: Entry, raw: dict[str, Any]) -> None:
+        """A create without a condition."""
+        try:
+            self._make(entry, raw, _resource(raw, entry.url))
+        except CloisterError as wrong:
+            raise _placed(wrong, entry) from None
+
+    def _make(self, entry: Entry, raw: dict[str, Any], resource: dict[str, Any]) -> None:
+        type, full = resource["resourceType"], raw.get("fullUrl", "")
         kept = full.removeprefix(URN).lower() if self._idempotent and isinstance(full, str) and full.startswith(URN) else ""
         if kept and uuid_row(kept) is not None:
             entry.change = Change(type=type, id=kept, resource=resource, skip_same=True)
@@ -240,7 +258,7 @@ class Transaction:
             if resource is None:
                 continue
             relative = self._relative.get(entry.base)  # bundle.html#references: a relative one is told by the base of its own entry
-            if isinstance(resource, Parts) and not relative:
+            if isinstance(resource, Parts) and not relative and change.type != SUBSCRIPTION:
                 drafted = self._room.elements.draft(resource, change.id)
                 if drafted is not None:
                     change.draft, change.resource = drafted

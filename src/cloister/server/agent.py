@@ -9,71 +9,37 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import os
-import signal
+import time
 from collections.abc import Coroutine, Sequence
-from dataclasses import dataclass, field, replace
-from pathlib import Path
+from dataclasses import replace
 from typing import Any, Final
 
 from cloister.base import wire
-from cloister.base.errors import CloisterError, Conflict, Corrupt, Denied, Invalid, NotFound, Unavailable
-from cloister.base.process import adopt_orphans, start_time
-from cloister.base.secret import Secret
+from cloister.base.errors import CloisterError, Denied, Invalid, NotFound, Unavailable, Unsupported
+from cloister.base.process import adopt_orphans, memory_used
 from cloister.base.telemetry import log
 from cloister.farm import SessionState
-from cloister.server.assignment import UNLOCK_SECONDS, Assignment
-from cloister.server.links import ControllerLink, GateLink
+from cloister.server import ending, telling
+from cloister.server.agent_plan import AgentPlan
+from cloister.server.groups import Groups
+from cloister.server.health import Health
+from cloister.server.image import image
+from cloister.server.limits import overdue
+from cloister.server.lines import ControllerLines
+from cloister.server.links import ASKED_OF_CONTROLLER, ControllerLink, GateLink
+from cloister.server.live import Live
+from cloister.server.programs.beside import Beside
 from cloister.server.register import Register, SessionRecord
+from cloister.server.shut_out import REVOKED, TOLD
 from cloister.server.slots import Slots
-from cloister.server.zygote_link import Forked, ZygoteLink
+from cloister.server.starting import Starting
+from cloister.server.zygote_link import ZygoteLink
 
 JOIN_SECONDS_MAX: Final = 10.0
-READY_SECONDS_MAX: Final = 10.0
 ADOPT_SECONDS_MAX: Final = 5.0
-END_SECONDS_MAX: Final = 3.0
-REVOKED: Final = "revoked"
-REVOKED_ANSWER_SECONDS: Final = 2.0
-ASKED_OF_CONTROLLER: Final = frozenset({"client_used", "app_asked", "app_allowed", "app_list", "app_launched"})
-REVOKED_SECONDS_MAX: Final = 15.0  # longer than a revoked session answers why
-FORKS_AT_ONCE: Final = 4  # more only wait for each other's processor
+SWEEP_SECONDS: Final = 15.0
+OVERDUE_SECONDS: Final = 30.0  # what a session gets beyond its limits before the agent ends it
 RENEWALS_AT_ONCE: Final = 8  # a new epoch of a large zone must not keep the gate from everybody else
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class AgentPlan:
-    """One server's own facts; `zygote_command` gets the number of its control socket as last argument."""
-
-    server: str
-    runtime: Path
-    slots: int
-    edge_uid: int
-    edge_gid: int
-    controller_uid: int
-    zygote_command: Sequence[str]
-    agent_token: Secret
-    idle_lock_seconds: int
-    linger_seconds: int
-    unlock_seconds: int = UNLOCK_SECONDS
-
-    def socket(self, name: str) -> Path:
-        return self.runtime / f"{name}.sock"
-
-
-@dataclass(slots=True, kw_only=True)
-class Live:
-    """A session's process as the agent holds it: a pidfd, which no other process can take over."""
-
-    record: SessionRecord
-    pidfd: int
-    control: wire.Caller
-    state: SessionState = SessionState.STARTING
-    why: str = ""
-    gone: asyncio.Event = field(default_factory=asyncio.Event)
-
-    def as_wire(self) -> dict[str, Any]:
-        r = self.record
-        names = {"session": r.session, "person": r.person, "role": r.role, "kind": r.kind, "label": r.label}
-        return {**names, "slot": r.slot, "pid": r.pid, "uid": r.uid, "epoch": r.epoch, "state": str(self.state)}
 
 
 class Agent:
@@ -85,13 +51,23 @@ class Agent:
         self._zygote = ZygoteLink(plan.zygote_command)
         self._live: dict[str, Live] = {}
         self._by_pid: dict[int, Live] = {}
-        self._forking = asyncio.Semaphore(FORKS_AT_ONCE)
         self._renewing = asyncio.Semaphore(RENEWALS_AT_ONCE)
-        self._starting: set[str] = set()
+        self._health = Health(plan.runtime)
+        self._image = image()
         self._tasks: set[asyncio.Task[Any]] = set()
         token = plan.agent_token
         self._gate = GateLink(plan.socket("gate"), token, self._admissions, self._told)
-        self._controller = ControllerLink(plan.socket("controller"), token, self._report, self._end_unknown)
+        self._controller: ControllerLink | ControllerLines
+        if plan.estate is None:
+            self._controller = ControllerLink(plan.socket("controller"), token, self._report, self._end_unknown)
+        else:
+            self._controller = ControllerLines(plan.estate, self._report, self._end_unknown, self._asked, self._fence)
+        self._groups = Groups(plan.runtime)
+        self._start = Starting(
+            plan, slots=self._slots, zygote=self._zygote, gate=self._gate, register=self._register, health=self._health,
+            live=self._live, watch=self._watch, group=self._groups.name,
+        )  # fmt: skip
+        self._beside = Beside(plan.runtime, self._zygote, self._controller.ask, self._groups)
 
     async def run(self, stop: asyncio.Event) -> None:
         """Serve until `stop`, then end every session. Killed without it, the sessions stay for the next agent."""
@@ -99,11 +75,13 @@ class Agent:
         self._slots.prepare()
         found = self._register.read_live()
         self._slots.keep(record.slot for record, _ in found)
+        self._beside.clear()
+        self._later(self._groups.remove_others(record.session for record, _ in found))
         tasks = [asyncio.create_task(self._zygote.keep())]
         await asyncio.gather(*(self._adopt(record, pidfd) for record, pidfd in found))
         # Sessions have accounts of their own, so all may connect; who may say what is decided by SO_PEERCRED.
         server = await wire.serve(self._plan.socket("agent"), self._answer, mode=0o666 if self._root else 0o600)
-        tasks += [asyncio.create_task(self._gate.keep()), asyncio.create_task(self._join_farm())]
+        tasks += [asyncio.create_task(work) for work in (self._gate.keep(), self._join_farm(), self._sweep())]
         log("agent.ready", slots=self._plan.slots, adopted=len(self._live))
         try:
             await stop.wait()
@@ -115,7 +93,11 @@ class Agent:
             await asyncio.gather(*tasks, return_exceptions=True)
 
     async def _join_farm(self) -> None:
-        """Say hello when sessions can be started; without a zygote, say it late, for the sessions that live already."""
+        """Say hello when sessions can be started; without a zygote, say it late, for the sessions that live already.
+
+        Among several machines it is said at once where there are such: nobody else can bring their people back to them."""
+        if self._plan.estate is not None and self._live:
+            await self._controller.keep()
         with contextlib.suppress(TimeoutError):
             await asyncio.wait_for(self._zygote.warm.wait(), JOIN_SECONDS_MAX)
         await self._controller.keep()
@@ -128,11 +110,26 @@ class Agent:
             return await self._answer_session(own, method, arguments)
         if peer.uid not in (0, os.geteuid(), self._plan.controller_uid):
             raise Denied("This process is no session of this server.", reason="peer")
+        return await self._asked(method, arguments)
+
+    async def _asked(self, method: str, arguments: dict[str, Any]) -> Any:
+        """By a controller, over its socket or a line; or by this machine's own administrator."""
         match method:
             case "spawn":
-                return await self._spawn(**_only(arguments, "session", "person", "role", "kind", "label", "epoch"))
+                if "application" in arguments:
+                    raise Unsupported("This server starts the record only.", reason="application")
+                return await self._start.spawn(**_only(arguments, "session", "person", "role", "kind", "label", "epoch", "limits"))
             case "rejoin":
-                return await self._rejoin(self._session(arguments), int(arguments["epoch"]))
+                return await self._rejoin(self._session(arguments), int(arguments["epoch"]), str(arguments.get("where", "")))
+            case "message":
+                return await telling.message(self._those(arguments["sessions"]), dict(arguments["message"]))
+            case "nudge":
+                return {"told": await telling.nudge(self._those(arguments["sessions"]))}
+            case "end_many":
+                wanted = [one for one in self._those(arguments.get("sessions")) if one.record.session != arguments.get("spare")]
+                return await ending.end_many(wanted, str(arguments["reason"])[:64])
+            case "end_run":
+                return {"ended": self._beside.end_run(str(arguments["run"]))}
             case "unlock":
                 message = {"unlocker": arguments["unlocker"], "sealed": arguments["sealed"]}
                 return await self._session(arguments).control.call("unlock", **message)
@@ -140,7 +137,11 @@ class Agent:
                 what = {"epoch": arguments["epoch"], "grant": arguments["grant"]}
                 return await self._session(arguments).control.call("refuse", **what)
             case "end":
-                await self._end(self._session(arguments), str(arguments.get("reason", "ended")))
+                live, why = self._session(arguments), str(arguments.get("reason", "ended"))
+                if why in TOLD:  # it still answers with why for some seconds, for which nobody waits
+                    self._later(ending.end(live, why))
+                else:
+                    await ending.end(live, why)
                 return {}
             case "list":
                 return self._report()
@@ -150,13 +151,17 @@ class Agent:
         """A session speaks only of itself: which one it is, the kernel says."""
         match method:
             case "session_renew":
-                return {"ticket": await self._controller.renew_ticket(own.record.session, own.record.epoch)}
+                keys = {name: str(arguments.get(name, "")) for name in ("jkt", "x5t")}
+                return {"ticket": await self._controller.renew_ticket(own.record.session, own.record.epoch, **keys)}
             case "session_asks":
                 if arguments.get("what") not in ASKED_OF_CONTROLLER:
                     raise Invalid("A session may not ask this.", reason="method")
                 return await self._controller.ask(str(arguments["what"]), own.record.session, dict(arguments["words"]))
+            case "session_program":
+                return await self._beside.start(own.record, str(arguments["application"])[:64])
             case "session_state":
                 own.state, own.why = SessionState(arguments["state"]), str(arguments.get("why", ""))[:64]
+                own.changed = time.monotonic()
                 await self._controller.tell(own.record.session, own.state, own.why)
                 return {}
         raise Invalid("The agent has no such method for a session.", reason="method")
@@ -167,93 +172,33 @@ class Agent:
             raise NotFound("This server has no such session.", reason="session")
         return live
 
+    def _those(self, sessions: Sequence[str] | None) -> list[Live]:
+        """Of these, the ones that are here; None: all."""
+        return list(self._live.values()) if sessions is None else [self._live[one] for one in sessions if one in self._live]
+
     def _report(self) -> dict[str, Any]:
         load = os.getloadavg()[0] / (os.cpu_count() or 1)
         facts = {"server": self._plan.server, "slots": self._plan.slots, "free": self._slots.free, "load": round(load, 2)}
+        facts |= {"memory": round(memory_used(), 3), "image": self._image}
+        facts |= {"instance": self._health.instance, "health": self._health.facts(**self._parts())}
         missing = list(self._zygote.missing)
         return {**facts, "missing": missing, "zygote": self._zygote.pid, "sessions": [live.as_wire() for live in self._live.values()]}
+
+    def _parts(self) -> dict[str, Any]:
+        return {"zygote": self._zygote.pid is not None, "gate_away": self._gate.away_seconds}
 
     def _admissions(self) -> list[SessionRecord]:
         return [live.record for live in self._live.values()]
 
-    # --- starting --------------------------------------------------------------------------------------
-
-    async def _spawn(self, *, session: str, person: str, role: str, kind: str, label: str = "", epoch: int = 1) -> dict[str, Any]:
-        if session in self._live or session in self._starting:
-            raise Conflict("This session exists already.", reason="session-exists")
-        slot = self._slots.take()
-        self._starting.add(session)
-        uid, gid = self._slots.account(slot)
-        plan = self._plan
-        assignment = Assignment(
-            session=session, person=person, role=role, kind=kind, label=label, epoch=epoch, slot=slot, uid=uid, gid=gid,
-            edge_uid=plan.edge_uid if self._root else None, agent_uid=os.geteuid(),
-            gate=str(plan.socket("gate")), agent=str(plan.socket("agent")),
-            idle_lock_seconds=plan.idle_lock_seconds, linger_seconds=plan.linger_seconds, unlock_seconds=plan.unlock_seconds,
-        )  # fmt: skip
-        watched = False
-        try:
-            async with self._forking:
-                forked = await self._fork(assignment)
-                live = self._watch(_record(assignment, forked.pid), forked.pidfd)
-                watched = True
-                return await self._ready(live)
-        finally:
-            self._starting.discard(session)
-            if not watched:  # no process holds the slot; otherwise its death gives it back
-                self._slots.give_back(slot)
-
-    async def _fork(self, assignment: Assignment) -> Forked:
-        """Twice at most: a zygote that dies is started again meanwhile. Each time with new sockets, so that a
-        child whose birth was never reported listens where nobody knocks."""
-        for last in (False, True):
-            listeners = self._slots.bind(assignment.slot)
-            try:
-                return await self._zygote.fork(assignment, listeners)
-            except Unavailable:
-                if last:
-                    raise
-            finally:
-                listeners.close()
-        raise AssertionError("unreachable")
-
-    async def _ready(self, live: Live) -> dict[str, Any]:
-        admitted = asyncio.create_task(self._gate.admit(live.record))
-        try:
-            hello = await self._hello(live, READY_SECONDS_MAX)
-            await admitted
-        except Denied:  # the gate does not know this agent: say that, not that the session failed
-            await self._kill(live, "gate-refused")
-            raise
-        except CloisterError as fault:
-            await self._kill(live, "not-ready")
-            raise Unavailable("The session did not become ready.", hint="Try again.", reason="not-ready") from fault
-        self._register.write(live.record)
-        live.state = SessionState(hello["state"])
-        return {"public_key": hello["public_key"], "slot": live.record.slot, "pid": live.record.pid}
-
-    async def _hello(self, live: Live, seconds: float) -> dict[str, Any]:
-        call = asyncio.create_task(live.control.call("hello", timeout_seconds=seconds))
-        gone = asyncio.create_task(live.gone.wait())
-        try:
-            await asyncio.wait([call, gone], return_when=asyncio.FIRST_COMPLETED)
-            if not call.done():
-                raise Unavailable("The session's process died.", reason="died")
-            hello: dict[str, Any] = call.result()
-        finally:
-            call.cancel()
-            gone.cancel()
-        if hello["session"] != live.record.session:
-            raise Corrupt("Another session answers in this slot.", reason="slot")
-        return hello
+    # --- what lives --------------------------------------------------------------------------------------
 
     async def _adopt(self, record: SessionRecord, pidfd: int) -> None:
         live = self._watch(record, pidfd)
         try:
-            hello = await self._hello(live, ADOPT_SECONDS_MAX)
+            hello = await live.hello(ADOPT_SECONDS_MAX)
         except CloisterError:
             log("agent.not_adopted", level="error", session=record.session, pid=record.pid)
-            await self._kill(live, "silent")
+            await live.kill("silent")
             return
         live.state = SessionState(hello["state"])
         self._set_epoch(live, int(hello["epoch"]))
@@ -264,12 +209,12 @@ class Agent:
         asyncio.get_running_loop().add_reader(pidfd, self._died, live)
         return live
 
-    async def _rejoin(self, live: Live, epoch: int) -> dict[str, Any]:
+    async def _rejoin(self, live: Live, epoch: int, where: str) -> dict[str, Any]:
         try:
-            reply: dict[str, Any] = await live.control.call("rejoin", epoch=epoch)
+            reply: dict[str, Any] = await live.control.call("rejoin", epoch=epoch, where=where)
         except (NotFound, Unavailable):  # it is ending: once it is gone, the broker may place a new one
             with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(live.gone.wait(), END_SECONDS_MAX)
+                await asyncio.wait_for(live.gone.wait(), ending.END_SECONDS_MAX)
             if live.gone.is_set():
                 raise NotFound("This server has no such session.", reason="session") from None
             raise
@@ -282,48 +227,54 @@ class Agent:
 
     # --- ending ------------------------------------------------------------------------------------------
 
-    async def _end(self, live: Live, why: str, seconds: float = END_SECONDS_MAX) -> None:
-        """Ask, then insist: at once with a revoked session that does not answer, because its keys go with its answer."""
-        live.why = live.why or why
-        wait, patience = seconds, REVOKED_ANSWER_SECONDS if why == REVOKED else END_SECONDS_MAX
-        try:
-            await live.control.call("end", timeout_seconds=patience, reason=why)
-        except CloisterError:
-            wait = 0.5 if why == REVOKED else seconds
-        with contextlib.suppress(TimeoutError):
-            await asyncio.wait_for(live.gone.wait(), wait)
-        if not live.gone.is_set():
-            await self._kill(live, why)
+    async def _sweep(self) -> None:
+        """End what should have ended by itself: a session is not trusted with its own limits."""
+        while True:
+            await asyncio.sleep(SWEEP_SECONDS)
+            now, today = time.monotonic(), time.time()
+            self._beside.reap()
+            for live in list(self._live.values()):
+                ages = {"age_seconds": today - (live.record.began or today), "state_seconds": now - live.changed}
+                why = overdue(live.state, **ages, limits=live.record.limits, grace_seconds=OVERDUE_SECONDS)
+                if why:
+                    log("agent.overdue", level="warning", session=live.record.session, why=why)
+                    self._later(ending.end(live, why))
 
     def _end_unknown(self, session: str) -> None:
         """The controller knows nothing of it, so nobody could ever come back to it."""
         live = self._live.get(session)
-        if live is not None and session not in self._starting:
-            self._later(self._end(live, "unknown-to-controller"))
+        if live is not None and session not in self._start.unfinished:
+            self._later(ending.end(live, "unknown-to-controller"))
 
     def _told(self, news: list[tuple[str, str]]) -> None:
         """From the gate: whose sessions must end, and whose must look at their keys again."""
         for session, what in news:
             live = self._live.get(session)
             if live is not None:
-                self._later(self._end(live, REVOKED, REVOKED_SECONDS_MAX) if what == "end" else self._renew(live))
+                self._later(ending.end(live, REVOKED) if what == "end" else self._renew(live, what))
 
-    async def _renew(self, live: Live) -> None:
+    async def _renew(self, live: Live, what: str) -> None:
         async with self._renewing:
             with contextlib.suppress(CloisterError):  # it tries again by itself, and the gate hands out nothing meanwhile
-                await live.control.call("renew")
+                await live.control.call("rules" if what == "rules" else "renew")
 
-    async def _kill(self, live: Live, why: str) -> None:
-        if live.gone.is_set():
+    async def _fence(self) -> None:
+        """No controller has been heard for long: what its store says is elsewhere ends; if nobody can be asked, all are locked."""
+        try:
+            elsewhere = await self._gate.elsewhere()
+        except CloisterError:
+            unlocked = [live for live in self._live.values() if live.state is SessionState.ACTIVE]
+            log("agent.fenced", level="error", locking=len(unlocked))
+            for live in unlocked:
+                with contextlib.suppress(CloisterError):
+                    await live.control.call("lock", reason="fenced")
             return
-        live.why = live.why or why
-        with contextlib.suppress(ProcessLookupError):
-            signal.pidfd_send_signal(live.pidfd, signal.SIGKILL)
-        await live.gone.wait()
+        for session in elsewhere:
+            self._end_unknown(session)
 
     async def _end_all(self) -> None:
         log("agent.ending", sessions=len(self._live))
-        await asyncio.gather(*(self._end(live, "server-stopped") for live in list(self._live.values())))
+        await ending.end_many(self._those(None), "server-stopped")
         await asyncio.gather(*self._tasks, return_exceptions=True)
 
     def _died(self, live: Live) -> None:
@@ -341,6 +292,8 @@ class Agent:
         self._slots.give_back(record.slot)
         live.gone.set()
         log("agent.session_ended", session=record.session, slot=record.slot, why=live.why or "died")
+        self._beside.end(record.session)
+        self._later(self._groups.remove(record.session))
         self._later(self._farewell(record.session, live.why or "died"))
 
     def _later(self, work: Coroutine[Any, Any, None]) -> None:
@@ -351,15 +304,6 @@ class Agent:
     async def _farewell(self, session: str, why: str) -> None:
         await self._gate.dismiss(session)
         await self._controller.tell(session, SessionState.ENDED, why)
-
-
-def _record(assignment: Assignment, pid: int) -> SessionRecord:
-    a = assignment
-    started = start_time(pid)
-    return SessionRecord(
-        session=a.session, person=a.person, role=a.role, kind=a.kind, label=a.label, slot=a.slot, uid=a.uid, pid=pid,
-        started=started or 0, epoch=a.epoch,
-    )  # fmt: skip
 
 
 def _only(arguments: dict[str, Any], *names: str) -> dict[str, Any]:

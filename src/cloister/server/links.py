@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Final
@@ -21,13 +22,45 @@ from cloister.server.register import SessionRecord
 
 RETRY_SECONDS: Final = 0.25
 CALL_SECONDS_MAX: Final = 5.0
+ASKED_SECONDS_MAX: Final = 18.0  # an operator's act on many servers takes its time
 HEARTBEAT_SECONDS: Final = 5.0
 FOLLOW_SECONDS_MAX: Final = 60.0
+# What a session may ask of the controller, for itself alone.
+ASKED_OF_CONTROLLER: Final = frozenset(
+    {
+        "signed_in_how",
+        "ways_list",
+        "totp_begin",
+        "totp_confirm",
+        "totp_remove",
+        "paper_make",
+        "proposals_list",
+        "proposal_decide",
+        "app_allowed",
+        "app_asked",
+        "app_launched",
+        "app_list",
+        "client_pace",
+        "client_used",
+        "lost_before",
+        "message_seen",
+        "nudge",
+        "operate",
+        "program_list",
+        "refusal_noted",
+        "refusals_shown",
+        "vpn_certificate",
+        "vpn_end",
+        "vpn_shown",
+    }
+)
 
 
-async def lost(path: Path) -> None:
+async def lost(path: Path, reached: Callable[[], None] | None = None) -> None:
     """Returns when whoever listens at this path now is gone; raises OSError when nobody does."""
     reader, writer = await asyncio.open_unix_connection(str(path))
+    if reached is not None:
+        reached()
     try:
         with contextlib.suppress(ConnectionError):
             while await reader.read(4096):
@@ -52,12 +85,21 @@ class GateLink:
         self._token = token
         self._sessions = sessions
         self._caller = Caller(path, part="store gate")
+        self._away_since: float | None = time.monotonic()
+
+    @property
+    def away_seconds(self) -> float:
+        """For how long nothing has listened there; 0 while something does."""
+        return 0.0 if self._away_since is None else time.monotonic() - self._away_since
+
+    def _reached(self) -> None:
+        self._away_since = None
 
     async def keep(self) -> None:
         """After each restart of the gate, admit all sessions again, and then hear what has changed for them."""
         while True:
             try:
-                watch = asyncio.create_task(lost(self._path))
+                watch = asyncio.create_task(lost(self._path, self._reached))
                 following: asyncio.Task[None] | None = None
                 try:
                     for record in self._sessions():
@@ -65,6 +107,7 @@ class GateLink:
                     following = asyncio.create_task(self._follow())
                     await watch
                 finally:
+                    self._away_since = time.monotonic() if self._away_since is None else self._away_since
                     watch.cancel()
                     if following is not None:
                         following.cancel()
@@ -93,6 +136,12 @@ class GateLink:
         whose = {"pid": r.pid, "uid": r.uid, "session": r.session, "person": r.person, "role": r.role}
         with contextlib.suppress(Unavailable):
             await self._caller.call("session_admit", timeout_seconds=CALL_SECONDS_MAX, token=self._token.reveal().decode(), **whose)
+
+    async def elsewhere(self) -> list[str]:
+        """Which of this server's sessions were placed elsewhere, or have ended; raises when the database cannot be asked."""
+        token, sessions = self._token.reveal().decode(), [record.session for record in self._sessions()]
+        found = await self._caller.call("session_elsewhere", timeout_seconds=CALL_SECONDS_MAX, token=token, sessions=sessions)
+        return [str(session) for session in found]
 
     async def dismiss(self, session: str) -> None:
         with contextlib.suppress(CloisterError):  # a gate that is away has forgotten it already
@@ -127,7 +176,7 @@ class ControllerLink:
 
     async def _hello(self) -> None:
         facts = self._report()
-        said = {name: facts[name] for name in ("server", "slots", "sessions", "missing", "load")}
+        said = {name: facts[name] for name in ("server", "slots", "sessions", "missing", "load", "memory", "image", "instance", "health")}
         reply = await self._caller.call("hello", timeout_seconds=CALL_SECONDS_MAX, token=self._token.reveal().decode(), **said)
         for session in reply["end"]:
             self._end_unknown(str(session))
@@ -138,7 +187,8 @@ class ControllerLink:
             if done:
                 return
             facts = self._report()
-            reply = await self._caller.call("heartbeat", timeout_seconds=CALL_SECONDS_MAX, load=facts["load"], free=facts["free"])
+            said = {name: facts[name] for name in ("load", "memory", "free", "health")}
+            reply = await self._caller.call("heartbeat", timeout_seconds=CALL_SECONDS_MAX, **said)
             if not reply["known"]:
                 return
 
@@ -147,10 +197,11 @@ class ControllerLink:
         with contextlib.suppress(Unavailable, Denied, NotFound, Conflict):
             await self._caller.call("session_state", timeout_seconds=CALL_SECONDS_MAX, session=session, state=str(state), why=why)
 
-    async def renew_ticket(self, session: str, epoch: int) -> str:
-        reply = await self._caller.call("renew_ticket", timeout_seconds=CALL_SECONDS_MAX, session=session, epoch=epoch)
+    async def renew_ticket(self, session: str, epoch: int, *, jkt: str, x5t: str) -> str:
+        asked = {"session": session, "epoch": epoch, "jkt": jkt, "x5t": x5t}
+        reply = await self._caller.call("renew_ticket", timeout_seconds=CALL_SECONDS_MAX, **asked)
         return str(reply["ticket"])
 
     async def ask(self, method: str, session: str, arguments: dict[str, Any]) -> Any:
         """A question of a session to the controller, which answers for that session alone."""
-        return await self._caller.call(method, timeout_seconds=CALL_SECONDS_MAX, **{**arguments, "session": session})
+        return await self._caller.call(method, timeout_seconds=ASKED_SECONDS_MAX, **{**arguments, "session": session})

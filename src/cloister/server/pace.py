@@ -1,16 +1,28 @@
-"""How fast a client may ask: a bucket of requests that fills by itself, and how many may be under way. Pure, but for its counts.
+"""How fast a client may ask: a bucket of requests that fills by itself, and how many may be under way.
 
-The pace travels in the client's own ticket ("a second/burst/at once", gateway/clients.py), so that a change of it holds from
-the next token on, in every session, without asking anybody. Decided before any work is done.
+A program's requests are counted in one place for all of its sessions, on whatever servers (gateway/clients.py); a session takes
+half a second's worth of them in advance, and keeps them for five. An app's, and those of a program while nobody can be asked,
+are counted here, by the pace that travels in the ticket ("a second/burst/at once"). Decided before any work is done.
 """
 
 from __future__ import annotations
 
+import asyncio
 import re
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
-from typing import Final
+from typing import Any, Final
 
-from cloister.base.errors import Busy
+from cloister.base.errors import Busy, CloisterError
+
+ASKED_SECONDS_MAX: Final = 1.0
+# What was taken in advance and not used by then is gone, so that a new limit holds soon. With one second, 120 sessions that each
+# answered two requests a second asked the controller for every second one of them.
+KEPT_SECONDS: Final = 5.0
+TEXTS_MAX: Final = 16
+ALONE_SECONDS: Final = 2.0  # after nobody answered, so long this session counts for itself
+
+Ask = Callable[[], Awaitable[Mapping[str, Any]]]
 
 _PACE: Final = re.compile(r"([1-9]\d{0,6})/([1-9]\d{0,6})/([1-9]\d{0,2})", re.ASCII)
 
@@ -60,8 +72,85 @@ class Bucket:
         self._left -= 1
         self._under_way += 1
 
+    def passed(self) -> None:
+        """A request that was counted elsewhere is under way here."""
+        self._under_way += 1
+
     def leave(self) -> None:
         self._under_way -= 1
+
+
+class Shared:
+    """The requests of one session of a program, within what all of the program's sessions may have."""
+
+    def __init__(self, ask: Ask) -> None:
+        """`ask`: Uses.pace of gateway/clients.py."""
+        self._ask = ask
+        self._own = Bucket()
+        self._left = 0
+        self._taken = 0.0
+        self._texts: set[str] = set()  # the paces of the tickets that came here
+        self._per_second = 0
+        self._share = 0
+        self._under_way = 0
+        self._wait_until = 0.0
+        self._alone_until = 0.0
+        self._asking: asyncio.Future[None] | None = None
+
+    async def enter(self, text: str, *, shared: bool, now: float) -> None:
+        """Counts a request in; `now` in seconds of a steady clock. Busy, with the seconds to wait, when it is one too many.
+
+        `shared`: a program's own, not an app's."""
+        if (shared and self._is_new(text)) or now - self._taken > KEPT_SECONDS:  # a pace that no ticket has told yet holds at once
+            self._left = 0
+        if shared and read_pace(text) is not None and now >= self._alone_until:
+            await self._take(now)
+        if not shared or self._left < 1:
+            self._own.enter(text, now=now)
+            self._under_way += 1
+            return
+        if self._under_way >= self._share:
+            raise too_fast(f"Each open session of this program may have {self._share} requests under way at once.", 1)
+        self._left -= 1
+        self._under_way += 1
+        self._own.passed()
+
+    def _is_new(self, text: str) -> bool:
+        """Only the first ticket with this pace: one of before, which comes in between, wastes nothing."""
+        if text in self._texts:
+            return False
+        if len(self._texts) >= TEXTS_MAX:
+            self._texts.clear()
+        self._texts.add(text)
+        return True
+
+    def leave(self) -> None:
+        self._own.leave()
+        self._under_way -= 1
+
+    async def _take(self, now: float) -> None:
+        while self._left < 1 and now >= self._alone_until:
+            if now < self._wait_until:
+                seconds = self._wait_until - now
+                raise too_fast(
+                    f"This program may ask {self._per_second} times a second, in all of its sessions together.",
+                    max(1, round(seconds + 0.5)),
+                )
+            if self._asking is None:
+                self._asking = asyncio.ensure_future(self._fetch(now))
+            await asyncio.shield(self._asking)
+
+    async def _fetch(self, now: float) -> None:
+        try:
+            said = await asyncio.wait_for(self._ask(), ASKED_SECONDS_MAX)
+            self._left += int(said["taken"])
+            self._taken = now
+            self._per_second, self._share = int(said["per_second"]), int(said["share"])
+            self._wait_until = now + float(said["wait_seconds"])
+        except (CloisterError, TimeoutError):
+            self._alone_until = now + ALONE_SECONDS
+        finally:
+            self._asking = None
 
 
 def too_fast(text: str, seconds: int) -> Busy:

@@ -7,8 +7,9 @@ from __future__ import annotations
 
 import json
 import os
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
+from typing import Any
 
 from cloister.base.process import start_time
 from cloister.base.telemetry import log
@@ -26,6 +27,8 @@ class SessionRecord:
     pid: int
     started: int  # clock ticks since boot
     epoch: int
+    began: float = 0.0  # seconds since 1970
+    limits: dict[str, Any] = field(default_factory=dict)  # what the agent holds it to, by name as in an assignment
 
 
 class Register:

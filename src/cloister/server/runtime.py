@@ -8,35 +8,53 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import time
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
 from cloister.access import Actor
-from cloister.base.clock import Clock, system_clock
+from cloister.base.clock import Clock, iso, system_clock
 from cloister.base.errors import CloisterError, Conflict, Corrupt, Denied, Invalid, NotFound, Unavailable
 from cloister.base.secret import Secret
 from cloister.base.telemetry import log
 from cloister.base.wire import Caller
 from cloister.farm import SessionEvent, SessionState, step
 from cloister.server.assignment import Assignment
+from cloister.server.binding import Binding
 from cloister.server.gate_caller import GateCaller
+from cloister.server.limits import ENDINGS, NEVER, Due, Moments, due
+from cloister.server.notices import Notice, Notices
+from cloister.server.open_pages import OpenPages
 from cloister.server.opening import Opened, opened
+from cloister.server.passes import Passes
 from cloister.server.renewal import Renewal
+from cloister.server.shut_out import TOLD
 from cloister.zones import Keyring, TrustRoots, algorithms, unlockers
 
 TRIES_MAX: Final = 5
 REFUSED_MAX: Final = 1000  # tokens taken back; each lives ten minutes at most
 LAST_WORD_SECONDS: Final = 1.0
-REVOKED: Final = "revoked"
 USED_TOLD_SECONDS: Final = 5.0
 TELLING_SECONDS: Final = 10.0  # a revoked person's next request is still answered, with why, by a process without keys
+ASKING_SECONDS: Final = 20.0  # an operator's act on many servers takes its time
+SAVE_SECONDS: Final = 1.5  # for the pages to send what is typed, before a session ends
+PAGE_CHARACTERS_MAX: Final = 500
 
 OnOpen = Callable[[Keyring, Actor, Caller], Awaitable[None]]
 OnLock = Callable[[], None]
 OnChange = Callable[[frozenset[str]], None]
 OnRefuse = Callable[[str], None]
+OnRules = Callable[[], Awaitable[None]]
+
+
+@dataclass(frozen=True, slots=True)
+class Proved:
+    """The last proof by which this session's keys were opened, or their person proved again: its kind, and when (monotonic)."""
+
+    kind: str
+    at: float
 
 
 @dataclass(slots=True)
@@ -47,9 +65,11 @@ class Used:
 
 
 class SessionRuntime:
-    def __init__(self, *, trust: TrustRoots, clock: Clock = system_clock) -> None:
+    def __init__(self, *, trust: TrustRoots, clock: Clock = system_clock, origins: tuple[str, ...] = ()) -> None:
         """`trust` comes from this server's own files: roots that the database offered would prove nothing."""
         self._trust = trust
+        self.passes = Passes()
+        self.origins = origins  # whose pages alone may open a WebSocket here (RFC 6454)
         self._clock = clock
         self._assignment: Assignment | None = None
         self._state = SessionState.STARTING
@@ -57,20 +77,25 @@ class SessionRuntime:
         self._private: algorithms.KemPrivate | None = None
         self._opened: Opened | None = None
         self._tries = 0
-        self._was_unlocked = self._revoked = False
+        self._shut_out = ""  # why
         self._busy = 0
-        self._seen = 0.0
-        self._locked_at = 0.0
+        self._at = Moments()
         self._timer: asyncio.TimerHandle | None = None
         self._words: set[asyncio.Task[None]] = set()
         self._on_open: list[OnOpen] = []
         self._on_lock: list[OnLock] = []
         self._on_change: list[OnChange] = []
         self._on_refuse: list[OnRefuse] = []
+        self._on_rules: list[OnRules] = []
+        self.proved: Proved | None = None
         self._refused_epochs: dict[int, None] = {}
+        self.binding = Binding()
         self.missing: tuple[str, ...] = ()
         self.used = Used()
         self._telling: asyncio.TimerHandle | None = None
+        self.pages = OpenPages(self._pages_changed)
+        self.notices = Notices()
+        self.page = ""  # the page that its person saw last: where they go on, at whichever terminal
 
     # --- for the application, before the fork ----------------------------------------------------
 
@@ -89,6 +114,10 @@ class SessionRuntime:
     def on_refuse(self, callback: OnRefuse) -> None:
         """Called with what an app was allowed, when the app has given it back."""
         self._on_refuse.append(callback)
+
+    def on_rules(self, callback: OnRules) -> None:
+        """Called when the trust's rules may have changed."""
+        self._on_rules.append(callback)
 
     # --- facts ---------------------------------------------------------------------------------------
 
@@ -156,7 +185,8 @@ class SessionRuntime:
         self._renewal = Renewal(self.gate, self._clock, self._held, self._changed, self.end)
         self.gate.on_replaced = self._renewal.renew
         self.ended = asyncio.Event()
-        self._seen = self._locked_at = self._loop.time()
+        now = self._loop.time()
+        self._at = Moments(began=now, seen=now, locked=now)
         self._state = step(self._state, SessionEvent.READY)
         self._arm()
 
@@ -175,6 +205,8 @@ class SessionRuntime:
                 await self._refused(refused)
                 raise
             await self._note("unlock")
+            kind = next((str(row["kind"]) for row in rows["unlockers"] if row["id"] == unlocker), "")
+            self.proved = Proved(kind, time.monotonic())
             await self._use(fresh, rows)
 
     def _open(self, private: algorithms.KemPrivate, rows: dict[str, Any], unlocker: str, sealed: bytes) -> Opened:
@@ -197,7 +229,7 @@ class SessionRuntime:
                 await callback(fresh.keyring, fresh.actor, self.gate)
             undo.pop_all()
         self._opened = fresh
-        self._was_unlocked = True
+        self._at.was_unlocked = True
         self._renewal.begin(rows)
         self.touch()
         self._change(SessionEvent.UNLOCK, "")
@@ -205,6 +237,11 @@ class SessionRuntime:
     async def renew(self) -> None:
         """The gate says that this person's keys have changed: look again, verify again, and go on."""
         await self._renewal.renew()
+        await self.rules_changed()
+
+    async def rules_changed(self) -> None:
+        for callback in self._on_rules:
+            await callback()
 
     def _held(self) -> Keyring | None:
         return self._opened.keyring if self._opened is not None else None
@@ -227,12 +264,14 @@ class SessionRuntime:
         await self.gate.call("audit_append", timeout_seconds=seconds, entries=[entry])
 
     def lock(self, why: str = "locked") -> None:
-        """Wipe the keys; the person must unlock again."""
+        """Wipe the keys; the person must unlock again. Every open page is told at once."""
         self._wipe()
         self._change(SessionEvent.LOCK, why)
+        self.pages.dismiss("lock", why=why)
 
-    def rejoin(self, epoch: int) -> bytes:
+    def rejoin(self, epoch: int, where: str = "") -> bytes:
         """The person signed in again, perhaps elsewhere: older tickets end, keys are wiped, a fresh unlock key is offered.
+        The pages that were open are covered at once and say where the session went.
 
         The keys go because the door alone must not be enough to reach an unlocked session. A program's door
         holds the program's secret anyway, and its other workers go on.
@@ -243,10 +282,12 @@ class SessionRuntime:
             raise Conflict("This session is past that epoch.", reason="epoch")
         self._epoch = epoch
         if self.assignment.kind != "program":
+            self.binding = Binding()
             self._wipe()
             self._private = None
             self._tries = 0
             self._change(SessionEvent.REJOIN, "rejoined")
+            self.pages.dismiss("moved", where=where[:100], at=iso(self._clock()))
         return self.public_key
 
     def refuse(self, epoch: int, grant: str) -> None:
@@ -258,6 +299,13 @@ class SessionRuntime:
         for callback in self._on_refuse if grant else ():
             callback(grant)
 
+    async def end_gracefully(self, why: str, seconds: float = SAVE_SECONDS) -> None:
+        """Let the open pages send what is typed, then end. While they do, the session is as it was."""
+        if self._state is SessionState.ACTIVE and len(self.pages):
+            saved = await self.pages.save(seconds)
+            log("session.saved", session=self.session, whole=saved)
+        self.end(why)
+
     def end(self, why: str) -> None:
         """Wipe the keys and let the process exit, after a last word to the agent."""
         if self._state is SessionState.ENDING:
@@ -265,32 +313,33 @@ class SessionRuntime:
         self._wipe()
         self._private = None
         self._state = step(self._state, SessionEvent.END)
-        self._revoked = why == REVOKED
+        self._shut_out = why if why in TOLD else ""
         if self._timer is not None:
             self._timer.cancel()
+        self.pages.dismiss("end", why=why)
         self._speak(self._last_word(why))
 
     async def _last_word(self, why: str) -> None:
-        if self._was_unlocked:
+        if self._at.was_unlocked:
             with contextlib.suppress(CloisterError):
                 await self._note("end", reason=why, seconds=LAST_WORD_SECONDS)
         with contextlib.suppress(CloisterError):
             await self.agent.call("session_state", timeout_seconds=LAST_WORD_SECONDS, state=str(self._state), why=why)
-        if self._revoked:
+        if self._shut_out:
             await asyncio.sleep(TELLING_SECONDS)
         self.ended.set()
 
     async def renewed_ticket(self) -> str | None:
         """A fresh ticket from the agent, or None when it cannot be had now; the old one still has minutes."""
         try:
-            reply = await self.agent.call("session_renew", timeout_seconds=2.0)
+            reply = await self.agent.call("session_renew", timeout_seconds=2.0, jkt=self.binding.jkt, x5t=self.binding.x5t)
         except (Unavailable, Denied, NotFound):
             return None
         return str(reply["ticket"])
 
     async def ask_controller(self, what: str, **words: Any) -> dict[str, Any]:
         """Through the agent, which says whose question it is."""
-        answer: dict[str, Any] = await self.agent.call("session_asks", timeout_seconds=5.0, what=what, words=words)
+        answer: dict[str, Any] = await self.agent.call("session_asks", timeout_seconds=ASKING_SECONDS, what=what, words=words)
         return answer
 
     async def take_bulk(self, size: int) -> None:
@@ -311,7 +360,7 @@ class SessionRuntime:
     # --- idleness: one timer, no tick -----------------------------------------------------------------------
 
     def touch(self) -> None:
-        self._seen = self._loop.time()
+        self._at.seen = self._loop.time()
 
     @contextlib.contextmanager
     def in_use(self) -> Any:
@@ -323,39 +372,67 @@ class SessionRuntime:
             self._busy -= 1
             self.touch()
 
-    def _deadlines(self) -> tuple[float, float]:
-        """When it becomes idle, and when it ends for want of its person."""
-        a = self.assignment
-        never = float("inf")
-        if self._state is SessionState.ACTIVE:
-            return self._seen + a.idle_lock_seconds, never
-        idle = self._locked_at + a.idle_lock_seconds if self._state is SessionState.LOCKED else never
-        return idle, self._locked_at + (a.linger_seconds if self._was_unlocked else a.unlock_seconds)
+    def shown(self, page: str) -> None:
+        """A whole page was shown to its person: where they go on after a lock or at another terminal."""
+        if len(page) <= PAGE_CHARACTERS_MAX:
+            self.page = page
+
+    def idle_seconds_left(self) -> int:
+        return max(0, round(self._at.seen + self.assignment.idle_lock_seconds - self._loop.time()))
+
+    def ends_in_seconds(self) -> int | None:
+        """Until the absolute limit; None when there is none."""
+        absolute = self.assignment.absolute_seconds
+        return max(0, round(self._at.began + absolute - self._loop.time())) if absolute else None
+
+    def _pages_changed(self, open_now: int) -> None:
+        self._at.left = NEVER if open_now else self._loop.time()
+        if self._state is not SessionState.ENDING:
+            self._arm()
 
     def _arm(self) -> None:
         if self._timer is not None:
             self._timer.cancel()
-        self._timer = self._loop.call_at(min(self._deadlines()), self._woken)
+        when, _ = due(self._state, self._at, self.assignment)
+        self._timer = self._loop.call_at(when, self._woken) if when < NEVER else None
 
     def _woken(self) -> None:
-        now = self._loop.time()
-        idle, end = self._deadlines()
-        if now >= end:
-            self.end("linger" if self._was_unlocked else "not-unlocked")
-            return
-        if now >= idle:
-            if self._busy:
-                self.touch()
-            else:
-                self._wipe()
-                self._change(SessionEvent.IDLE, "idle")
+        when, what = due(self._state, self._at, self.assignment)
+        if self._loop.time() >= when:
+            if what in ENDINGS:
+                self._speak(self.end_gracefully(str(what)))
+                return
+            self._come(what)
         self._arm()
+
+    def _come(self, what: Due) -> None:
+        if what is Due.WARN:
+            self._at.warned = True
+            self.pages.tell("ends", seconds=self.ends_in_seconds())
+        elif self._busy:
+            self.touch()
+        else:
+            self._wipe()
+            self._change(SessionEvent.IDLE if what is Due.IDLE else SessionEvent.LEAVE, str(what))
+            self.pages.dismiss("lock", why=str(what))
+
+    # --- what others tell its person ---------------------------------------------------------------------------
+
+    def tell(self, notice: Notice) -> int:
+        """Show a message in every open page, and in those that open later, until its person has seen it."""
+        self.notices.add(notice)
+        return self.pages.tell("message", **notice.as_wire())
+
+    async def seen(self, notice: str) -> None:
+        if self.notices.take(notice):
+            await self.ask_controller("message_seen", message=notice)
 
     # --- inside ------------------------------------------------------------------------------------------------
 
     def _keys(self) -> Opened:
-        if self._revoked:
-            raise Denied("Your access was ended.", hint="Ask an officer of your hospital: it was revoked.", reason=REVOKED)
+        if self._shut_out:
+            text, hint = TOLD[self._shut_out]
+            raise Denied(text, hint=hint, reason=self._shut_out)
         if self._opened is None:
             raise Denied("This session is locked.", hint="Unlock it, or sign in again.", reason="locked")
         return self._opened
@@ -373,7 +450,7 @@ class SessionRuntime:
         before, self._state = self._state, step(self._state, event)
         left = before is SessionState.ACTIVE and self._state is not SessionState.ACTIVE
         if left or event is SessionEvent.REJOIN:
-            self._locked_at = self._loop.time()
+            self._at.locked = self._loop.time()
         if left:
             self._speak(self._note_lock(why))
         self._arm()

@@ -83,25 +83,25 @@ def failing(number: int) -> int:
     return ERRNO | number
 
 
-def _answer(number: int, verdict: int) -> list[Instruction]:
+def answer(number: int, verdict: int) -> list[Instruction]:
     return [(JUMP_EQUAL, 0, 1, number), (RETURN, 0, 0, verdict)]
 
 
-def _only_values(number: int, argument: int, values: Sequence[int], otherwise: int) -> list[Instruction]:
+def only_values(number: int, argument: int, values: Sequence[int], otherwise: int) -> list[Instruction]:
     checks: list[Instruction] = []
     for position, value in enumerate(values):
         checks.append((JUMP_EQUAL, len(values) - position, 0, value))
-    return _guarded(number, [(LOAD, 0, 0, argument_at(argument)), *checks, (RETURN, 0, 0, otherwise), (RETURN, 0, 0, ALLOW)])
+    return guarded(number, [(LOAD, 0, 0, argument_at(argument)), *checks, (RETURN, 0, 0, otherwise), (RETURN, 0, 0, ALLOW)])
 
 
-def _if_bit(number: int, argument: int, bit: int, then: int, otherwise: int) -> list[Instruction]:
-    return _guarded(
+def if_bit(number: int, argument: int, bit: int, then: int, otherwise: int) -> list[Instruction]:
+    return guarded(
         number,
         [(LOAD, 0, 0, argument_at(argument)), (JUMP_ANY_BIT, 0, 1, bit), (RETURN, 0, 0, then), (RETURN, 0, 0, otherwise)],
     )
 
 
-def _guarded(number: int, block: list[Instruction]) -> list[Instruction]:
+def guarded(number: int, block: list[Instruction]) -> list[Instruction]:
     """The block for this call alone; it ends in a return on every path, so the loaded number is never lost."""
     return [(JUMP_EQUAL, 0, len(block), number), *block]
 
@@ -118,34 +118,34 @@ def program(own_pid: int) -> list[Instruction]:
         (RETURN, 0, 0, KILL_PROCESS),
     ]
     for number in CALLS_ALLOWED.values():
-        lines += _answer(number, ALLOW)
+        lines += answer(number, ALLOW)
     for number in CALLS_OF_INTRUDERS.values():
-        lines += _answer(number, KILL_PROCESS)
+        lines += answer(number, KILL_PROCESS)
     for number in CALLS_UNKNOWN.values():
-        lines += _answer(number, failing(errno.ENOSYS))
+        lines += answer(number, failing(errno.ENOSYS))
     for number in CALLS_WITHOUT_FILES.values():
-        lines += _answer(number, no_file)
-    lines += _if_bit(MMAP, 2, PROT_EXEC, refused, ALLOW)
-    lines += _if_bit(MPROTECT, 2, PROT_EXEC, refused, ALLOW)
-    lines += _if_bit(CLONE, 0, CLONE_THREAD, ALLOW, refused)
-    lines += _if_bit(NEWFSTATAT, 3, AT_EMPTY_PATH, ALLOW, no_file)  # glibc's fstat(3)
-    lines += _if_bit(STATX, 2, AT_EMPTY_PATH, ALLOW, no_file)
-    lines += _only_values(SOCKET, 0, (socket.AF_UNIX,), failing(errno.EAFNOSUPPORT))
-    lines += _only_values(SOCKETPAIR, 0, (socket.AF_UNIX,), failing(errno.EAFNOSUPPORT))
-    lines += _only_values(IOCTL, 1, (FIONREAD, FIONBIO, FIONCLEX, FIOCLEX), failing(errno.ENOTTY))
-    lines += _only_values(FCNTL, 1, FCNTL_ALLOWED, refused)
-    lines += _only_values(PRCTL, 0, (PR_SET_NAME, PR_SET_VMA), refused)
-    lines += _only_values(PRLIMIT64, 2, (0,), refused)  # reading limits, not setting them
-    lines += _only_values(TGKILL, 0, (own_pid,), refused)
+        lines += answer(number, no_file)
+    lines += if_bit(MMAP, 2, PROT_EXEC, refused, ALLOW)
+    lines += if_bit(MPROTECT, 2, PROT_EXEC, refused, ALLOW)
+    lines += if_bit(CLONE, 0, CLONE_THREAD, ALLOW, refused)
+    lines += if_bit(NEWFSTATAT, 3, AT_EMPTY_PATH, ALLOW, no_file)  # glibc's fstat(3)
+    lines += if_bit(STATX, 2, AT_EMPTY_PATH, ALLOW, no_file)
+    lines += only_values(SOCKET, 0, (socket.AF_UNIX,), failing(errno.EAFNOSUPPORT))
+    lines += only_values(SOCKETPAIR, 0, (socket.AF_UNIX,), failing(errno.EAFNOSUPPORT))
+    lines += only_values(IOCTL, 1, (FIONREAD, FIONBIO, FIONCLEX, FIOCLEX), failing(errno.ENOTTY))
+    lines += only_values(FCNTL, 1, FCNTL_ALLOWED, refused)
+    lines += only_values(PRCTL, 0, (PR_SET_NAME, PR_SET_VMA), refused)
+    lines += only_values(PRLIMIT64, 2, (0,), refused)  # reading limits, not setting them
+    lines += only_values(TGKILL, 0, (own_pid,), refused)
     return [*lines, (RETURN, 0, 0, refused)]
 
 
-def install() -> list[str]:
-    """Filter this process for good; returns what is missing and why. Needs no_new_privs."""
+def install(lines: Sequence[Instruction] | None = None) -> list[str]:
+    """Filter this process for good, as a session unless said otherwise; returns what is missing and why. Needs no_new_privs."""
     machine = platform.machine()
     if machine != "x86_64":
         return [f"system-call filter: written for x86_64, this machine is {machine}"]
-    lines = program(os.getpid())
+    lines = program(os.getpid()) if lines is None else lines
     code = b"".join(struct.pack("=HBBI", *line) for line in lines)
     buffer = ctypes.create_string_buffer(code, len(code))
     header = ctypes.create_string_buffer(struct.pack("@HxxxxxxP", len(lines), ctypes.addressof(buffer)))

@@ -14,6 +14,7 @@ import socket
 import sys
 import threading
 import warnings
+from collections.abc import Sequence
 from typing import Any, Final
 
 import uvicorn
@@ -24,16 +25,17 @@ from uvicorn.server import ServerState
 from cloister.base import wire
 from cloister.base.errors import Denied, Invalid
 from cloister.base.preload import forbid_late_imports
-from cloister.base.process import Account, name_process
+from cloister.base.process import Account, collect_seldom, name_process
 from cloister.base.telemetry import log, name_part
 from cloister.farm import SessionState
 from cloister.server.assignment import Assignment
 from cloister.server.hardening import harden
+from cloister.server.notices import notice_from_wire
 from cloister.server.runtime import SessionRuntime
 
 KEEP_ALIVE_SECONDS: Final = 3600  # longer than Envoy keeps idle connections, so that Envoy closes first
 REQUESTS_AT_ONCE_MAX: Final = 512
-COLLECTIONS: Final = (20_000, 20, 100)  # a request makes many short-lived objects; the usual 700 walks through them again and again
+WEBSOCKET_BYTES_MAX: Final = 1024 * 1024
 DRAIN_SECONDS: Final = 0.2
 
 
@@ -62,8 +64,9 @@ class PeerProtocol(HttpToolsProtocol):
 def http_config(shell: Any) -> uvicorn.Config:
     """Loaded in the zygote, shared by every session."""
     config = uvicorn.Config(
-        shell, http="httptools", ws="none", lifespan="off", interface="asgi3", access_log=False, log_config=None, proxy_headers=False,
-        server_header=False, date_header=False, timeout_keep_alive=KEEP_ALIVE_SECONDS, limit_concurrency=REQUESTS_AT_ONCE_MAX,
+        shell, http="httptools", ws="websockets-sansio", ws_max_size=WEBSOCKET_BYTES_MAX, ws_per_message_deflate=False, lifespan="off",
+        interface="asgi3", access_log=False, log_config=None, proxy_headers=False, server_header=False, date_header=False,
+        timeout_keep_alive=KEEP_ALIVE_SECONDS, limit_concurrency=REQUESTS_AT_ONCE_MAX,
     )  # fmt: skip
     config.load()
     return config
@@ -87,18 +90,32 @@ def control_handler(runtime: SessionRuntime) -> wire.Handler:
                 facts = {"state": str(runtime.state), "epoch": runtime.epoch, "missing": list(runtime.missing)}
                 return {"session": runtime.session, "public_key": runtime.public_key, **facts}
             case "rejoin":
-                return {"public_key": runtime.rejoin(int(arguments["epoch"])), "unlocked": runtime.state is SessionState.ACTIVE}
+                key = runtime.rejoin(int(arguments["epoch"]), str(arguments.get("where", "")))
+                return {"public_key": key, "unlocked": runtime.state is SessionState.ACTIVE}
             case "refuse":
                 runtime.refuse(int(arguments["epoch"]), str(arguments["grant"])[:64])
                 return {}
             case "unlock":
                 await runtime.unlock(str(arguments["unlocker"]), bytes(arguments["sealed"]))
                 return {"state": str(runtime.state)}
+            case "lock":
+                runtime.lock(str(arguments.get("reason", "locked"))[:64])
+                return {}
             case "renew":
                 await runtime.renew()
                 return {}
+            case "nudge":
+                return {"pages": runtime.pages.tell("look", what="shadow")}
+            case "rules":
+                await runtime.rules_changed()
+                return {}
+            case "message":
+                return {"pages": runtime.tell(notice_from_wire(arguments))}
             case "end":
-                runtime.end(str(arguments["reason"])[:64])
+                reason = str(arguments["reason"])[:64]
+                if arguments.get("gracefully"):
+                    await runtime.end_gracefully(reason)
+                runtime.end(reason)
                 return {}
         raise Invalid("A session has no such method.", reason="method")
 
@@ -143,16 +160,23 @@ async def live(
     await asyncio.sleep(DRAIN_SECONDS)  # the last answer leaves
 
 
-def run(runtime: SessionRuntime, assignment: Assignment, config: uvicorn.Config, listener: socket.socket, control: socket.socket) -> int:
-    """The child's main; its value is the exit status."""
+def run(
+    runtime: SessionRuntime,
+    assignment: Assignment,
+    config: uvicorn.Config,
+    listener: socket.socket,
+    control: socket.socket,
+    unlimited: Sequence[str] = (),
+) -> int:
+    """The child's main; its value is the exit status. `unlimited`: what could not be limited, each with its reason."""
     name_part(f"session-{assignment.slot}")
     name_process(f"session-{assignment.slot}")
     silence_libraries()
     gc.enable()  # what came before the fork is frozen, so it stays shared
-    gc.set_threshold(*COLLECTIONS)
+    collect_seldom()
     try:
         # The walls stand before anything of the person's exists, and before the loop: it then finds no io_uring, and does without.
-        missing = harden(Account(f"session-{assignment.slot}", assignment.uid, assignment.gid))
+        missing = (*unlimited, *harden(Account(f"session-{assignment.slot}", assignment.uid, assignment.gid)))
         forbid_late_imports()
         with asyncio.Runner(loop_factory=uvloop.new_event_loop) as loop:
             loop.run(live(runtime, assignment, config, listener, control, missing))

@@ -1,6 +1,6 @@
 """The ASGI shell in front of the application: every request is checked here before a page or FHIR call sees it.
 
-Envoy sets x-cloister-sid, -epoch and -exp from the verified ticket and strips what a client sends. Another
+Envoy hands on the verified ticket's claims in x-cloister-ticket and strips what a client sends. Another
 session's ticket answers 421 (RFC 9110 15.5.20), a replaced or locked session 401. Serves /session/* itself.
 """
 
@@ -13,16 +13,23 @@ import contextlib
 import json
 import time
 from collections.abc import Awaitable, Callable, MutableMapping
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
+from functools import lru_cache
 from html import escape
 from typing import Any, Final
+
+from msgspec import Struct
 
 from cloister.base.errors import HTTP_STATUS, ISSUE_CODE, Busy, CloisterError, Corrupt, Denied, Invalid
 from cloister.base.telemetry import log
 from cloister.base.wire import where_of
-from cloister.farm import SessionState
-from cloister.server.pace import Bucket
+from cloister.farm import SessionState, Tickets
+from cloister.server.binding import UNPROVEN
+from cloister.server.limits import WARNING_SECONDS
+from cloister.server.open_pages import written
+from cloister.server.pace import Shared
 from cloister.server.runtime import SessionRuntime
+from cloister.server.shut_out import TOLD
 
 Scope = MutableMapping[str, Any]
 Message = MutableMapping[str, Any]
@@ -37,13 +44,24 @@ RENEW_WHEN_SECONDS_LEFT: Final = 300
 RENEWAL_WAIT_SECONDS: Final = 2.0
 FRESH_TICKET_SECONDS: Final = 60
 BODY_BYTES_MAX: Final = 16_384
+SIGN_IN_AGAIN: Final = frozenset({"epoch", "locked", "unbound", "card-binding"})
 SAFE_METHODS: Final = frozenset({"GET", "HEAD", "OPTIONS"})
 PAGE_OF_SIGN_IN: Final = b"/login"
+PAGE_OF_PROOF: Final = b"/login/prove#"  # where to go on stands in the fragment, which a browser never sends
 JSON: Final = b"application/json"
 FHIR: Final = "/fhir/"
+DPOP: Final = b"DPoP "
+LIVE_PAGE: Final = "/session/live"
 NO_HEADERS: Final[Headers] = []
-# Written by Envoy from a verified ticket; what a client sends under these names was removed before.
-TOKEN_HEADERS: Final = {f"x-cloister-{name}".encode(): name for name in ("client", "scope", "grant", "pace")}
+READABLE: Final[Headers] = [
+    (b"access-control-allow-origin", b"*"),
+    (b"access-control-expose-headers", b"www-authenticate, retry-after, dpop-nonce"),
+]
+# A verified ticket's payload, written by Envoy; what a client sends under this name was removed before.
+TICKET_HEADER: Final = b"x-cloister-ticket"
+TICKETS_KEPT: Final = 64
+# SHA-256 of the certificate that this connection shows, in hexadecimal; Envoy's word, at the cards' name only.
+CARD_HEADER: Final = b"x-cloister-card"
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,6 +72,9 @@ class Token:
     scope: str = ""
     grant: str = ""
     pace: str = ""
+    jkt: str = ""
+    person: str = ""
+    x5t: str = ""
 
     @property
     def narrow(self) -> bool:
@@ -63,20 +84,28 @@ class Token:
 NO_TOKEN: Final = Token()
 
 
-@dataclass(frozen=True, slots=True)
-class Ask:
-    """What the shell needs to know of a request."""
+class Ask(Struct, frozen=True):
+    """What the shell needs to know of a request. A Struct, because one is made for each, and a frozen dataclass takes ten times as long."""
 
     path: str
     method: str
-    sid: bytes
+    sid: str
     epoch: int
     expires: int
     page: bool  # a browser wants a page
     htmx: bool
     from_elsewhere: bool  # another site caused it (Fetch Metadata)
     token: Token = NO_TOKEN
+    proof: str = ""  # DPoP (RFC 9449)
+    target: bytes = b""  # path and query
+    address: str = ""  # what a proof is for: scheme, host and path as the client sees them
+    bound_token: str = ""  # what came as `Authorization: DPoP`, which Envoy has verified and passes on
+    elsewhere: bool = False  # a page of some origin asks, an app's perhaps (Fetch, 3.2)
+    card: str = ""  # thumbprint of the certificate that the connection shows, as a ticket names it
     quiet: bool = False  # the page asks by itself: nobody's work, so it does not keep the session unlocked
+
+    def __repr__(self) -> str:  # without the token
+        return f"Ask({self.method}, epoch {self.epoch})"
 
 
 class Shell:
@@ -85,16 +114,18 @@ class Shell:
         self._runtime = runtime
         self._renewal: asyncio.Task[str | None] | None = None
         self._renewed_at = 0.0
-        self._bucket = Bucket()
+        self._pace = Shared(lambda: runtime.ask_controller("client_pace"))
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] != "http":
-            raise AssertionError("The session's server speaks HTTP only.")
+        if scope["type"] == "websocket":
+            await self._socket(scope, receive, send)
+            return
         ask = read_ask(scope)
         try:
             self._check(ask)
+            send = self._proven(ask, send)
             if ask.path.startswith("/session/"):
-                await self._own(ask, receive, send)
+                await self._own(ask, receive, self._renewing(ask, send) if ask.path == LIVE_PAGE else send)
                 return
             self._runtime.actor  # noqa: B018 - raises Denied(locked)
         except CloisterError as refused:
@@ -103,7 +134,7 @@ class Shell:
         state = scope.setdefault("state", {})
         state["runtime"], state["token"] = self._runtime, ask.token
         try:
-            self._bucket.enter(ask.token.pace, now=time.monotonic())
+            await self._pace.enter(ask.token.pace, shared=not ask.token.grant, now=time.monotonic())
         except Busy as refused:
             self._runtime.used.refused += 1
             self._runtime.tell_used()
@@ -113,13 +144,35 @@ class Shell:
             with contextlib.nullcontext() if ask.quiet else self._runtime.in_use():
                 await self._serve(ask, scope, receive, self._renewing(ask, send))
         finally:
-            self._bucket.leave()
+            self._pace.leave()
+
+    async def _socket(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """A WebSocket of one of our own pages, by the same ticket: its origin is ours (RFC 6455 10.2), and a proven request has asked for
+        its pass. Refused before it is accepted; what keeps it open is the session's own word."""
+        ask = read_ask({**scope, "method": "GET"})
+        try:
+            self._check(ask)
+            if dict(scope["headers"]).get(b"origin", b"").decode("latin-1") not in self._runtime.origins:
+                raise Denied("Another site opened this.", reason="cross-site")
+            scope["pass"] = self._runtime.passes.take(list(scope.get("subprotocols", ())), ask.path, now=time.monotonic())
+            self._runtime.actor  # noqa: B018 - raises Denied(locked)
+            state = scope.setdefault("state", {})
+            state["runtime"], state["token"] = self._runtime, ask.token
+            await self._application(scope, receive, send)
+        except CloisterError as refused:
+            log("session.socket_refused", level="warning", reason=refused.reason)
+            await send({"type": "websocket.close", "code": 4403, "reason": ""})
+        except Exception as fault:  # the process's edge, as for a request
+            log("session.socket_fault", level="error", kind=type(fault).__name__, where=where_of(fault))
 
     async def _serve(self, ask: Ask, scope: Scope, receive: Receive, send: Send) -> None:
         begun = False
 
         async def watched(message: Message) -> None:
             nonlocal begun
+            if not begun and ask.page and not ask.htmx and ask.method == "GET" and message.get("status") == 200:
+                query = scope.get("query_string", b"").decode("latin-1")
+                self._runtime.shown(f"{ask.path}?{query}" if query else ask.path)
             begun = True
             await send(message)
 
@@ -133,14 +186,38 @@ class Shell:
             await refuse(ask, known, send)
 
     def _check(self, ask: Ask) -> None:
-        if ask.sid != self._runtime.session.encode():
+        if ask.sid != self._runtime.session:
             raise Denied("This ticket is for another session.", hint="Sign in again.", reason="other-session")
+        if ask.token.person != self._runtime.assignment.person:
+            raise Denied("This ticket is for another person.", hint="Sign in again.", reason="other-session")
         if not self._runtime.takes(ask.epoch):
             raise Denied("You continued this session elsewhere.", hint="Sign in again.", reason="epoch")
+        if ask.card != ask.token.x5t:  # RFC 8705 3: of no use without the card, nor at the other name
+            raise Denied("This ticket belongs to a card.", hint="Insert the card, and sign in again.", reason="card-binding")
         if ask.token.narrow and not ask.path.startswith(FHIR):
             raise Denied("This token opens the FHIR address only.", hint="Use /fhir/R4.", reason="token-path")
         if ask.from_elsewhere and not ask.token.grant:  # an app's page comes from elsewhere, and proves itself by its token
             raise Denied("Another site sent this request.", reason="cross-site")
+
+    def _proven(self, ask: Ask, send: Send) -> Send:
+        """Once the request is proven by the key that the ticket names: how to answer it, with the nonce for the next proof."""
+        binding, token = self._runtime.binding, ask.token
+        if not token.jkt:
+            if self._runtime.assignment.kind == "person" and not token.grant:
+                raise Denied("This ticket names no key.", hint="Sign in again.", reason="unbound")
+            return send
+        own = not token.client  # a browser's; a program's workers may each hold a key of their own
+        nonce = binding.check(
+            ask.proof, method=ask.method, address=ask.address, jkt=token.jkt, x5t=token.x5t, pinned=own, now=time.monotonic(),
+            token=None if own else ask.bound_token,
+        )  # fmt: skip
+
+        async def with_nonce(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                message["headers"] = [*message.get("headers", ()), (b"dpop-nonce", nonce.encode())]
+            await send(message)
+
+        return with_nonce
 
     # --- /session/* ---------------------------------------------------------------------------------
 
@@ -154,6 +231,14 @@ class Shell:
                 message = await read_json(receive)
                 await self._runtime.unlock(_text(message, "unlocker"), _bytes(message, "sealed"))
                 await reply_json(send, 200, self._facts())
+            case ("GET", "/session/live"):
+                await self._runtime.pages.stream(self._first_words(), receive, send)
+            case ("POST", "/session/saved"):
+                self._runtime.pages.saved()
+                await reply_json(send, 200, {})
+            case ("POST", "/session/seen"):
+                await self._runtime.seen(_text(await read_json(receive), "id"))
+                await reply_json(send, 200, {})
             case ("POST", "/session/lock"):
                 self._runtime.lock()
                 await self._done(ask, send, [])
@@ -163,6 +248,17 @@ class Shell:
             case _:
                 await reply_json(send, 404, {"category": "not-found", "text": "The session has no such page."})
 
+    def _first_words(self) -> list[bytes]:
+        """What a page must know as soon as it is open: whether it may stay, what its person has not read, when all ends."""
+        runtime = self._runtime
+        if runtime.state is not SessionState.ACTIVE:
+            return [written("lock", {"why": "locked"})]
+        words = [written("message", notice.as_wire()) for notice in runtime.notices.all()]
+        left = runtime.ends_in_seconds()
+        if left is not None and left <= WARNING_SECONDS:
+            words.append(written("ends", {"seconds": left}))
+        return words
+
     def _facts(self) -> dict[str, Any]:
         runtime, unlocked = self._runtime, self._runtime.state is SessionState.ACTIVE
         return {
@@ -171,6 +267,8 @@ class Shell:
             "state": str(runtime.state),
             "epoch": runtime.epoch,
             "lock_after_seconds": runtime.assignment.idle_lock_seconds,
+            "idle_seconds_left": runtime.idle_seconds_left() if unlocked else 0,
+            "page": runtime.page if unlocked else "",
             "zones": sum(1 for zone in runtime.keyring.zones if zone.rights) if unlocked else 0,
             "refused": [[what, str(why)] for what, why in runtime.keyring.refused] if unlocked else [],
         }
@@ -210,17 +308,13 @@ class Shell:
 
 
 def read_ask(scope: Scope) -> Ask:
-    sid = epoch = expires = accept = site = htmx = quiet = b""
-    told: dict[str, str] = {}
+    ticket = accept = site = htmx = quiet = host = given = origin = card = b""
+    proofs: list[bytes] = []
     for name, value in scope["headers"]:
-        if name == b"x-cloister-sid":
-            sid = b"*" if sid else value  # twice is nobody's
-        elif name == b"x-cloister-epoch":
-            epoch = b"" if epoch else value
-        elif name == b"x-cloister-exp":
-            expires = value
-        elif name in TOKEN_HEADERS:
-            told[TOKEN_HEADERS[name]] = value.decode("latin-1")
+        if name == TICKET_HEADER:
+            ticket = b"*" if ticket else value  # twice is nobody's
+        elif name == CARD_HEADER:
+            card = b"*" if card else value
         elif name == b"accept":
             accept = value
         elif name == b"sec-fetch-site":
@@ -229,26 +323,58 @@ def read_ask(scope: Scope) -> Ask:
             htmx = value
         elif name == b"x-quiet":
             quiet = value
+        elif name == b"dpop":
+            proofs.append(value)
+        elif name == b"authorization":
+            given = value
+        elif name == b"host":
+            host = value
+        elif name == b"origin":
+            origin = value
     path, method = scope["path"], scope["method"]
+    sid, epoch, expires, token = _claims(ticket)
     unsafe = method not in SAFE_METHODS
     return Ask(
         path=path,
         method=method,
         sid=sid,
-        epoch=_number(epoch),
-        expires=_number(expires),
+        epoch=epoch,
+        expires=expires,
         page=b"text/html" in accept and not path.startswith(FHIR),
         htmx=bool(htmx),
         from_elsewhere=unsafe and site not in (b"", b"same-origin", b"none"),
-        token=Token(**told) if told else NO_TOKEN,
+        token=token,
+        proof=proofs[0].decode("latin-1") if len(proofs) == 1 else "",  # twice is none (RFC 9449 4.3, point 1)
+        target=_raw_path(scope) + (b"?" + query if (query := scope.get("query_string", b"")) else b""),
+        address=f"https://{host.decode('latin-1')}{_raw_path(scope).decode('latin-1')}",
+        bound_token=given[len(DPOP) :].decode("latin-1") if given.startswith(DPOP) else "",
         quiet=bool(quiet),
+        elsewhere=bool(origin),
+        card=_thumbprint(card) if card else "",
     )
 
 
-def _number(raw: bytes) -> int:
-    """0 for anything but digits; Envoy may write a claim as 3 or as 3.0."""
-    whole = raw.removesuffix(b".0").removesuffix(b".000000")
-    return int(whole) if whole.isdigit() and len(whole) < 16 else 0
+@lru_cache(maxsize=TICKETS_KEPT)
+def _claims(payload: bytes) -> tuple[str, int, int, Token]:
+    """Session, epoch, end and the rest; the same few tickets come with every request. Nobody's for what is no ticket's payload."""
+    try:
+        claims = Tickets.claims_of(payload.decode("ascii"))
+    except (Corrupt, UnicodeDecodeError):
+        return "", 0, 0, NO_TOKEN
+    return claims.sid, claims.epoch, claims.exp, Token(**{field.name: getattr(claims, field.name) for field in fields(Token)})
+
+
+def _thumbprint(hexadecimal: bytes) -> str:
+    """As a ticket names it (RFC 8705 3.1): base64url."""
+    try:
+        return base64.urlsafe_b64encode(bytes.fromhex(hexadecimal.decode("ascii"))).rstrip(b"=").decode()
+    except ValueError:
+        return "*"  # nobody's
+
+
+def _raw_path(scope: Scope) -> bytes:
+    raw: bytes = scope.get("raw_path") or scope["path"].encode()
+    return raw.split(b"?", 1)[0]
 
 
 async def read_json(receive: Receive) -> dict[str, Any]:
@@ -295,12 +421,15 @@ def _base64(raw: bytes) -> str:
 def status_of(refused: CloisterError) -> int:
     if refused.reason == "other-session":
         return 421
-    return 401 if refused.reason in ("epoch", "locked") else HTTP_STATUS[refused.category]
+    return 401 if refused.reason in SIGN_IN_AGAIN or refused.reason in UNPROVEN else HTTP_STATUS[refused.category]
 
 
 async def refuse(ask: Ask, refused: CloisterError, send: Send) -> None:
     """The refusal in the form the asker reads: the sign-in page, a FHIR OperationOutcome, or JSON."""
     status = status_of(refused)
+    if refused.reason in UNPROVEN:
+        await _ask_for_proof(ask, refused, send)
+        return
     if status in (401, 421) and not ask.path.startswith("/session/"):
         if ask.htmx:
             await reply(send, 401, b"", [(b"hx-redirect", PAGE_OF_SIGN_IN)])
@@ -308,15 +437,39 @@ async def refuse(ask: Ask, refused: CloisterError, send: Send) -> None:
         if ask.page and status == 401:
             await reply(send, 303, b"", [(b"location", PAGE_OF_SIGN_IN)])
             return
-    if refused.reason == "revoked" and (ask.page or ask.htmx):
+    if refused.reason in TOLD and (ask.page or ask.htmx):
         await _told(ask, refused, send)
         return
     again: Headers = [(b"retry-after", refused.expression.encode())] if status == 429 and refused.expression.isdigit() else NO_HEADERS
+    if status in (401, 429):
+        again = [*again, *_readable(ask)]
     if ask.path.startswith(FHIR):
         issue = {"severity": "error", "code": "login" if status == 401 else ISSUE_CODE[refused.category], "diagnostics": refused.text}
         await reply_json(send, status, {"resourceType": "OperationOutcome", "issue": [issue]}, again, kind=b"application/fhir+json")
         return
     await reply_json(send, status, refused.as_wire(), again)
+
+
+def _readable(ask: Ask) -> Headers:
+    """As the gateway says of its own (envoy/replies.py): an app's page may read why it was refused. No data, and no cookie admitted."""
+    return list(READABLE) if ask.elsewhere and ask.path.startswith(FHIR) else []
+
+
+async def _ask_for_proof(ask: Ask, refused: CloisterError, send: Send) -> None:
+    """A page that came without a proof (a bookmark, a reload past the service worker) is sent where the browser makes one."""
+    if ask.page and not ask.htmx and not ask.proof and ask.method == "GET":
+        await reply(send, 303, b"", [(b"location", PAGE_OF_PROOF + ask.target)])
+        return
+    error = b"use_dpop_nonce" if refused.reason == "proof-nonce" else b"invalid_dpop_proof"
+    more: Headers = [(b"www-authenticate", b'DPoP error="' + error + b'", algs="ES256"'), (b"dpop-nonce", refused.expression.encode())]
+    if ask.htmx and not ask.proof:
+        more.append((b"hx-redirect", PAGE_OF_SIGN_IN))
+    if ask.path.startswith(FHIR):
+        issue = {"severity": "error", "code": "login", "diagnostics": refused.text}
+        more += _readable(ask)
+        await reply_json(send, 401, {"resourceType": "OperationOutcome", "issue": [issue]}, more, kind=b"application/fhir+json")
+        return
+    await reply_json(send, 401, refused.as_wire(), more)
 
 
 async def _told(ask: Ask, refused: CloisterError, send: Send) -> None:

@@ -45,7 +45,7 @@ class Slots:
 
     def prepare(self) -> None:
         """Make the folders."""
-        for name, mode, gid in (("slots", 0o710, self._edge_gid), ("control", 0o700, -1), ("sessions", 0o700, -1)):
+        for name, mode, gid in (("slots", 0o710, self._edge_gid), ("control", 0o700, -1), ("sessions", 0o700, -1), ("programs", 0o711, -1)):
             folder = self._runtime / name
             folder.mkdir(mode=0o700, parents=True, exist_ok=True)
             if is_root():

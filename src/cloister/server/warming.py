@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import base64
 import contextlib
 import socket
 import tempfile
@@ -22,7 +23,9 @@ from cloister.server.opening import opened
 from cloister.zones import TrustRoots, algorithms, bundle, certificates, envelope, epochs, grants, unlockers
 
 DAY: Final = timedelta(days=1)
-REQUESTS: Final = (b"GET /session/state HTTP/1.1\r\nhost: warm\r\nx-cloister-sid: warm\r\n\r\n",)
+CLAIMS: Final = b'{"sid":"warm","dst":"warm","slot":0,"person":"warm","epoch":1,"iat":0,"exp":0}'
+TICKET: Final = base64.urlsafe_b64encode(CLAIMS).rstrip(b"=")
+REQUESTS: Final = (b"GET /session/state HTTP/1.1\r\nhost: warm\r\nx-cloister-ticket: " + TICKET + b"\r\n\r\n",)
 
 
 async def warm_session(config: uvicorn.Config) -> None:

@@ -22,17 +22,18 @@ import uvloop
 
 from cloister.base.process import Account, name_process, return_free_memory
 from cloister.base.telemetry import log, name_part
-from cloister.server import session
+from cloister.server import cgroups, session
 from cloister.server.assignment import Assignment, assignment_from_wire
 from cloister.server.hardening import harden, swap_in_use
+from cloister.server.programs.keeper import run_keeper
+from cloister.server.programs.plan import plan_from_wire
 from cloister.server.runtime import SessionRuntime
 from cloister.server.shell import Asgi, Shell
 from cloister.server.warming import warm_keys, warm_session
 from cloister.zones import TrustRoots
 
 MESSAGE_BYTES_MAX: Final = 65_536
-LISTENER_FD: Final = 3
-CONTROL_FD: Final = 4
+FIRST_FD: Final = 3
 PROBE_UID: Final = 209_999  # nobody's
 
 Application = Callable[[SessionRuntime], Asgi]
@@ -41,13 +42,19 @@ Refresh = Callable[[], bool]  # loads anew what has changed on disk, and says wh
 
 
 def run_zygote(
-    control: socket.socket, *, application: Application, trust: TrustRoots, warm: Warm | None = None, refresh: Refresh | None = None
+    control: socket.socket,
+    *,
+    application: Application,
+    trust: TrustRoots,
+    origins: tuple[str, ...] = (),
+    warm: Warm | None = None,
+    refresh: Refresh | None = None,
 ) -> NoReturn:
     """Build the application around a blank runtime, warm it, and fork until the agent is gone; `refresh` goes before each fork."""
     name_part("zygote")
     name_process("zygote")
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the supervisor, which stops its parts in order
-    runtime = SessionRuntime(trust=trust)
+    runtime = SessionRuntime(trust=trust, origins=origins)
     app = application(runtime)
     shell = Shell(app, runtime)
     config = session.http_config(shell)
@@ -56,7 +63,8 @@ def run_zygote(
     warm_keys()
     if warm is not None:
         asyncio.run(warm(app))
-    missing = [*_probe_walls(), *swap_in_use()]
+    tree = cgroups.find()
+    missing = [*_probe_walls(), *cgroups.prepare(tree), *swap_in_use()]
     if threading.active_count() != 1:
         log("zygote.threads", level="warning", threads=threading.active_count())  # a thread is lost in the fork
     signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # the kernel reaps; the agent watches pidfds
@@ -66,12 +74,14 @@ def run_zygote(
         packet, fds, _, _ = socket.recv_fds(control, MESSAGE_BYTES_MAX, 2)
         if not packet:
             sys.exit(0)
-        assignment = assignment_from_wire(msgpack.unpackb(packet))
-        if refresh is not None and refresh():
+        request = msgpack.unpackb(packet)
+        if refresh is not None and "program" not in request and refresh():
             _settle()
         pid = os.fork()
+        if pid == 0 and "program" in request:
+            _become_keeper(request["program"], fds)
         if pid == 0:
-            _become_session(runtime, assignment, config, fds)
+            _become_session(runtime, assignment_from_wire(request), config, fds, tree)
         pidfd = os.pidfd_open(pid)
         socket.send_fds(control, [msgpack.packb({"pid": pid})], [pidfd])
         for fd in (*fds, pidfd):
@@ -86,27 +96,40 @@ def _settle() -> None:
     gc.freeze()
 
 
-def _become_session(runtime: SessionRuntime, assignment: Assignment, config: uvicorn.Config, fds: list[int]) -> NoReturn:
+def _become_session(
+    runtime: SessionRuntime, assignment: Assignment, config: uvicorn.Config, fds: list[int], tree: cgroups.Tree
+) -> NoReturn:
     status = 1
     try:
         os.setsid()
         signal.signal(signal.SIGCHLD, signal.SIG_DFL)
         listener, control = _only_own_descriptors(fds)
-        status = session.run(runtime, assignment, config, listener, control)
+        unlimited = cgroups.enter(tree, assignment.group, cgroups.Limits()) if assignment.group else []
+        status = session.run(runtime, assignment, config, listener, control, unlimited)
     finally:
         os._exit(status)  # nothing of the zygote's exit may run here
 
 
-def _only_own_descriptors(fds: list[int]) -> tuple[socket.socket, socket.socket]:
-    """The slot and the control socket as 3 and 4, the log as 2, nothing on 0 and 1, and no other."""
+def _become_keeper(plan: dict[str, Any], fds: list[int]) -> NoReturn:
+    try:
+        os.setsid()
+        signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+        (listener,) = _only_own_descriptors(fds)
+        run_keeper(plan_from_wire(plan), listener)
+    finally:
+        os._exit(1)
+
+
+def _only_own_descriptors(fds: list[int]) -> tuple[socket.socket, ...]:
+    """These from 3 on (a session's slot and control socket, a keeper's listener), the log as 2, nothing on 0 and 1, and no other."""
     high = [os.dup2(fd, 1000 + n, inheritable=False) for n, fd in enumerate(fds)]
     nothing = os.open(os.devnull, os.O_RDWR)
     for fd in (0, 1):
         os.dup2(nothing, fd)
-    for source, fd in zip(high, (LISTENER_FD, CONTROL_FD), strict=True):
-        os.dup2(source, fd, inheritable=False)
-    os.closerange(CONTROL_FD + 1, os.sysconf("SC_OPEN_MAX"))
-    return socket.socket(fileno=LISTENER_FD), socket.socket(fileno=CONTROL_FD)
+    for number, source in enumerate(high):
+        os.dup2(source, FIRST_FD + number, inheritable=False)
+    os.closerange(FIRST_FD + len(fds), os.sysconf("SC_OPEN_MAX"))
+    return tuple(socket.socket(fileno=FIRST_FD + number) for number in range(len(fds)))
 
 
 def _probe_walls() -> list[str]:

@@ -88,15 +88,21 @@ class ZygoteLink:
 
     async def fork(self, assignment: Assignment, listeners: Listeners) -> Forked:
         """A new session's process. Raises Unavailable while there is no zygote; the request may be repeated."""
+        return await self._asked(assignment.as_wire(), [listeners.slot.fileno(), listeners.control.fileno()])
+
+    async def fork_program(self, plan: dict[str, Any], listener: socket.socket) -> Forked:
+        """The keeper of a program beside a session; likewise."""
+        return await self._asked({"program": plan}, [listener.fileno()])
+
+    async def _asked(self, request: dict[str, Any], fds: list[int]) -> Forked:
         async with self._turn:
             try:
                 await asyncio.wait_for(self.warm.wait(), FORK_SECONDS_MAX)
                 if self._socket is None:
                     raise ConnectionError
-                packet = msgpack.packb(assignment.as_wire())
-                socket.send_fds(self._socket, [packet], [listeners.slot.fileno(), listeners.control.fileno()])
-                reply, fds = await asyncio.wait_for(_receive(self._socket), FORK_SECONDS_MAX)
-                return Forked(int(reply["pid"]), fds[0])
+                socket.send_fds(self._socket, [msgpack.packb(request)], fds)
+                reply, pidfds = await asyncio.wait_for(_receive(self._socket), FORK_SECONDS_MAX)
+                return Forked(int(reply["pid"]), pidfds[0])
             except (OSError, TimeoutError, IndexError) as lost:
                 self.warm.clear()  # the next request waits for the next zygote
                 self.stop()  # and a late reply of this one must never be taken for that

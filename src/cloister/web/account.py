@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import base64
 import binascii
-import json
 from typing import Any, Final
 
 from starlette.requests import Request
@@ -13,11 +12,11 @@ from starlette.responses import JSONResponse, Response
 from cloister.base.errors import Invalid
 from cloister.epr import Visit
 from cloister.identity import Authenticator, Kind, Person, passkey
+from cloister.web.bodies import json_body
 from cloister.web.desk import Desk
 from cloister.web.enrolment import CONFIRM_PARAMETERS, passphrase_row, unsealed, wrapped_again
 
 LABEL_CHARACTERS_MAX: Final = 80
-BODY_BYTES_MAX: Final = 64 * 1024
 CREDENTIAL: Final = "credential_id"  # in an unlocker's parameters, so that it is bound to the sealed key
 
 
@@ -54,7 +53,7 @@ async def start_passkey(request: Request) -> Response:
 async def add_passkey(request: Request) -> Response:
     """POST /account/passkeys {flow, attestation, sealed, label}: verify the passkey, wrap the unlock key for it, store it."""
     desk = desk_of(request)
-    body = await json_of(request)
+    body = await json_body(request)
     enrolment = desk.enrolments.take(text_of(body, "flow", 100), now=desk.clock())
     attestation = body.get("attestation")
     registered = passkey.verified_registration(desk.party, enrolment.challenge, attestation if isinstance(attestation, dict) else {})
@@ -105,24 +104,6 @@ def _existing(rows: dict[str, Any], person: Person) -> list[Authenticator]:
                 Authenticator(id=row["id"], person=person.id, kind=row["kind"], params=row["params"], verifier=None, credential_id=raw)
             )
     return found
-
-
-async def json_of(request: Request) -> dict[str, Any]:
-    """A JSON object of bounded size; only with its media type, which no other site can send unasked."""
-    if request.headers.get("content-type", "").split(";")[0].strip().lower() != "application/json":
-        raise Invalid("Send JSON.", reason="media-type")
-    body = b""
-    async for part in request.stream():
-        body += part
-        if len(body) > BODY_BYTES_MAX:
-            raise Invalid("This request is too large.", reason="too-large")
-    try:
-        parsed = json.loads(body)
-    except ValueError:
-        parsed = None
-    if not isinstance(parsed, dict):
-        raise Invalid("Send a JSON object.", reason="json")
-    return parsed
 
 
 def text_of(body: dict[str, Any], name: str, longest: int) -> str:

@@ -14,17 +14,34 @@ from starlette.exceptions import HTTPException
 from starlette.middleware.exceptions import ExceptionMiddleware
 from starlette.requests import Request
 from starlette.responses import HTMLResponse, JSONResponse, RedirectResponse, Response
-from starlette.routing import BaseRoute, Route, Router
+from starlette.routing import BaseRoute, Route, Router, WebSocketRoute
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from cloister.access import PAGE, Action, Facts, Page
-from cloister.base.errors import HTTP_STATUS, CloisterError, Corrupt, Denied, NotFound
+from cloister.access import PAGE, Action, Facts, Page, rules
+from cloister.base.errors import HTTP_STATUS, CloisterError, Corrupt, Denied, NotFound, number_of, numbering
 from cloister.base.telemetry import log
 from cloister.base.wire import where_of
 from cloister.epr import CLINICAL_ROLES, LANGUAGES, Visit
 from cloister.records import Records
-from cloister.web import account, apps, cards, console, files, ways
+from cloister.web import (
+    account,
+    again,
+    apps,
+    came_back,
+    cards,
+    console,
+    drafting,
+    files,
+    groups,
+    network,
+    operating,
+    programs,
+    second,
+    shadow,
+    ways,
+)
 from cloister.web.desk import Desk, DeskOf
+from cloister.web.drafts import saved_form
 from cloister.web.headers import PAGE_HEADERS
 from cloister.web.offices import LINKS, ROUTES, STARTS
 from cloister.web.pages import Pages
@@ -36,7 +53,8 @@ Narrow = Callable[[Any], tuple[Records, frozenset[str]]]
 LANGUAGE_COOKIE: Final = "language"
 LANGUAGE_SECONDS: Final = 365 * 24 * 3600
 FHIR: Final = "/fhir/"
-EXPOSED: Final = b"ETag, Location, Content-Location, Last-Modified, Retry-After, X-Progress"
+RELEASING: Final = frozenset({Page.GRANTING, Page.RECOVERY})  # what is posted there gives or takes keys
+EXPOSED: Final = b"ETag, Location, Content-Location, Last-Modified, Retry-After, X-Progress, DPoP-Nonce"
 
 
 def workspace(pages: Pages, desk_of: DeskOf, *, fhir: ASGIApp | None = None, narrowed: Narrow | None = None) -> Circumstances:
@@ -51,10 +69,26 @@ def workspace(pages: Pages, desk_of: DeskOf, *, fhir: ASGIApp | None = None, nar
         Route("/console/ciphertext", _guarded(Page.CONSOLE, console.show_ciphertext), methods=["GET"]),
         *(
             Route(one.path, _guarded(one.page, one.handler), methods=list(one.methods))
-            for one in (*ROUTES, *apps.ROUTES, *cards.ROUTES, *files.ROUTES, *ways.ROUTES)
+            for one in (
+                *ROUTES,
+                *apps.ROUTES,
+                *cards.ROUTES,
+                *files.ROUTES,
+                *came_back.ROUTES,
+                *drafting.ROUTES,
+                *operating.ROUTES,
+                *groups.ROUTES,
+                *programs.ROUTES,
+                *shadow.ROUTES,
+                *ways.ROUTES,
+                *again.ROUTES,
+                *second.ROUTES,
+                *network.ROUTES,
+            )
         ),
         Route("/language/{language}", _choose_language, methods=["POST"]),
         Route("/here", _here, methods=["GET"]),
+        WebSocketRoute("/programs/{application}/screen", programs.show_screen),
     ]
     screens = ExceptionMiddleware(Router(served), handlers={CloisterError: _refused, HTTPException: _no_such_page})
     return Circumstances(screens, fhir or Router(), pages, desk_of, narrowed)
@@ -65,10 +99,23 @@ def _guarded(page: Page, handler: Handler) -> Handler:
 
     async def guarded(request: Request) -> Response:
         desk: Desk = request.state.desk
-        desk.policy.decide(desk.actor, Action.VIEW, Facts(kind=PAGE, page=page))
+        facts = Facts(kind=PAGE, page=page)
+        desk.policy.decide(desk.actor, Action.VIEW, facts)
+        if request.method == "POST" and page in RELEASING:
+            await _released(desk, facts)
         return await handler(request)
 
     return guarded
+
+
+async def _released(desk: Desk, facts: Facts) -> None:
+    """Whoever gives or takes keys does so from where, and as lately proved, as the trust's rules want; a refusal is on record."""
+    try:
+        desk.policy.check(desk.actor, rules.Act.RELEASE, facts)
+    except Denied as refused:
+        note = {"action": str(rules.Act.RELEASE), "kind": "page", "object": facts.page, "outcome": "denied", "reason": refused.reason}
+        await desk.gate.call("audit_append", entries=[note])
+        raise
 
 
 async def _start(pages: Pages, request: Request) -> Response:
@@ -80,7 +127,7 @@ async def _start(pages: Pages, request: Request) -> Response:
     if visit.actor.role in STARTS:
         return RedirectResponse(STARTS[visit.actor.role], status_code=303)
     if visit.actor.role == "it-operator":
-        return RedirectResponse("/console/ciphertext", status_code=303)
+        return RedirectResponse("/console", status_code=303)
     return visit.page("start.html", nav="/")
 
 
@@ -113,13 +160,16 @@ class Circumstances:
         self._narrowed = narrowed
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] != "http":
-            await self._screens(scope, receive, send)
-            return
         state = scope.setdefault("state", {})
         desk = self._desk_of(state.get("runtime"))
         state["desk"], state["records"] = desk, desk.records
         token = state.get("token")
+        if desk.standings is not None:  # of this request's task alone
+            rules.standing_now.set(desk.standings.of(scope, token))
+        numbering.set(desk.refusals.note if desk.refusals is not None else None)
+        if scope["type"] == "websocket":
+            await self._screens(scope, receive, send)
+            return
         if token is not None and token.narrow:
             if self._narrowed is None:
                 raise Denied("Tokens are not narrowed here.", reason="token")
@@ -133,6 +183,8 @@ class Circumstances:
         answer = Answer(send)
         try:
             await self._screens(scope, receive, answer)
+            if scope["method"] == "POST" and answer.status in (200, 303):  # a form that is refused is answered otherwise
+                await saved_form(desk.drafts, scope["path"])
         except Exception as fault:  # the process's edge: its text may hold a patient's words, so nobody gets it
             log("page.fault", level="error", kind=type(fault).__name__, at=where_of(fault))
             if not answer.begun:
@@ -160,10 +212,11 @@ class Answer:
     def __init__(self, send: Send) -> None:
         self._send = send
         self.begun = False
+        self.status = 0
 
     async def __call__(self, message: Message) -> None:
         if message["type"] == "http.response.start":
-            self.begun = True
+            self.begun, self.status = True, int(message["status"])
             have = {name.lower() for name, _ in message.get("headers", ())}
             more = [(name.encode(), value.encode()) for name, value in PAGE_HEADERS.items() if name.encode() not in have]
             message["headers"] = [*message.get("headers", ()), *more]
@@ -175,7 +228,7 @@ def visit_of(request: Request, pages: Pages, desk: Desk) -> Visit:
     now = desk.clock()
 
     def draw(template: str, context: Mapping[str, Any]) -> str:
-        every = (*(link for module in pages.modules for link in module.top), *LINKS)
+        every = (*(link for module in pages.modules for link in module.top), *LINKS, *operating.LINKS)
         links = [link for link in every if desk.actor.role in link.roles]
         shell = {
             "me": desk.actor,
@@ -185,6 +238,8 @@ def visit_of(request: Request, pages: Pages, desk: Desk) -> Visit:
             "idle_seconds": desk.idle_lock_seconds,
             "card": desk.card,
             "clinical": desk.actor.role in CLINICAL_ROLES,
+            "keeps_drafts": desk.drafts is not None,
+            "came_back": desk.came_back is not None and bool(desk.came_back.lost),
             "nav": "",
             "links": links,
             "needs": list(desk.in_need.openings.values()) if desk.in_need is not None else [],
@@ -208,12 +263,14 @@ def _wants_json(request: Request) -> bool:
 async def _refused(request: Request, raised: Exception) -> Response:
     assert isinstance(raised, CloisterError)
     status = HTTP_STATUS[raised.category]
-    if _wants_json(request):
-        return JSONResponse(
-            {"error": raised.reason or raised.category, "category": raised.category, "text": raised.text, "hint": raised.hint},
-            status_code=status,
-        )
     visit = Visit.of(request)
+    if _wants_json(request):
+        text, hint, number = raised.text, raised.hint, number_of(raised)
+        if isinstance(raised, rules.Forbidden):
+            text, hint = rules.hinted(raised.refused, visit.words.language)
+        hint = f"{hint} {visit.word('web.refusals.number', number=number)}".strip() if number else hint
+        said = {"error": raised.reason or raised.category, "category": raised.category, "text": text, "hint": hint}
+        return JSONResponse({**said, **({"remedy": raised.remedy} if raised.remedy else {})}, status_code=status)
     body = visit.draw("error.html", {"error": raised, "status": status})
     headers = {"retry-after": "5"} if raised.category in ("busy", "unavailable") else {}
     if request.headers.get("hx-request") == "true":  # htmx shows no error's body in place of a list; the page is loaded instead

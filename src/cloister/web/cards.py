@@ -14,7 +14,8 @@ from starlette.responses import JSONResponse, Response
 from cloister.access import Page
 from cloister.base.errors import Conflict, Corrupt, Denied, Invalid
 from cloister.identity import Kind, cards
-from cloister.web.account import LABEL_CHARACTERS_MAX, bytes_of, desk_of, json_of, text_of
+from cloister.web.account import LABEL_CHARACTERS_MAX, bytes_of, desk_of, text_of
+from cloister.web.bodies import json_body
 from cloister.web.enrolment import CONFIRM_PARAMETERS, passphrase_row, unsealed, wrapped_again
 from cloister.web.offices.route import OfficeRoute
 from cloister.zones import unlockers
@@ -48,7 +49,7 @@ async def start_card(request: Request) -> Response:
 async def add_card(request: Request) -> Response:
     """POST /account/cards {flow, params, verifier, sealed, label}."""
     desk = desk_of(request)
-    body = await json_of(request)
+    body = await json_body(request)
     enrolment = desk.enrolments.take(text_of(body, "flow", 100), now=desk.clock())
     verifier, params = bytes_of(body, "verifier"), body.get("params")
     if len(verifier) != VERIFIER_BYTES or not isinstance(params, dict):

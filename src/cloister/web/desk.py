@@ -2,21 +2,34 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
-from cloister.access import Actor, Policy
+from cloister.access import Actor, Policy, rules
 from cloister.base.clock import Clock, system_clock
-from cloister.base.errors import Denied
+from cloister.base.errors import Denied, Unavailable
 from cloister.base.wire import Caller
 from cloister.epr import Ward
 from cloister.identity import passkey
 from cloister.offices import glass, recovery
 from cloister.records import Records
-from cloister.web.allowed import AppsAllowed
+from cloister.server import programs as published
+from cloister.web.allowed import AppsAllowed, Ask
+from cloister.web.drafts import Drafts
 from cloister.web.enrolment import Enrolments
+from cloister.web.lost import CameBack
+from cloister.web.refusing import Refusals
+from cloister.web.shadows import Shadows
 from cloister.zones import Keyring
+
+
+class Standings(Protocol):
+    """Where a request comes from and how its person proved themselves (assemble/standings.py)."""
+
+    @property
+    def bundle(self) -> rules.Bundle: ...
+    def of(self, scope: Any, token: Any) -> rules.Standing: ...
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -40,6 +53,21 @@ class Desk:
     directory: Mapping[str, Any] = field(default_factory=dict)  # names of people, hospitals, wards and zones
     in_need: glass.Glass | None = None
     apps: AppsAllowed | None = None
+    drafts: Drafts | None = None
+    came_back: CameBack | None = None
+    programs: published.Programs | None = None
+    shadows: Shadows | None = None
+    nudge: Ask | None = None  # tells the open pages of a person to look whether somebody asks to see their screen
+    operate: Ask | None = None  # an operator's question to the controller; which decides by its own rows whether this is one
+    ask: Callable[..., Awaitable[dict[str, Any]]] | None = None  # the door, about one's own sign-in
+    standings: Standings | None = None
+    refusals: Refusals | None = None
+
+    async def door(self, what: str, **words: Any) -> dict[str, Any]:
+        """A question to the door about one's own sign-in."""
+        if self.ask is None:
+            raise Unavailable("The door does not answer.", hint="Try again in a moment.", reason="controller")
+        return await self.ask(what, **words)
 
     @property
     def allowed_apps(self) -> AppsAllowed:
@@ -47,6 +75,13 @@ class Desk:
         if self.apps is None:
             raise Denied("This session is locked.", hint="Unlock it, or sign in again.", reason="locked")
         return self.apps
+
+    @property
+    def beside(self) -> published.Programs:
+        """The published programs beside this session."""
+        if self.programs is None:
+            raise Denied("This session is locked.", hint="Unlock it, or sign in again.", reason="locked")
+        return self.programs
 
     @property
     def glass(self) -> glass.Glass:

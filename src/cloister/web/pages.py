@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -9,10 +10,13 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any, Final
 
-from jinja2 import DictLoader, Environment, StrictUndefined
+from jinja2 import DictLoader, Environment, FileSystemBytecodeCache, StrictUndefined
+from jinja2 import __version__ as jinja_version
+from jinja2.bccache import Bucket
 from markupsafe import Markup
 
-from cloister.base.errors import CloisterError
+from cloister.access import rules
+from cloister.base.errors import CloisterError, number_of
 from cloister.epr import KIT_FOLDER, MODULES, Card, Catalogue, Module, Words, read_catalogue
 from cloister.web.assets import Asset, read_assets
 from cloister.web.icons import icon
@@ -44,6 +48,8 @@ class Pages:
 def _sentences(words: Words) -> Any:
     def sentence(error: CloisterError) -> str:
         """What went wrong, in the person's language: by its reason, else as the store said it, else by its category."""
+        if isinstance(error, rules.Forbidden):
+            return rules.hinted(error.refused, words.language)[0]
         if words.has(f"web.reason.{error.reason}"):
             return words(f"web.reason.{error.reason}")
         return error.text if words.language == "en" else words(f"web.error.{error.category}")
@@ -53,7 +59,13 @@ def _sentences(words: Words) -> Any:
 
 def _hints(words: Words) -> Any:
     def hint(error: CloisterError) -> str:
-        """What to do next, found in the same order."""
+        """What to do next, found in the same order, and the number by which an officer finds a refusal."""
+        number = number_of(error)
+        return f"{_next(error)} {words('web.refusals.number', number=number)}".strip() if number else _next(error)
+
+    def _next(error: CloisterError) -> str:
+        if isinstance(error, rules.Forbidden):
+            return rules.hinted(error.refused, words.language)[1]
         if words.has(f"web.reason-hint.{error.reason}"):
             return words(f"web.reason-hint.{error.reason}")
         return error.hint if words.language == "en" and error.hint else words(f"web.hint.{error.category}")
@@ -69,6 +81,20 @@ def _part_of(words: Words) -> Any:
     return part
 
 
+class Compiled(FileSystemBytecodeCache):
+    """Compiled templates beside this package's compiled modules, as trusted as those: who may write here may write the program.
+
+    A changed template, another Python or another Jinja is compiled anew; a folder that cannot be written is done without.
+    """
+
+    def __init__(self) -> None:
+        super().__init__(str(FOLDER / "__pycache__"), f"page-{jinja_version}-%s.cache")
+
+    def dump_bytecode(self, bucket: Bucket) -> None:
+        with contextlib.suppress(OSError):
+            super().dump_bytecode(bucket)
+
+
 def read_pages(modules: tuple[Module, ...] = MODULES, assets: Mapping[str, Asset] | None = None) -> Pages:
     """Reads and compiles everything. Raises Corrupt for words that are missing in a language."""
     sources = dict(_templates("", FOLDER / "templates"))
@@ -79,6 +105,7 @@ def read_pages(modules: tuple[Module, ...] = MODULES, assets: Mapping[str, Asset
         loader=DictLoader(sources),
         autoescape=True,
         auto_reload=False,
+        bytecode_cache=Compiled(),
         cache_size=-1,
         undefined=StrictUndefined,
         trim_blocks=True,

@@ -16,7 +16,8 @@ from cloister.access import Page
 from cloister.base.errors import Invalid, NotFound
 from cloister.base.ids import new_id
 from cloister.identity import sign_in
-from cloister.web.account import CREDENTIAL, bytes_of, desk_of, json_of, text_of
+from cloister.web.account import CREDENTIAL, bytes_of, desk_of, text_of
+from cloister.web.bodies import json_body
 from cloister.web.enrolment import CONFIRM_PARAMETERS, passphrase_row, unsealed, wrapped_again
 from cloister.web.offices.route import OfficeRoute
 from cloister.zones import unlockers
@@ -49,7 +50,7 @@ async def start_passphrase(request: Request) -> Response:
 
 async def change_passphrase(request: Request) -> Response:
     """POST /account/passphrase {flow, unlocker, sealed, params, verifier}: the same unlock key under the new passphrase."""
-    desk, body = desk_of(request), await json_of(request)
+    desk, body = desk_of(request), await json_body(request)
     enrolment = desk.enrolments.take(text_of(body, "flow", 100), now=desk.clock())
     present, fresh = unsealed(enrolment, bytes_of(body, "sealed"))
     rows = (await desk.gate.call("trust_material"))["unlockers"]

@@ -4,7 +4,7 @@ AES-256-GCM (SP 800-38D), HPKE base mode (RFC 9180) with MLKEM768-X25519 (0x647a
 AES-256-GCM, Ed25519 (RFC 8032), HKDF-SHA-256 (RFC 5869), HMAC-SHA-256, Argon2id (RFC 9106); for keys that live
 in cards ECDH on P-256 and P-384 (SP 800-56A), beside ML-KEM-768 (FIPS 203) in software; RS384 and ES384 (RFC 7518)
 prove programs to the door, and protect nothing that is stored.
-With certificates.py the only file that imports `cryptography`. No algorithm is ever read from an object.
+With certificates.py and two files of room machines the only file that imports `cryptography`. No algorithm is ever read from an object.
 """
 
 from __future__ import annotations

@@ -20,9 +20,10 @@ from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
+from cryptography.x509 import verification
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID, ObjectIdentifier
 
-from cloister.base.errors import Invalid
+from cloister.base.errors import Denied, Invalid
 from cloister.base.secret import Secret
 from cloister.zones import algorithms
 from cloister.zones.audit_keys import AuditPin
@@ -381,6 +382,65 @@ def _unwrapped(value: bytes) -> bytes:
 # --- TLS of the gateway: ECDSA P-256, because browsers accept no Ed25519 certificate ---
 
 
+def verified_client(leaf: str, chain: str, authorities: Sequence[str], crls: Sequence[str], *, now: datetime) -> bytes:
+    """The SHA-256 of a card's certificate (PEM), if an authority issued it for clients, it holds now, and a current list (RFC 5280 5) of
+    its issuer does not name it. Denied otherwise: certificate-refused, -revoked, or -list where there is no current list."""
+    try:
+        found = x509.load_pem_x509_certificate(leaf.encode())
+        between = x509.load_pem_x509_certificates(chain.encode()) if chain.strip() else []
+        roots = [one for text in authorities for one in x509.load_pem_x509_certificates(text.encode())]
+        anybody, ca = verification.ExtensionPolicy.permit_all(), verification.ExtensionPolicy.webpki_defaults_ca()
+        policy = (
+            verification.PolicyBuilder()
+            .store(verification.Store(roots))
+            .time(now.replace(tzinfo=None))
+            .extension_policies(ca_policy=ca, ee_policy=anybody)
+        )
+        path = policy.build_client_verifier().verify(found, between).chain
+        usage = found.extensions.get_extension_for_class(x509.ExtendedKeyUsage).value
+    except (ValueError, verification.VerificationError, x509.ExtensionNotFound):
+        raise Denied(
+            "This card's certificate is not one of ours.", hint="Use another way to sign in.", reason="certificate-refused"
+        ) from None
+    if ExtendedKeyUsageOID.CLIENT_AUTH not in usage:
+        raise Denied("This card's certificate is not for signing in.", hint="Choose the other one.", reason="certificate-refused")
+    lists = [one for text in crls for one in _lists(text)]
+    for issued, issuer in zip(path, path[1:], strict=False):
+        _not_revoked(issued, issuer, lists, now)
+    return algorithms.sha256(found.public_bytes(serialization.Encoding.DER))
+
+
+def fingerprint(leaf: str) -> bytes:
+    """The SHA-256 of a certificate (PEM)."""
+    try:
+        return algorithms.sha256(x509.load_pem_x509_certificate(leaf.encode()).public_bytes(serialization.Encoding.DER))
+    except ValueError:
+        raise Invalid("This is not a certificate.", hint="Give it as PEM.") from None
+
+
+def _lists(text: str) -> list[x509.CertificateRevocationList]:
+    end = "-----END X509 CRL-----"
+    return [x509.load_pem_x509_crl((part + end).encode()) for part in text.split(end) if part.strip()]
+
+
+def _not_revoked(
+    issued: x509.Certificate, issuer: x509.Certificate, lists: Sequence[x509.CertificateRevocationList], now: datetime
+) -> None:
+    key = issuer.public_key()
+    current = [
+        one
+        for one in lists
+        if one.issuer == issuer.subject and one.next_update_utc is not None and one.last_update_utc <= now < one.next_update_utc
+        and one.is_signature_valid(key)  # type: ignore[arg-type]
+    ]  # fmt: skip
+    if not current:
+        raise Denied(
+            "Whether this card was revoked cannot be known now.", hint="IT: `cloister certificate list`.", reason="certificate-list"
+        )
+    if any(one.get_revoked_certificate_by_serial_number(issued.serial_number) is not None for one in current):
+        raise Denied("This card was revoked or suspended.", hint="Ask the certificate officer.", reason="certificate-revoked")
+
+
 def new_tls_ca(name: str) -> tuple[bytes, bytes]:
     """A local certificate authority for TLS: private key and certificate, PEM."""
     key = ec.generate_private_key(ec.SECP256R1())
@@ -388,6 +448,17 @@ def new_tls_ca(name: str) -> tuple[bytes, bytes]:
     builder = builder.add_extension(x509.BasicConstraints(ca=True, path_length=0), critical=True)
     made = builder.add_extension(_key_usage(ca=True), critical=True).sign(key, hashes.SHA256())
     return _key_pem(key), made.public_bytes(serialization.Encoding.PEM)
+
+
+def new_tls_key() -> bytes:
+    """A private key for TLS, or for an account at an authority: P-256, PKCS 8 in PEM."""
+    return _key_pem(ec.generate_private_key(ec.SECP256R1()))
+
+
+def tls_life(chain_pem: bytes) -> tuple[datetime, datetime]:
+    """From when until when the first certificate of a chain is valid."""
+    leaf = x509.load_pem_x509_certificate(chain_pem)
+    return leaf.not_valid_before_utc, leaf.not_valid_after_utc
 
 
 def tls_certificate(ca_key_pem: bytes, ca_cert_pem: bytes, names: Sequence[str], days: int) -> tuple[bytes, bytes]:

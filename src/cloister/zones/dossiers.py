@@ -110,9 +110,7 @@ def check_row(sealed: bytes, version: int, *, indexed_version: int, indexed_dige
 
 def parts_root(parts: Mapping[int, bytes]) -> bytes:
     """One hash over the current sealed index parts: {part number: sha256 of the sealed part}."""
-    out = [packed("cloister/index-parts/v1", len(parts))]
-    for part_no in sorted(parts):
-        if len(parts[part_no]) != 32 or part_no < 0:
-            raise Invalid("An index part has a number and a SHA-256.")
-        out.append(part_no.to_bytes(8, "big") + parts[part_no])
-    return algorithms.sha256(b"".join(out))
+    if any(len(hashed) != 32 or part_no < 0 for part_no, hashed in parts.items()):
+        raise Invalid("An index part has a number and a SHA-256.")
+    ordered = [part_no.to_bytes(8, "big") + hashed for part_no, hashed in sorted(parts.items())]
+    return algorithms.sha256(packed("cloister/index-parts/v1", len(parts)) + b"".join(ordered))

@@ -15,6 +15,7 @@ from cloister.zones import envelope
 from cloister.zones.bundle import Bundle
 from cloister.zones.certificates import CERTIFICATE_OFFICE, Certificates, Certified, TrustRoots, certificate
 from cloister.zones.commits import Commit
+from cloister.zones.drafts import DraftKeys
 from cloister.zones.epochs import CLOSED, PAST, Epoch, EpochKeys, Zone, verified_epoch, verified_zone
 from cloister.zones.files import FileKeys
 from cloister.zones.glass import GlassPart, policy_of
@@ -261,22 +262,9 @@ class Keyring:
         current = not any(number > part.epoch and self._stands(part.zone, number, records) for number in records)
         moment, empty = record.made, bytes(32)
         grant = Grant(
-            part.zone,
-            part.epoch,
-            1,
-            self.person,
-            self.certificate.hash,
-            policy.right,
-            moment,
-            until,
-            request,
-            1,
-            empty,
-            "",
-            b"",
-            b"",
-            empty,
-        )
+            part.zone, part.epoch, 1, self.person, self.certificate.hash, policy.right, moment, until, request, 1, empty,
+            "", b"", b"", empty,
+        )  # fmt: skip
         held = HeldZone(zone.zone, zone.name, zone.hospital, zone.ward, RIGHTS[policy.right], zone.policy, part.epoch, until, need=request)
         self._in_need[part.zone] = Opened(held, grant, keys.open_index_key(record.index), {part.epoch: keys}, records, current)
 
@@ -289,6 +277,12 @@ class Keyring:
         if self._bundle is None:
             raise Refused(Refusal.CLOSED)
         return self._bundle.kem.open(sealed, info)
+
+    def draft_keys(self) -> DraftKeys:
+        """For what this person types and has not saved; whoever asks closes them when the keyring is closed."""
+        if self._bundle is None:
+            raise Refused(Refusal.CLOSED)
+        return DraftKeys(self._bundle, self._trust.trust_id)
 
     def open_ingest(self, zone: str, epoch: int, sealed: bytes, info: bytes) -> bytes:
         """What a machine or another zone sealed into this zone: for those who may write what they find."""

@@ -13,6 +13,7 @@ from cloister.records.elements import Parts
 from cloister.records.fhir.text import encode
 from cloister.records.search import IndexEntry, Query, extract, included_by, matches, sorted_entries
 from cloister.records.stored import DELETED, Hit, Outcome, Page, Stored, Written
+from cloister.records.terminology.closure import Closures
 from cloister.records.validation import InvalidResource, check
 
 START = datetime(2026, 11, 22, 8, 0, 0, 123000, UTC)
@@ -25,7 +26,11 @@ class RecordsInMemory:
         self.versions: dict[tuple[str, str], list[Stored]] = {}
         self.pages: dict[str, tuple[Query, list[Stored], int]] = {}
         self.seen: list[tuple[str, Any]] = []
+        self.closures = Closures()
         self._number = itertools.count(1)
+
+    async def exported(self, type: str) -> None:
+        self.seen.append(("exported", type))
 
     def _put(self, resource: dict[str, Any], id: str) -> Stored:
         check(resource)
@@ -145,6 +150,9 @@ class RecordsInMemory:
         hits += [Hit(stored=stored, mode="include") for stored in self._current() if stored.reference in wanted]
         after = int(start) + query.count
         return Page(hits=tuple(hits), total=total, page=token, next=f"token.{after}" if after < total else None)
+
+    async def subscription_status(self, id: str) -> tuple[Stored, list[Any] | None]:
+        return await self.read("Subscription", id), None
 
     async def transaction(self, bundle: dict[str, Any], *, zone: str | None = None, idempotent: bool = False) -> list[Outcome]:
         self.seen.append(("transaction", idempotent))

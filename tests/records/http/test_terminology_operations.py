@@ -44,6 +44,29 @@ async def test_a_loaded_value_set_is_expanded_by_address_by_id_and_as_sent(clien
     assert codes(await client.post("/ValueSet/$expand", json=own)) == ["other"]
 
 
+async def test_a_closure_table_grows_with_its_client(client: httpx.AsyncClient) -> None:
+    name, system = {"name": "name", "valueString": "classes"}, "http://terminology.hl7.org/CodeSystem/v3-ActCode"
+
+    async def said(*parts: dict[str, Any]) -> httpx.Response:
+        return await client.post("/$closure", json={"resourceType": "Parameters", "parameter": [name, *parts]})
+
+    def concept(code: str) -> dict[str, Any]:
+        return {"name": "concept", "valueCoding": {"system": system, "code": code}}
+
+    unknown = await said(concept("AMB"))
+    assert (unknown.status_code, unknown.json()["issue"][0]["details"]["coding"][0]["code"]) == (404, "closure-unknown")
+    for answer in (await said(), await said(concept("ACUTE"))):
+        assert answer.status_code == 200, answer.text
+        assert issues_of(answer.json()) == []
+        assert "group" not in answer.json()
+    grown = (await said(concept("IMP"))).json()
+    assert issues_of(grown) == []
+    assert grown["group"][0]["element"] == [{"code": "ACUTE", "target": [{"code": "IMP", "equivalence": "subsumes"}]}]
+    assert (await said({"name": "version", "valueString": "1"})).json()["group"] == grown["group"]
+    assert (await said(concept("NONE-SUCH"))).status_code == 404
+    assert (await client.get("/$closure")).status_code == 405
+
+
 async def test_a_code_is_looked_up_and_checked(client: httpx.AsyncClient) -> None:
     asked = {"system": GENDER, "code": "male"}
     assert told(await client.get("/CodeSystem/$lookup", params=asked))["display"] == "Male"
@@ -138,6 +161,13 @@ COMPOSED = st.fixed_dictionaries(
 @given(st.lists(PARTS | st.builds(lambda body: {"name": "valueSet", "resource": body}, COMPOSED), max_size=4) | ODD)
 @settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 async def test_whatever_is_sent_is_answered_and_never_by_a_fault_of_ours(client: httpx.AsyncClient, parts: Any) -> None:
-    for path in ("CodeSystem/$lookup", "CodeSystem/$validate-code", "ValueSet/$validate-code", "ValueSet/$expand", "ConceptMap/$translate"):
+    for path in (
+        "CodeSystem/$lookup",
+        "CodeSystem/$validate-code",
+        "ValueSet/$validate-code",
+        "ValueSet/$expand",
+        "ConceptMap/$translate",
+        "$closure",
+    ):
         answer = await client.post(f"/{path}", json={"resourceType": "Parameters", "parameter": parts})
         assert answer.status_code in (200, 400, 404, 422, 501), (path, answer.text)

@@ -89,6 +89,14 @@ BAD: list[tuple[dict[str, Any], str, str]] = [
     ),
     (PATIENT | {"contained": [{"resourceType": "Organization", "name": "O"}]}, "Patient.contained[0].id", "dom-3"),
     (PATIENT | {"contained": [{"resourceType": "Organization", "id": "o"}]}, "Patient.contained[0]", "org-1"),
+    (PATIENT | {"contained": [{"resourceType": "Organization", "id": "o", "name": "O"}]}, "Patient.contained[0]", "dom-3"),
+    (
+        PATIENT
+        | {"contained": [{"resourceType": "Organization", "id": "o", "name": "O"}]}
+        | {"managingOrganization": {"reference": "#o"}, "generalPractitioner": [{"reference": "#p"}]},
+        "Patient",
+        "ref-1",
+    ),
     (PATIENT | {"contained": [{"resourceType": "Unicorn", "id": "o"}]}, "Patient.contained[0].resourceType", "resource-type"),
     (PATIENT | {"contained": [PATIENT | {"id": "p", "contained": [PATIENT | {"id": "q"}]}]}, "Patient.contained[0].contained", "dom-2"),
     ({"resourceType": "Binary", "contentType": "text/plain", "data": "YWJ"}, "Binary.data", "base64"),
@@ -98,6 +106,7 @@ BAD: list[tuple[dict[str, Any], str, str]] = [
     (PATIENT | {"meta": None}, "Patient.meta", "type"),
     (OBSERVATION | {"valueInteger": 1.5}, "Observation.valueInteger", "type"),
     (PATIENT | {"multipleBirthInteger": 2**40}, "Patient.multipleBirthInteger", "range"),
+    (OBSERVATION | {"valueQuantity": {"value": -(10**400)}}, "Observation.valueQuantity.value", "range"),
 ]
 
 

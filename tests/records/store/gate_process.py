@@ -14,4 +14,4 @@ from audit_rig import audit_keys_of  # noqa: E402
 
 given = json.loads(sys.argv[1])
 keys = audit_keys_of(given["trust"], bytes.fromhex(given["checkpoint_seed"]))
-asyncio.run(run_gate(given["database"], Path(given["socket"]), given["tokens"], audit_keys=keys))
+asyncio.run(run_gate(given["database"], Path(given["socket"]), given["tokens"], audit_keys=keys, replicas=given.get("replicas")))

@@ -36,6 +36,8 @@ HERE = Path(__file__).parent
 ROOMS = ("identity", "audit", "records")
 TOKENS = {"agent": "agent-token", "controller": "controller-token"}
 CHECKPOINT_SEED = bytes([7]) * 32
+DELIVERY_SEED = bytes([9]) * 32
+DELIVERY = algorithms.kem_public(DELIVERY_SEED)
 PASSPHRASE = "cerise-moulin-brume-digue"
 CARDIOLOGY, SURGERY, TILLEULS = "saint-roch-cardiology", "saint-roch-surgery", "sainte-anne-tilleuls"
 
@@ -127,6 +129,7 @@ class Rig:
         self._people: dict[str, str] = {}
         self._processes: list[subprocess.Popen[bytes]] = []
         self.gate_process: subprocess.Popen[bytes] | None = None
+        self.replicas: dict[str, dict[str, Any]] = {}
         self.gate_socket = folder / "gate.sock"
         self._number = 0
 
@@ -152,6 +155,7 @@ class Rig:
             "tokens": TOKENS,
             "trust": self.trust.trust_id,
             "checkpoint_seed": CHECKPOINT_SEED.hex(),
+            "replicas": self.replicas,
         }
         self.gate_process = self._run("gate_process.py", json.dumps(given), log="gate.log")
         self._wait(self.gate_socket)
@@ -201,7 +205,7 @@ class Rig:
         unlocker, kek = self._kek(person, who, rows)
         found = opened(rows, person=person, session=name, unlocker=unlocker, kek=kek, trust=self.trust, now=system_clock())
         assert may_refuse or not found.keyring.refused
-        return Session(Records(found.actor, found.keyring, gate, self.policy), found.keyring, found.actor, gate, pid)
+        return Session(Records(found.actor, found.keyring, gate, self.policy, delivery=DELIVERY), found.keyring, found.actor, gate, pid)
 
     async def _person(self, who: PersonPlan | ProgramPlan) -> str:
         if isinstance(who, PersonPlan):

@@ -15,7 +15,7 @@ from cloister.records.definitions import load
 
 PARTS = 6
 WITH_GENERAL = ("Patient", "Observation", "Location")  # `_tag` and its like are the same everywhere; see pure/test_every_parameter.py
-NOT_STORED = ("Bundle", "Binary", "Parameters")  # by themselves
+NOT_STORED = ("Bundle", "Binary", "Parameters", "Subscription")  # by themselves, or as they come
 
 
 @pytest.mark.parametrize("part", range(PARTS))

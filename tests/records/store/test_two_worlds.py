@@ -176,6 +176,10 @@ async def same_in_both(trust: Rig, outsider: Session, hidden: World, questions: 
     there, nowhere = Asker(trust, outsider, hidden), Asker(trust, outsider, World.new())
     for question in questions:
         (one, calls), (other, others) = await there.ask(question), await nowhere.ask(question)
+        if question.method == "GET" and (any(call[0] == "write" for call in (*calls, *others)) or not alike(calls, others)):
+            # The outsider's own list of people had grown to where a reader makes it one, by what tests wrote before, in either world;
+            # or what a session keeps for two seconds had run out for one of the two. What tells the worlds apart does so again.
+            (one, calls), (other, others) = await there.ask(question), await nowhere.ask(question)
         name = f"{question.method} {question.path}"
         assert one == other, name
         assert alike(calls, others), f"{name}\n{calls}\n{others}"

@@ -54,7 +54,7 @@ async def test_a_read_by_id_is_the_same_404(outsider: Session, hidden: dict[str,
         ("Observation", "encounter=Encounter/{encounter}"),
         ("Observation", "patient.family=hidden"),
         ("Observation", "_id={observation}"),
-        ("Encounter", "status=in-progress&location=Location/saint-roch-surgery"),
+        ("Encounter", "status=in-progress&location=Location/saint-roch-surgery&patient.family=hidden"),  # others stay there too
         ("Encounter", "patient={patient}"),
         ("Patient", "_filter=family eq hidden"),
         ("Patient", "_filter=_id eq {patient} or identifier eq {identifier}"),

@@ -42,12 +42,15 @@ class Forwarder(Channel):
         with contextlib.suppress(httpx.HTTPError):
             await self._http.get(f"{self._trust.base}/login/keys", timeout=5)
 
-    async def forward(self, message: bytes) -> list[bytes]:
-        """What to answer. While the trust cannot be reached it is tried again; in the end its sender is told to keep it."""
+    async def forward(self, message: bytes, certificate: str = "") -> list[bytes]:
+        """What to answer. While the trust cannot be reached it is tried again; in the end its sender is told to keep it.
+
+        `certificate`: the one that the sender has shown, by its SHA-256.
+        """
         until = time.monotonic() + self._patience
         pause = PAUSE_SECONDS
         while True:
-            answer, why = await self._try(message)
+            answer, why = await self._try(message, certificate)
             if answer is not None:
                 return answer
             if time.monotonic() + pause > until:
@@ -56,7 +59,7 @@ class Forwarder(Channel):
             await asyncio.sleep(pause)
             pause = min(PAUSE_SECONDS_MAX, pause * 2)
 
-    async def _try(self, message: bytes) -> tuple[list[bytes] | None, str]:
+    async def _try(self, message: bytes, certificate: str) -> tuple[list[bytes] | None, str]:
         """(the acknowledgements, or None to try again; why)."""
         try:
             async with self._signing_in:
@@ -65,7 +68,8 @@ class Forwarder(Channel):
             if "cloister-zone" in self._headers:
                 headers["cloister-zone"] = self._headers["cloister-zone"]
             address = f"{self._trust.base}{PATH}"
-            response = await self._http.post(address, params=self._parameters, content=message, headers=headers, timeout=ANSWER_SECONDS_MAX)
+            asked = self._parameters | {"certificate": certificate}
+            response = await self._http.post(address, params=asked, content=message, headers=headers, timeout=ANSWER_SECONDS_MAX)
         except httpx.TransportError as lost:
             return None, type(lost).__name__
         except (Busy, Unavailable) as busy:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import hashlib
 import ssl
 from collections.abc import Awaitable, Callable
 from typing import Final
@@ -25,7 +26,7 @@ HANDSHAKE_SECONDS: Final = 10.0
 WRITE_SECONDS_MAX: Final = 30.0
 BUFFER_BYTES: Final = 65_536
 
-Forward = Callable[[bytes], Awaitable[list[bytes]]]
+Forward = Callable[[bytes, str], Awaitable[list[bytes]]]  # a message, and the SHA-256 of its sender's certificate
 
 
 def tls_of(mllp: Mllp, chain: bytes, key: bytes, folder_of: Callable[[bytes, bytes], tuple[str, str]]) -> ssl.SSLContext | None:
@@ -46,6 +47,13 @@ def tls_of(mllp: Mllp, chain: bytes, key: bytes, folder_of: Callable[[bytes, byt
     return context
 
 
+def certificate_of(writer: asyncio.StreamWriter) -> str:
+    """SHA-256 of the certificate that the sender has shown and TLS has verified; empty where none was asked for."""
+    connection = writer.get_extra_info("ssl_object")
+    shown = connection.getpeercert(binary_form=True) if connection is not None else None
+    return hashlib.sha256(shown).hexdigest() if shown else ""
+
+
 class Listener:
     def __init__(self, forward: Forward) -> None:
         self._forward = forward
@@ -62,7 +70,7 @@ class Listener:
             return
         self._open.add(task)
         try:
-            await self._messages(Frames(reader), writer)
+            await self._messages(Frames(reader), writer, certificate_of(writer))
         except (OSError, TimeoutError, asyncio.IncompleteReadError, ssl.SSLError) as ended:
             log("mllp.connection_ended", why=type(ended).__name__)
         except CloisterError as wrong:
@@ -74,7 +82,7 @@ class Listener:
                 async with asyncio.timeout(WRITE_SECONDS_MAX):
                     await writer.wait_closed()
 
-    async def _messages(self, frames: Frames, writer: asyncio.StreamWriter) -> None:
+    async def _messages(self, frames: Frames, writer: asyncio.StreamWriter, certificate: str) -> None:
         while True:
             try:
                 message = await frames.next()
@@ -84,7 +92,7 @@ class Listener:
             if message is None:
                 return
             async with self._together:
-                answers = await self._forward(message)
+                answers = await self._forward(message, certificate)
             for one in answers:
                 writer.write(framed(one))
             async with asyncio.timeout(WRITE_SECONDS_MAX):

@@ -9,7 +9,8 @@ from __future__ import annotations
 
 from typing import Final
 
-from cloister.gateway.envoy.plan import DOOR_CLUSTER, JWT_FILTER, SESSION_CLUSTER, TICKET_METADATA, Json, Plan, typed
+from cloister.gateway.envoy.estate import by_claim, doors_cluster, servers_cluster
+from cloister.gateway.envoy.plan import DOOR_CLUSTER, SESSION_CLUSTER, VPN_CLUSTER, Json, Plan, typed
 
 CONNECTIONS_MAX: Final = 100_000
 # Below the keep-alive of sessions and door, so that it is Envoy who lets an idle connection go.
@@ -36,6 +37,13 @@ def _http1() -> Json:
     return {"envoy.extensions.upstreams.http.v3.HttpProtocolOptions": options["typed_config"]}
 
 
+def clusters(plan: Plan) -> list[Json]:
+    """With several machines, doors and sessions are wherever the estate says; a session here is reached like one elsewhere."""
+    if plan.estate is not None:
+        return [doors_cluster(plan.estate), servers_cluster(plan.estate), *vpn_clusters(plan)]
+    return [door_cluster(plan), session_cluster(plan), *vpn_clusters(plan)]
+
+
 def door_cluster(plan: Plan) -> Json:
     return {
         "name": DOOR_CLUSTER,
@@ -48,37 +56,38 @@ def door_cluster(plan: Plan) -> Json:
 
 
 def session_cluster(plan: Plan) -> Json:
-    nobody = typed(
-        "envoy.load_balancing_policies.subset",
-        "envoy.extensions.load_balancing_policies.subset.v3.Subset",
-        fallback_policy="NO_FALLBACK",
-        subset_selectors=[{"keys": ["never"]}],
-        subset_lb_policy={
-            "policies": [
-                {
-                    "typed_extension_config": typed(
-                        "envoy.load_balancing_policies.round_robin",
-                        "envoy.extensions.load_balancing_policies.round_robin.v3.RoundRobin",
-                    )
-                }
-            ]
-        },
-    )
-    by_ticket = typed(
-        "envoy.load_balancing_policies.override_host",
-        "envoy.extensions.load_balancing_policies.override_host.v3.OverrideHost",
-        override_host_sources=[{"metadata": {"key": JWT_FILTER, "path": [{"key": TICKET_METADATA}, {"key": "dst"}]}}],
-        fallback_policy={"policies": [{"typed_extension_config": nobody}]},
-    )
     return {
         "name": SESSION_CLUSTER,
         "type": "STATIC",
         "connect_timeout": "2s",
         "circuit_breakers": _BREAKERS,
         "typed_extension_protocol_options": _http1(),
-        "load_balancing_policy": {"policies": [{"typed_extension_config": by_ticket}]},
+        "load_balancing_policy": by_claim("dst"),
         "load_assignment": {
             "cluster_name": SESSION_CLUSTER,
             "endpoints": [{"lb_endpoints": [_pipe(plan.slot(number)) for number in range(plan.slots)]}],
         },
     }
+
+
+def vpn_clusters(plan: Plan) -> list[Json]:
+    """ocserv, told the client's true address by the PROXY protocol, version 2."""
+    if plan.vpn is None:
+        return []
+    announced = typed(
+        "envoy.transport_sockets.upstream_proxy_protocol",
+        "envoy.extensions.transport_sockets.proxy_protocol.v3.ProxyProtocolUpstreamTransport",
+        config={"version": "V2"},
+        transport_socket=typed("envoy.transport_sockets.raw_buffer", "envoy.extensions.transport_sockets.raw_buffer.v3.RawBuffer"),
+    )
+    where = {"endpoint": {"address": {"socket_address": {"address": plan.vpn.address, "port_value": plan.vpn.port}}}}
+    return [
+        {
+            "name": VPN_CLUSTER,
+            "type": "STATIC",
+            "connect_timeout": "2s",
+            "circuit_breakers": _BREAKERS,
+            "transport_socket": announced,
+            "load_assignment": {"cluster_name": VPN_CLUSTER, "endpoints": [{"lb_endpoints": [where]}]},
+        }
+    ]

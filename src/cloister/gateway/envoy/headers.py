@@ -11,7 +11,7 @@ from typing import Final
 from cloister.gateway.envoy.plan import Json, Plan, typed
 
 STRIPPED_PREFIXES: Final = ("x-cloister-", "x-envoy-", "x-forwarded-", "client-cert", "x-original-", "x-rewrite-")
-STRIPPED: Final = ("forwarded", "x-real-ip", "x-client-ip", "x-http-method-override", "x-http-method", "x-method-override")
+STRIPPED: Final = ("forwarded", "x-real-ip", "x-client-ip", "x-http-method-override", "x-http-method", "x-method-override", "x-request-id")
 
 # wasm-unsafe-eval: the browser's Argon2id is WebAssembly, served from our own origin only.
 CONTENT_SECURITY_POLICY: Final = "; ".join(
@@ -37,6 +37,26 @@ FIXED: Final = {
     "cross-origin-resource-policy": "same-origin",
     "permissions-policy": "camera=(), microphone=(), geolocation=(), payment=(), usb=(), publickey-credentials-get=(self)",
 }
+# The client's own address: of the connection, or of the PROXY header of a listener that takes one. Not x-forwarded-for, in which Envoy
+# writes this machine's address for whoever comes over the loopback.
+ADDRESS_HEADER: Final = "x-cloister-address"
+GATEWAY_HEADER: Final = "x-cloister-gateway"
+
+
+# SHA-256 in hexadecimal of the certificate that a connection at the cards' name shows (cards.py); on no other connection.
+CARD_HEADER: Final = "x-cloister-card"
+CERTIFICATE_HEADER: Final = "x-forwarded-client-cert"
+
+
+def request_headers(plan: Plan, *, card: bool = False) -> list[Json]:
+    said = {ADDRESS_HEADER: "%DOWNSTREAM_DIRECT_REMOTE_ADDRESS_WITHOUT_PORT%"}
+    if plan.gateway:
+        said[GATEWAY_HEADER] = plan.gateway
+    if card:
+        said[CARD_HEADER] = "%DOWNSTREAM_PEER_FINGERPRINT_256%"
+    return _added(said, "OVERWRITE_IF_EXISTS_OR_ADD")
+
+
 # A page may say something stricter for itself; what says nothing is never kept by a shared computer's browser.
 DEFAULTS: Final = {"content-security-policy": CONTENT_SECURITY_POLICY, "cache-control": "no-store"}
 
@@ -51,6 +71,8 @@ STRICT_TRANSPORT: Final = {"strict-transport-security": "max-age=31536000"}
 
 def response_headers(plan: Plan) -> list[Json]:
     fixed = {**FIXED, **(STRICT_TRANSPORT if plan.strict_transport else {})}
+    if plan.http3:
+        fixed["alt-svc"] = f'h3=":{plan.port}"; ma=86400'
     return _added(fixed, "OVERWRITE_IF_EXISTS_OR_ADD") + _added(DEFAULTS, "ADD_IF_ABSENT")
 
 

@@ -10,9 +10,11 @@ from __future__ import annotations
 
 from typing import Final
 
+from cloister.gateway.envoy.paths import REFUSED, UNSOUND
 from cloister.gateway.envoy.plan import FHIR_PREFIX, Json
 
 SIGN_IN: Final = "/login"
+TOO_FAST: Final = "Too many requests at once. Try again in a moment."
 _PAGE: Final = (
     '<!doctype html><html lang="en"><head><meta charset="utf-8"><meta http-equiv="refresh" content="3">'
     "<title>Cloister</title></head><body><main><h1>One moment</h1><p>A part of Cloister does not answer yet. "
@@ -31,8 +33,12 @@ def _header(name: str, match: Json) -> Json:
 _FHIR: Final = _header(":path", {"string_match": {"prefix": FHIR_PREFIX}})
 _HTMX: Final = _header("hx-request", {"present_match": True})
 _BROWSER: Final = _header("accept", {"string_match": {"contains": "text/html"}})
+_UNSOUND: Final = _header(":path", {"string_match": {"safe_regex": {"regex": UNSOUND}}})
 _READING: Final = _header(":method", {"string_match": {"exact": "GET"}})
 _VERIFIED: Final = _header("x-cloister-sid", {"present_match": True})
+_ORIGIN: Final = _header("origin", {"present_match": True})
+# The Fetch standard hides an answer without this from an app's page, which then cannot know why; it holds no data, and admits no cookie.
+_READABLE: Final = {"access-control-allow-origin": "*", "access-control-expose-headers": "www-authenticate, retry-after"}
 _UNREACHED: Final = {"response_flag_filter": {"flags": ["UF", "UH", "UC"]}}
 
 
@@ -62,8 +68,10 @@ def _reply(when: Json, *, status: int | None = None, body_format: Json | None = 
 
 def _sign_in_again(*why: Json, text: str) -> list[Json]:
     challenge = {"www-authenticate": 'Bearer realm="cloister"'}
+    readable = {**challenge, **_READABLE}
     plain: Json = {"content_type": "application/json", "json_format": {"error": "unauthenticated", "text": text, "next": SIGN_IN}}
     return [
+        _reply(_all(*why, _FHIR, _ORIGIN), status=401, body_format=_outcome("login", text), headers=readable),
         _reply(_all(*why, _FHIR), status=401, body_format=_outcome("login", text), headers=challenge),
         _reply(_all(*why, _HTMX), status=401, body_format=plain, headers={"hx-redirect": SIGN_IN}),
         _reply(_all(*why, _BROWSER, _READING), status=303, body_format=plain, headers={"location": f"{SIGN_IN}?next=%REQ(:PATH)%"}),
@@ -71,10 +79,18 @@ def _sign_in_again(*why: Json, text: str) -> list[Json]:
     ]
 
 
+def _said(error: str, category: str, text: str) -> Json:
+    """As the door says it (gateway/requests.py)."""
+    return {"content_type": "application/json", "json_format": {"error": error, "category": category, "text": text}}
+
+
 def local_replies() -> Json:
     busy = _status(503, "GE")
     return {
         "mappers": [
+            _reply(_all(_status(403), _UNSOUND), status=400, body_format=_said("path", "invalid", REFUSED)),
+            _reply(_all(_status(429), _ORIGIN), body_format=_outcome("throttled", TOO_FAST), headers=_READABLE),
+            _reply(_status(429), body_format=_said("sign-in-limit", "busy", TOO_FAST)),
             *_sign_in_again(_status(401), text="Sign in first: there is no valid ticket."),
             *_sign_in_again(_status(503), _VERIFIED, _UNREACHED, text="This session has ended. Sign in again."),
             _reply(_all(busy, _FHIR), body_format=_outcome("transient", "A part of Cloister does not answer. Try again in a moment.")),

@@ -1,4 +1,4 @@
-"""TLS downstream: 1.2 with forward secrecy and AEAD only, or 1.3; the hybrid X25519MLKEM768 first.
+"""TLS downstream: 1.3; 1.2 with forward secrecy and AEAD only where the settings want it; the hybrid X25519MLKEM768 first.
 
 Envoy: envoy.extensions.transport_sockets.tls.v3.DownstreamTlsContext.
 """
@@ -18,6 +18,25 @@ CIPHERS_TLS12: Final = [
 ]
 
 
+SERVER_SECRET: Final = "server"
+
+
+def certificate_secret(chain: str, key: str) -> Json:
+    """The server's key and chain as a secret that can be replaced while connections stand (SDS)."""
+    return {
+        "name": SERVER_SECRET,
+        "tls_certificate": {"certificate_chain": {"inline_string": chain}, "private_key": {"inline_string": key}},
+    }
+
+
+def _certificates(plan: Plan) -> Json:
+    if plan.dynamic is None:
+        files = {"certificate_chain": {"filename": str(plan.certificate_chain)}, "private_key": {"filename": str(plan.private_key)}}
+        return {"tls_certificates": [files]}
+    source = {"resource_api_version": "V3", "path_config_source": {"path": str(plan.dynamic / "certificate.json")}}
+    return {"tls_certificate_sds_secret_configs": [{"name": SERVER_SECRET, "sds_config": source}]}
+
+
 def transport_socket(plan: Plan) -> Json:
     return typed(
         "envoy.transport_sockets.tls",
@@ -25,13 +44,21 @@ def transport_socket(plan: Plan) -> Json:
         common_tls_context={
             "alpn_protocols": ["h2", "http/1.1"],
             "tls_params": {
-                "tls_minimum_protocol_version": "TLSv1_2",
+                "tls_minimum_protocol_version": plan.tls_minimum,
                 "tls_maximum_protocol_version": "TLSv1_3",
-                "cipher_suites": CIPHERS_TLS12,
+                **({"cipher_suites": CIPHERS_TLS12} if plan.tls_minimum == "TLSv1_2" else {}),
                 "ecdh_curves": GROUPS,
             },
-            "tls_certificates": [
-                {"certificate_chain": {"filename": str(plan.certificate_chain)}, "private_key": {"filename": str(plan.private_key)}}
-            ],
+            **_certificates(plan),
         },
+    )
+
+
+def quic_socket(plan: Plan) -> Json:
+    """TLS 1.3 inside QUIC (RFC 9001), with the same certificate and groups."""
+    context = {"alpn_protocols": ["h3"], "tls_params": {"ecdh_curves": GROUPS}, **_certificates(plan)}
+    return typed(
+        "envoy.transport_sockets.quic",
+        "envoy.extensions.transport_sockets.quic.v3.QuicDownstreamTransport",
+        downstream_tls_context={"common_tls_context": context},
     )

@@ -5,6 +5,7 @@ Text of the mapping, never of a patient. What is not known in it is refused by n
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cache
@@ -21,12 +22,14 @@ from cloister.integration.hl7v2.message import CHARSETS
 ANYBODY: Final = "*"
 SENDERS_MAX: Final = 500
 FILE_BYTES_MAX: Final = 1024 * 1024
+FINGERPRINT: Final = re.compile(r"[0-9a-f]{64}").fullmatch
 
 
 class Sender(msgspec.Struct, forbid_unknown_fields=True, frozen=True, kw_only=True):
     """One sender's own words. `sender` is MSH-3|MSH-4, or * for every sender; a sender's entry goes before that of *."""
 
     sender: str
+    certificates: list[str] = []  # SHA-256 of the client certificates that this sender may show, and nobody else
     charset: str = ""  # MSH-18 assumed where it is empty
     processing: list[str] = msgspec.field(default_factory=lambda: ["P"])  # MSH-11 values that are taken
     authorities: dict[str, str] = {}  # CX-4.1 or a field such as PV1-19: the system of its identifiers
@@ -68,6 +71,9 @@ def read_overrides(body: bytes) -> Overrides:
     if len(set(names)) != len(names) or len(names) > SENDERS_MAX:
         raise Invalid("The mapping names a sender twice, or too many.", hint="Give each sender one entry.", reason="mapping")
     for one in found.senders:
+        if not all(FINGERPRINT(text) for text in one.certificates):
+            hint = "Write 64 digits of 0-9a-f: openssl x509 -noout -fingerprint -sha256, without colons, in small letters."
+            raise Invalid(f"The mapping of '{one.sender[:80]}' has a certificate that is no SHA-256.", hint=hint, reason="mapping")
         unknown = sorted(one.tables.keys() - built_in().keys())
         if unknown or (one.charset and one.charset.upper() not in CHARSETS):
             what = f"table '{unknown[0][:40]}'" if unknown else f"character set '{one.charset[:40]}'"
@@ -129,8 +135,18 @@ def mapping_for(overrides: Overrides, sender: str) -> SenderMapping:
     return SenderMapping(own if own is not None else Sender(**{**msgspec.structs.asdict(every), "sender": sender}), every)
 
 
+def bound(overrides: Overrides, sender: str, certificate: str) -> bool:
+    """Whether a message of this sender may come with this certificate: one that an entry names speaks for that sender alone, and a
+    sender whose entry names some shows one of them. Entries without certificates ask for none."""
+    by_name = {one.sender: one.certificates for one in overrides.senders}
+    own = by_name.get(sender) or by_name.get(ANYBODY, [])
+    if own:
+        return certificate in own
+    return not any(certificate in named for named in by_name.values())
+
+
 def encoded(overrides: Overrides) -> bytes:
     return orjson.dumps(msgspec.to_builtins(overrides), option=orjson.OPT_INDENT_2)
 
 
-__all__ = ["SenderMapping", "Overrides", "Sender", "built_in", "encoded", "mapping_for", "read_overrides"]
+__all__ = ["SenderMapping", "Overrides", "bound", "Sender", "built_in", "encoded", "mapping_for", "read_overrides"]

@@ -22,7 +22,7 @@ from cloister.integration.hl7v2.datatypes import moment
 from cloister.integration.hl7v2.faults import Condition, Unfit, Unreadable
 from cloister.integration.hl7v2.knowing import known, versions
 from cloister.integration.hl7v2.message import Message, read_message
-from cloister.integration.hl7v2.overrides import SenderMapping, mapping_for
+from cloister.integration.hl7v2.overrides import SenderMapping, bound, mapping_for
 from cloister.integration.hl7v2.stored_overrides import stored_overrides
 from cloister.records import Records
 from cloister.zones import algorithms
@@ -61,6 +61,7 @@ class Terms:
     assumed: str = ""  # a character set for messages that name none
     replaying: str = ""  # the parked message that this is: its own place in the order is no hindrance
     overrides: SenderMapping | None = None  # tried for this one message
+    certificate: str = ""  # SHA-256 of the one that the sender has shown to the listener
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -84,10 +85,23 @@ async def take(records: Records, data: bytes, terms: Terms) -> Taken:
         message = read_message(data, assumed=by.charset or terms.assumed)
     except Unreadable as wrong:
         return Taken(answer=Answer(Fate.REJECTED, wrong), acknowledgements=(acknowledging.unreadable(data, wrong, now),), charset="ascii")
+    if not terms.replaying and not bound(overrides, message.sender, terms.certificate):
+        answer = Answer(Fate.REJECTED, _not_its_own())
+        return Taken(answer=answer, acknowledgements=tuple(acknowledging.acknowledgements(message, answer, now)), charset=message.charset)
     async with _orders.setdefault(records, Orders()).lock(message.sender):
         answer, again = await _taken(records, message, data, by, zone, terms)
     texts = acknowledging.acknowledgements(message, answer, now)
     return Taken(answer=answer, acknowledgements=tuple(texts), charset=message.charset, again=again)
+
+
+def _not_its_own() -> Unfit:
+    return Unreadable(
+        "The certificate of this connection does not belong to the sender that the message names.",
+        condition=Condition.INTERNAL,
+        place="MSH-3",
+        hint="Write the certificate's SHA-256 into the sender's entry of the mapping (certificates).",
+        reason="sender-certificate",
+    )
 
 
 async def _taken(records: Records, message: Message, data: bytes, by: SenderMapping, zone: str, terms: Terms) -> tuple[Answer, bool]:

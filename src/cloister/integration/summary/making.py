@@ -11,7 +11,7 @@ from cloister.base.ids import new_id
 from cloister.integration.summary.document import chosen, pointed, summary
 from cloister.integration.summary.narrative import LANGUAGES
 from cloister.integration.summary.sections import SECTIONS
-from cloister.records import Records, parse
+from cloister.records import Records, as_sent, parse
 
 PAGE: Final = 200
 PAGES_MAX: Final = 10  # of one type
@@ -29,12 +29,14 @@ SORTED: Final = {
 
 async def make_summary(records: Records, id: str, *, base: str, language: str) -> dict[str, Any]:
     """NotFound where there is no such patient for this session. What its role may not read is left out, as if it were not there."""
-    patient = (await records.read("Patient", id)).resource or {}
+    await records.exported("Patient")
+    patient = as_sent((await records.read("Patient", id)).resource or {})
     found: dict[str, list[Mapping[str, Any]]] = {}
     for type in dict.fromkeys(type for section in SECTIONS for type in section.types):
         found[type] = await _of(records, type, id)
     used = [one for section in SECTIONS for one in chosen(section, found)]
-    along = {reference: stored.resource or {} for reference, stored in (await records.many(pointed([patient, *used]))).items()}
+    beside = await records.many(pointed([patient, *used]))
+    along = {reference: as_sent(stored.resource or {}) for reference, stored in beside.items()}
     return summary(
         patient,
         found,

@@ -7,11 +7,11 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from typing import Any, Final
 
+from msgspec import Struct
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 
@@ -21,6 +21,7 @@ from cloister.records.fhir.answering import decompressed
 from cloister.records.fhir.formats import FHIR_JSON, FHIR_XML, JSON, XML, chosen, media_type
 from cloister.records.fhir.outcomes import TooLarge, WrongMedia, WrongMethod, done, outcome_of, status_of
 from cloister.records.fhir.references import localise
+from cloister.records.fhir.sending import outgoing
 from cloister.records.fhir.text import decode, encode
 from cloister.records.fhir.xml_reading import from_xml
 from cloister.records.interactions.port import RecordsPort
@@ -38,8 +39,7 @@ ETAG: Final = re.compile(r'(?:W/)?"(\d{1,9})"')
 RETURNS: Final = frozenset({"minimal", "representation", "OperationOutcome"})
 
 
-@dataclass(frozen=True, slots=True)
-class Exchange:
+class Exchange(Struct, frozen=True):
     """One request with the records of its session."""
 
     request: Request
@@ -222,7 +222,7 @@ def written_response(exchange: Exchange, stored: Stored, *, created: bool, text:
         return Response(status_code=status, headers=headers)
     if exchange.returns == "OperationOutcome":
         return json_response(encode(done(text)), status=status, headers=headers)
-    return json_response(stored.raw, status=status, headers=headers | {"Content-Location": headers["Location"]})
+    return json_response(outgoing(stored), status=status, headers=headers | {"Content-Location": headers["Location"]})
 
 
 def error_response(error: CloisterError) -> Response:

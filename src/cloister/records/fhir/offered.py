@@ -14,6 +14,7 @@ POST: Final = ("POST",)
 BOTH: Final = ("GET", "POST")
 OPERATION: Final = "http://hl7.org/fhir/OperationDefinition/"
 SUMMARY: Final = "http://hl7.org/fhir/uv/ips/OperationDefinition/summary"
+SUBSCRIPTION_STATUS: Final = "http://hl7.org/fhir/uv/subscriptions-backport/OperationDefinition/backport-subscription-status"
 EXPORT: Final = "http://hl7.org/fhir/uv/bulkdata/OperationDefinition/"
 
 
@@ -101,12 +102,17 @@ OFFERED: Final = (
         "document", "/{type}/{id}/$document", BOTH, "A composition with all that it names.", definition="Composition-document",
         types=("Composition",),
     ),
+    Offered(
+        "subscription_status", "/{type}/{id}/$status", GET, "What a subscription has told, and why not.", definition=SUBSCRIPTION_STATUS,
+        types=("Subscription",),
+    ),
     *_terminology("lookup", "CodeSystem-lookup", "CodeSystem", "What a code means.", by_id=False),
     *_terminology("validate-code", "CodeSystem-validate-code", "CodeSystem", "Whether a code is in a code system."),
     *_terminology("validate-code", "ValueSet-validate-code", "ValueSet", "Whether a code is in a value set."),
     *_terminology("subsumes", "CodeSystem-subsumes", "CodeSystem", "Whether one code includes another."),
     *_terminology("expand", "ValueSet-expand", "ValueSet", "The codes of a value set."),
     *_terminology("translate", "ConceptMap-translate", "ConceptMap", "A code in other words of another system."),
+    Offered("closure", "/$closure", POST, "A table of what lies under what, kept for a client.", definition="ConceptMap-closure"),
     Offered("binary_create", "/Binary", POST, "Bytes of any kind, as themselves or as a resource.", "create", of="Binary"),
     Offered("binary_read", "/Binary/{id}", GET, "Bytes as themselves or as a resource.", "read", of="Binary", any_format=True),
     Offered("binary_update", "/Binary/{id}", ("PUT",), "Other bytes under the same id.", "update", of="Binary"),

@@ -29,6 +29,10 @@ RESOURCE: Final = {
 PARAMETERS: Final[dict[str, dict[str, Any]]] = {
     "id": {"name": "id", "in": "path", "required": True, "schema": ID},
     "version": {"name": "version", "in": "path", "required": True, "schema": {"type": "string", "pattern": r"^[1-9][0-9]{0,8}$"}},
+    "job": {"name": "job", "in": "path", "required": True, "description": "As the answer that began it says.", "schema": TEXT},
+    "number": {"name": "number", "in": "path", "required": True, "schema": {"type": "string", "pattern": r"^[0-9]{1,6}$"}},
+    "message": {"name": "message", "in": "path", "required": True, "schema": {"type": "string", "format": "uuid"}},
+    "prefer-async": {"name": "Prefer", "in": "header", "required": True, "schema": {"type": "string", "const": "respond-async"}},
     "format": {"name": "_format", "in": "query", "schema": {"type": "string", "enum": ["json", "xml", FHIR_JSON, FHIR_XML]}},
     "pretty": {"name": "_pretty", "in": "query", "schema": {"type": "boolean"}},
     "condition": {
@@ -43,6 +47,7 @@ PARAMETERS: Final[dict[str, dict[str, Any]]] = {
     "if-none-exist": {"name": "If-None-Exist", "in": "header", "schema": TEXT},
 }
 OUTCOME: Final = {"$ref": "#/components/responses/outcome"}
+MALFORMED: Final = {"$ref": "#/components/responses/malformed"}
 
 
 @functools.lru_cache(maxsize=4)
@@ -56,9 +61,14 @@ def document(base: str) -> dict[str, Any]:
     for one in OFFERED:
         if one.path == "/":  # the same as without the slash
             continue
-        place = paths.setdefault(one.path or "/", {})
-        for method in one.methods:
-            place.setdefault(method.lower(), _operation(one, method))
+        for path in _paths(one):
+            place = paths.setdefault(path, {})
+            for method in one.methods:
+                place.setdefault(method.lower(), _operation(one, path, method))
+    for path in [path for path in paths if path.split("/")[1] in load().types]:  # the more exact address hides the other one
+        general = "/".join(["", "{type}", *path.split("/")[2:]])
+        for method, operation in paths.get(general, {}).items():
+            paths[path].setdefault(method, _of_one_type(operation, path))
     types = {"type": "string", "enum": list(load().types)}
     named = {"type": "resource type", "member": "type of what is searched in the patient's record"}
     by_type = {one: {"name": one, "in": "path", "required": True, "description": says, "schema": types} for one, says in named.items()}
@@ -76,7 +86,11 @@ def document(base: str) -> dict[str, Any]:
             "parameters": by_type | PARAMETERS,
             "schemas": {"resource": RESOURCE},
             "responses": {
-                "outcome": {"description": "An OperationOutcome: what is wrong, where, and what to do.", "content": _resources()}
+                "outcome": {"description": "An OperationOutcome: what is wrong, where, and what to do.", "content": _resources()},
+                "malformed": {
+                    "description": "An OperationOutcome; plain text where the gateway refused the request before it had read the address.",
+                    "content": _resources() | {"text/plain": {"schema": TEXT}},
+                },
             },
             "securitySchemes": {
                 "program": {
@@ -89,8 +103,19 @@ def document(base: str) -> dict[str, Any]:
     }
 
 
-def _operation(one: Offered, method: str) -> dict[str, Any]:
-    names = NAMED.findall(one.path)
+def _of_one_type(operation: dict[str, Any], path: str) -> dict[str, Any]:
+    """What all types have, at the address of a type that has an address of its own."""
+    parameters = [one for one in operation["parameters"] if one["$ref"] != "#/components/parameters/type"]
+    return operation | {"operationId": f"{operation['operationId']}_of_{path.split('/')[1]}", "parameters": parameters}
+
+
+def _paths(one: Offered) -> list[str]:
+    """What only some types have stands at their own addresses."""
+    return [one.path.replace("{type}", type) for type in one.types] or [one.path or "/"]
+
+
+def _operation(one: Offered, path: str, method: str) -> dict[str, Any]:
+    names = NAMED.findall(path)
     asked = ["format", "pretty"] if not one.any_format else []
     if one.key in SEARCHES or (one.operation and method == "GET"):
         asked.append("condition")
@@ -98,12 +123,14 @@ def _operation(one: Offered, method: str) -> dict[str, Any]:
         asked.append("if-match")
     if one.key == "create":
         asked.append("if-none-exist")
+    if one.key.startswith("export_of") or one.key == "import_begin":
+        asked.append("prefer-async")
     found: dict[str, Any] = {
         "summary": one.says,
-        "operationId": f"{method.lower()}_{re.sub(r'[^A-Za-z0-9]+', '_', one.path).strip('_') or 'base'}",
+        "operationId": f"{method.lower()}_{re.sub(r'[^A-Za-z0-9]+', '_', path).strip('_') or 'base'}",
         "tags": [_tag(one)],
         "parameters": [{"$ref": f"#/components/parameters/{name}"} for name in (*names, *asked)],
-        "responses": _responses(one, method),
+        "responses": {**_responses(one, method), "400": MALFORMED},
     }
     if method in ("POST", "PUT", "PATCH"):
         found["requestBody"] = {"required": not one.operation, "content": _sent(one, method)}
@@ -129,6 +156,8 @@ def _sent(one: Offered, method: str) -> dict[str, Any]:
 
 
 def _responses(one: Offered, method: str) -> dict[str, Any]:
+    if one.key.startswith("export_of") or one.key == "import_begin":
+        return {"202": {"description": "Begun; Content-Location says where to ask how far it is."}, "default": OUTCOME}
     if one.any_format and one.of != "Binary":
         return {"200": {"description": "As it is asked for.", "content": {"application/json": {}}}, "default": OUTCOME}
     done: dict[str, Any] = {

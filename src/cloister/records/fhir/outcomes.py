@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterable
 from typing import Any, ClassVar, Final
 
-from cloister.base.errors import HTTP_STATUS, ISSUE_CODE, CloisterError, Invalid, NotFound, Unsupported
+from cloister.base.errors import HTTP_STATUS, ISSUE_CODE, CloisterError, Invalid, NotFound, Unsupported, number_of
 from cloister.records.fhir.text import encode
 from cloister.records.stored import DELETED
 from cloister.records.validation import InvalidResource
@@ -18,6 +18,8 @@ ISSUE_OF_REASON: Final = {
     "too-costly": "too-costly",
     "multiple-matches": "multiple-matches",
 }
+# Where a trust's rule wants a fresh proof (access/rules): a client shows this, its person does it, and the request goes through.
+PROVE_AGAIN: Final = "Prove yourself again at /account/again in your browser (authentification à renouveler), and send this once more."
 STATUS_OF_REASON: Final = {DELETED: 410, "version": 412, "multiple-matches": 412}
 
 
@@ -87,7 +89,9 @@ def outcome_of(error: CloisterError) -> dict[str, Any]:
             for one in error.issues
         )
     code = ISSUE_OF_REASON.get(error.reason, ISSUE_CODE[error.category])
-    return outcome([issue("error", code, error.text, hint=error.hint, rule=error.reason, expression=error.expression)])
+    number, again = number_of(error), PROVE_AGAIN if getattr(error, "remedy", "") == "step-up" else ""
+    hint = " ".join(filter(None, (error.hint, again, f"Refusal {number}." if number else "")))
+    return outcome([issue("error", code, error.text, hint=hint, rule=error.reason, expression=error.expression)])
 
 
 def _inside(place: re.Match[str] | None, expression: str) -> str:

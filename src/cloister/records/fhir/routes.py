@@ -22,6 +22,7 @@ from cloister.records.fhir.offered import OFFERED
 from cloister.records.fhir.outcomes import WrongMethod
 from cloister.records.interactions import binary, export, import_
 from cloister.records.interactions.batch import batch
+from cloister.records.interactions.closure import closure
 from cloister.records.interactions.compartment import compartment, compartment_by_post
 from cloister.records.interactions.create import create
 from cloister.records.interactions.delete import delete, delete_where
@@ -36,6 +37,7 @@ from cloister.records.interactions.metadata import metadata, openapi
 from cloister.records.interactions.patch import ACCEPT_PATCH, patch, patch_where
 from cloister.records.interactions.read import read
 from cloister.records.interactions.search import search, search_by_post
+from cloister.records.interactions.subscription_status import subscription_status
 from cloister.records.interactions.subsumes import subsumes
 from cloister.records.interactions.transaction import transaction
 from cloister.records.interactions.translate import translate
@@ -58,8 +60,10 @@ HANDLERS: Final[dict[str, Interaction]] = {  # by the key of a row of what is of
     "everything": everything,
     "everything_of_all": everything_of_all,
     "document": document,
+    "subscription_status": subscription_status,
     "lookup": lookup,
     "validate-code": validate_code,
+    "closure": closure,
     "subsumes": subsumes,
     "expand": expand,
     "translate": translate,
@@ -102,18 +106,22 @@ def endpoint(origin: str = "", more: Mapping[str, Interaction] | None = None) ->
     """
     base = f"{origin.rstrip('/')}{BASE}" if origin else ""
     handlers = {**HANDLERS, **(more or {}), "bundle": _bundle}
+    addresses: list[Address] = []
+    elsewhere = _elsewhere(addresses)
     found: dict[tuple[str, frozenset[str]], Address] = {}
     for one in OFFERED:  # rows of one address for different types share their route
         if one.key not in handlers:
             continue
         methods = frozenset((*one.methods, "HEAD") if "GET" in one.methods else one.methods)
-        answer = _answering(handlers[one.key], base, one.of, any_format=one.any_format)
+        answer = _answering(handlers[one.key], base, one.of, elsewhere, any_format=one.any_format)
         found.setdefault((one.path, methods), Address(one.path, methods, answer))
-    addresses = [*found.values()]
-    return Addresses(BASE, addresses, _answering(_elsewhere(addresses), base, ""))
+    addresses.extend(found.values())
+    return Addresses(BASE, addresses, _answering(elsewhere, base, "", elsewhere))
 
 
-def _answering(interaction: Interaction, base: str, of: str, *, any_format: bool = False) -> Callable[[Request], Awaitable[Response]]:
+def _answering(
+    interaction: Interaction, base: str, of: str, elsewhere: Interaction, *, any_format: bool = False
+) -> Callable[[Request], Awaitable[Response]]:
     async def answer(request: Request) -> Response:
         format = IN_JSON
         try:
@@ -121,12 +129,14 @@ def _answering(interaction: Interaction, base: str, of: str, *, any_format: bool
                 format = format_of(request)
             if of:  # an address of one type's own
                 request.path_params["type"] = of
+            exchange = Exchange(request, request.state.records, base or _own_address(request))
             type = request.path_params.get("type")
-            if type is not None and not is_type(type):
-                raise _no_type(type)
-            if request.path_params.get("id", "").startswith(("$", "_")):
+            if type is not None and not is_type(type):  # an operation's own address by another method, or nothing
+                given = await elsewhere(exchange)
+            elif request.path_params.get("id", "").startswith(("$", "_")):
                 raise _no_id(request.path_params["id"])
-            given = await interaction(Exchange(request, request.state.records, base or _own_address(request)))
+            else:
+                given = await interaction(exchange)
         except CloisterError as refused:
             given = error_response(refused)
         return finished(request, given, request.scope.get(ASKED_FORMAT, format))

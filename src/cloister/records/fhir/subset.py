@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any, Final
 
 from cloister.records.definitions import load
+from cloister.records.fhir.sending import as_sent, outgoing
 from cloister.records.fhir.text import decode, encode
 from cloister.records.search.query import Query
 from cloister.records.stored import Stored
@@ -14,7 +15,7 @@ ALWAYS: Final = frozenset({"resourceType", "id", "meta"})
 
 
 class Subset:
-    """Cuts resources as a query asks; passes their bytes on untouched when it asks for the whole."""
+    """Cuts resources as a query asks; passes their bytes on when it asks for the whole."""
 
     def __init__(self, query: Query) -> None:
         self._type = query.type
@@ -23,7 +24,7 @@ class Subset:
 
     def of(self, stored: Stored) -> bytes:
         if not self._summary and not self._elements:
-            return stored.raw
+            return outgoing(stored)
         resource = decode(stored.raw)
         kept = self._kept(stored.type)
         if kept is None:
@@ -32,7 +33,7 @@ class Subset:
             cut = {name: value for name, value in resource.items() if name.lstrip("_") in kept}
         meta: dict[str, Any] = dict(cut.get("meta", {}))
         meta["tag"] = [*meta.get("tag", []), SUBSETTED]
-        return encode({"resourceType": stored.type, "id": stored.id} | cut | {"meta": meta})
+        return encode(as_sent({"resourceType": stored.type, "id": stored.id} | cut | {"meta": meta}))
 
     def _kept(self, type: str) -> frozenset[str] | None:
         """The elements to keep; None for all but the narrative."""

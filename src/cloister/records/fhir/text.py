@@ -63,4 +63,5 @@ def _invalid(body: bytes, broken: Exception) -> Invalid:
             hint="Correct the JSON there; text must be UTF-8.",
             reason="json",
         )
-    return Invalid("This JSON holds a number that is out of range.", hint="Send decimals that fit a double.", reason="json")
+    hint = f"Send decimals that fit a double, of at most {NUMBER_CHARACTERS_MAX} characters."
+    return Invalid("This JSON holds a number that is out of range.", hint=hint, reason="json")

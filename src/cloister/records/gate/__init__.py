@@ -4,7 +4,8 @@
 This door stands by itself, so that the process loads neither keys nor validation nor search.
 """
 
+from cloister.records.gate.audit_keeper import Far, Keeping
 from cloister.records.gate.audit_writer import AuditKeys
 from cloister.records.gate.server import run_gate
 
-__all__ = ["AuditKeys", "run_gate"]
+__all__ = ["AuditKeys", "Far", "Keeping", "run_gate"]

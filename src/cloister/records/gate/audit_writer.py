@@ -15,6 +15,8 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any, Final
 
+import asyncpg
+
 from cloister.audit import (
     Checkpoint,
     DataKey,
@@ -22,6 +24,7 @@ from cloister.audit import (
     Log,
     NoteSigner,
     Row,
+    Sealed,
     resumed,
     sealed_entry,
     signed_checkpoint,
@@ -41,7 +44,10 @@ STRONG_EVERY: Final = timedelta(hours=1)  # the second signature, with ML-DSA-65
 HEAD_AGE_MAX: Final = timedelta(seconds=30)
 PAUSE_SECONDS: Final = 1.0  # before a checkpoint that could not be written is tried again
 
+KEY_TRIES: Final = 5  # several gates make their hours' keys, and one number is one key's
+
 Numbered = list[tuple[Entry, str, int]]
+Waiting = Numbered | list[Sealed]  # what other gates sent is sealed already
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,6 +57,34 @@ class AuditKeys:
     signer: NoteSigner
     strong: NoteSigner
     new_data_key: Callable[[store.Fetch, int, datetime], Awaitable[DataKey]]
+
+
+class HourKeys:
+    """This gate's data key of the hour; a new one after a restart, because nobody here can open the old one."""
+
+    def __init__(self, database: Connections, clock: Clock, make: Callable[[store.Fetch, int, datetime], Awaitable[DataKey]]) -> None:
+        self._database = database
+        self._clock = clock
+        self._make = make
+        self._key: DataKey | None = None
+
+    async def current(self) -> DataKey:
+        hour = self._clock().replace(minute=0, second=0, microsecond=0)
+        if self._key is None or self._key.begins != hour:
+            self._key = None
+            self._key = await self._new(hour)
+        return self._key
+
+    async def _new(self, hour: datetime) -> DataKey:
+        for tries in range(KEY_TRIES):
+            number = int(await self._database.fetchval(store.LAST_KEY)) + 1
+            key = await self._make(self._database.fetch, number, hour)
+            try:
+                await self._database.execute(store.APPEND_KEY, *store.key_arguments(key))
+                return key
+            except asyncpg.UniqueViolationError:  # another gate took this number
+                await asyncio.sleep(0.01 * (tries + 1) * (1 + secrets.randbelow(10)))
+        raise Unavailable("The audit log's key cannot be made now.", hint="Try again in a moment.", reason="audit")
 
 
 class AuditWriter:
@@ -63,10 +97,10 @@ class AuditWriter:
         self._instance = secrets.token_hex(4)
         self._numbers: dict[str, int] = {}
         self._log: Log | None = None
-        self._key: DataKey | None = None
+        self._key = HourKeys(database, clock, keys.new_data_key)
         self._head: Checkpoint | None = None
         self._strong_at: datetime | None = None
-        self._waiting: list[tuple[Numbered, asyncio.Future[None]]] = []
+        self._waiting: list[tuple[Waiting, asyncio.Future[None]]] = []
         self._asked: list[tuple[int, asyncio.Future[Checkpoint]]] = []
         self._wake = asyncio.Event()
         self._task = asyncio.create_task(self._run())
@@ -74,15 +108,27 @@ class AuditWriter:
 
     def append(self, entries: Sequence[Entry], source: str = "gate") -> asyncio.Future[None]:
         """Await what this returns; the entries are on their way from now on."""
+        if not entries or self._full():
+            return self._wait([])
+        name, first = f"{source}@{self._instance}", self._numbers.get(source, 0) + 1
+        self._numbers[source] = first + len(entries) - 1
+        return self._wait([(entry, name, first + at) for at, entry in enumerate(entries)])
+
+    def append_sealed(self, rows: list[Sealed]) -> asyncio.Future[None]:
+        """What another gate of the estate sealed and numbered (audit_keeper.py)."""
+        return self._wait(rows)
+
+    def _full(self) -> bool:
+        return len(self._waiting) >= WAITING_MAX or self._task.done()
+
+    def _wait(self, entries: Waiting) -> asyncio.Future[None]:
         future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        if not entries:
-            future.set_result(None)
-        elif len(self._waiting) >= WAITING_MAX or self._task.done():
+        if self._full():
             future.set_exception(Unavailable("The audit log cannot be written now.", hint="See the log of part 'gate'.", reason="audit"))
+        elif not entries:
+            future.set_result(None)
         else:
-            name, first = f"{source}@{self._instance}", self._numbers.get(source, 0) + 1
-            self._numbers[source] = first + len(entries) - 1
-            self._waiting.append(([(entry, name, first + at) for at, entry in enumerate(entries)], future))
+            self._waiting.append((entries, future))
             self._wake.set()
         # Whoever asked may fail before it waits for this: the entries stay, and a failure to write them is logged here.
         future.add_done_callback(lambda done: done.cancelled() or done.exception())
@@ -136,7 +182,7 @@ class AuditWriter:
     def _due(self) -> bool:
         return self._behind() and (self._head is None or (self._clock() - self._head.at).total_seconds() >= CHECKPOINT_SECONDS)
 
-    def _next_group(self) -> list[tuple[Numbered, asyncio.Future[None]]]:
+    def _next_group(self) -> list[tuple[Waiting, asyncio.Future[None]]]:
         count, taken = 0, 0
         for entries, _ in self._waiting:
             count += len(entries)
@@ -146,11 +192,11 @@ class AuditWriter:
         group, self._waiting = self._waiting[:taken], self._waiting[taken:]
         return group
 
-    async def _write(self, group: list[tuple[Numbered, asyncio.Future[None]]]) -> None:
+    async def _write(self, group: list[tuple[Waiting, asyncio.Future[None]]]) -> None:
         try:
             written = self._log or await self._read()
-            key = await self._data_key()
-            step = written.step([sealed_entry(entry, source, number, key) for entries, _ in group for entry, source, number in entries])
+            key = await self._key.current()
+            step = written.step([sealed(one, key) for entries, _ in group for one in entries])
             self._log = None  # until it is known what became of the insert
             await self._database.execute(store.APPEND, *store.append_arguments(step))
             written.keep(step)
@@ -164,17 +210,6 @@ class AuditWriter:
         for _, future in group:
             if not future.done():
                 future.set_result(None)
-
-    async def _data_key(self) -> DataKey:
-        """This hour's key; a new one after a restart, because nobody here can open the old one."""
-        hour = self._clock().replace(minute=0, second=0, microsecond=0)
-        if self._key is None or self._key.begins != hour:
-            self._key = None
-            number = int(await self._database.fetchval(store.LAST_KEY)) + 1
-            key = await self._keys.new_data_key(self._database.fetch, number, hour)
-            await self._database.execute(store.APPEND_KEY, *store.key_arguments(key))
-            self._key = key
-        return self._key
 
     async def _read(self) -> Log:
         """The log as the database holds it: the tree of the last signed checkpoint, then every entry after it, verified."""
@@ -230,3 +265,7 @@ class AuditWriter:
         self._head = checkpoint
         if strong:
             self._strong_at = now
+
+
+def sealed(one: tuple[Entry, str, int] | Sealed, key: DataKey) -> Sealed:
+    return one if isinstance(one, Sealed) else sealed_entry(*one, key)

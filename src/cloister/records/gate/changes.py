@@ -23,8 +23,8 @@ RETRY_SECONDS: Final = 0.5
 PROBE_SECONDS: Final = 2.0
 WAIT_SECONDS_MAX: Final = 25.0
 TOLD_AT_ONCE_MAX: Final = 500
-END, LOSE, RENEW = "end", "lose", "renew"
-ORDER: Final = {END: 0, LOSE: 1, RENEW: 2}
+END, LOSE, RENEW, RULES = "end", "lose", "renew", "rules"
+ORDER: Final = {END: 0, LOSE: 1, RENEW: 2, RULES: 3}  # whoever looks at their keys looks at the rules too
 
 # Who may not go on at all: an account that was closed, or a person whose certificate was revoked.
 ENDED: Final = """
@@ -42,7 +42,7 @@ class Changes:
         self._sessions = sessions
         self._forget = forget
         self._heard: asyncio.Queue[str] = asyncio.Queue()
-        self._told: dict[str, str] = {}  # session -> END, LOSE or RENEW
+        self._told: dict[str, str] = {}  # session -> END, LOSE, RENEW or RULES
         self._news = asyncio.Event()
 
     async def listen(self, arguments: Mapping[str, Any]) -> None:
@@ -74,7 +74,7 @@ class Changes:
         await self._look(notices)
 
     async def _look(self, notices: Iterable[str]) -> None:
-        of: dict[str, set[str]] = {"gone": set(), "came": set(), "team": set(), "zone": set()}
+        of: dict[str, set[str]] = {"gone": set(), "came": set(), "team": set(), "zone": set(), "rules": set()}
         for notice in notices:
             what, _, whom = notice.partition(" ")
             of.get(what, set()).add(whom)
@@ -87,6 +87,8 @@ class Changes:
             zones = self._forget(admitted) if change or of["zone"] else ()
             if change or of["zone"] & set(zones):
                 self._tell(admitted.session, change or RENEW)
+            elif of["rules"]:
+                self._tell(admitted.session, RULES)
         await self._find_ended(of["gone"])
 
     async def look_at_all(self) -> None:
@@ -103,6 +105,10 @@ class Changes:
         for admitted in self._sessions.all():
             if admitted.person in ended:
                 self._tell(admitted.session, END)
+
+    def end(self, admitted: Admitted) -> None:
+        """The agent is to end this session."""
+        self._tell(admitted.session, END)
 
     def _tell(self, session: str, what: str) -> None:
         before = self._told.get(session)

@@ -11,6 +11,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 
 from cloister.audit import Row, store, tree
+from cloister.records.gate.audit_keeper import FarAuditWriter
 from cloister.records.gate.audit_writer import AuditWriter
 from cloister.records.gate.connections import Connections
 
@@ -19,7 +20,7 @@ _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 class Proofs:
-    def __init__(self, database: Connections, writer: AuditWriter) -> None:
+    def __init__(self, database: Connections, writer: AuditWriter | FarAuditWriter) -> None:
         self._database = database
         self._writer = writer
         self._known: dict[tuple[int, int], bytes] = {}

@@ -16,6 +16,7 @@ from cloister.records.gate.together import Zones
 
 DOSSIERS_MAX: Final = 200  # opened in one call
 VERSIONS_MAX: Final = 1000
+FEW_ROWS: Final = 64  # of one dossier: what a search shows, and others may join
 FEW: Final = 4  # dossiers: what a reading or a writing asks for, and others may join
 
 ROWS_BY_ID: Final = f"""
@@ -52,6 +53,19 @@ ROWS: Final = f"""
       join care.dossier d on d.id = w.dossier
       left join care.res r on r.dossier = w.dossier and r.rtype = w.rtype and r.id = w.id
      where {visible("w.dossier")}
+     order by w.n limit {ROWS_MAX}"""
+
+# The same for several callers with the same zones: each asks for rows of one dossier.
+ROWS_OF_EACH: Final = f"""
+    with a as materialized (
+        select x.n, x.id, d.seq from unnest($2::uuid[]) with ordinality x (id, n)
+          join care.dossier d on d.id = x.id
+         where {visible("x.id")}
+    )
+    select w.n::int4, a.seq, r.ver, r.key_no, r.dict_no, r.ct
+      from unnest($3::int8[], $4::int2[], $5::uuid[]) with ordinality w (asked, rtype, id, n)
+      join a on a.n = w.asked
+      left join care.res r on r.dossier = a.id and r.rtype = w.rtype and r.id = w.id
      order by w.n limit {ROWS_MAX}"""
 
 VERSIONS: Final = f"""
@@ -156,9 +170,12 @@ class Locate(Arguments):
 
 
 class Open(Arguments):
+    """`recent`: the oldest heads that will do, because a write is built on them; left out, they are those of now."""
+
     dossiers: Annotated[list[RowId], Meta(max_length=DOSSIERS_MAX)]
     since: Annotated[list[Medium], Meta(max_length=DOSSIERS_MAX)]
     seqs: Annotated[list[Number], Meta(max_length=DOSSIERS_MAX)]
+    recent: Annotated[list[Number], Meta(max_length=DOSSIERS_MAX)] = []
 
 
 class Commits(Arguments):
@@ -197,6 +214,20 @@ async def opened_together(database: Connections, zones: Zones, asked: Sequence[O
     return answers
 
 
+async def charts_together(database: Connections, zones: Zones, asked: Sequence[Rows]) -> list[list[tuple[Any, ...]]]:
+    """What ROWS_OF_ONE gives to each, of whom each asks for few rows of one dossier."""
+    places = [place for place, one in enumerate(asked, start=1) for _ in one.ids]
+    rtypes, ids = [rtype for one in asked for rtype in one.rtypes], [id for one in asked for id in one.ids]
+    starts = [0]
+    for one in asked:
+        starts.append(starts[-1] + len(one.ids))
+    answers: list[list[tuple[Any, ...]]] = [[] for _ in asked]
+    for number, *row in await database.fetch(ROWS_OF_EACH, zones, [one.dossiers[0] for one in asked], places, rtypes, ids):
+        place = places[number - 1] - 1
+        answers[place].append((number - starts[place], *row))
+    return answers
+
+
 async def rows_by_id(call: Call, arguments: RowsById) -> Any:
     """[rows, what opens their dossiers if that was asked for]."""
     if len(arguments.ids) == 1:
@@ -211,7 +242,10 @@ async def rows_by_id(call: Call, arguments: RowsById) -> Any:
 
 async def rows(call: Call, arguments: Rows) -> Any:
     """[rows, what opens those of the known dossiers whose head has moved]: most searches need no further call."""
-    if len(set(arguments.dossiers)) == 1:
+    alone = len(set(arguments.dossiers)) == 1
+    if alone and len(arguments.dossiers) == len(arguments.rtypes) == len(arguments.ids) <= FEW_ROWS:
+        found = await call.charts.ask(call.zones, arguments)
+    elif alone:
         found = await fetch(call, ROWS_OF_ONE, call.zones, arguments.dossiers[0], arguments.rtypes, arguments.ids)
     else:
         found = await fetch(call, ROWS, call.zones, arguments.dossiers, arguments.rtypes, arguments.ids)
@@ -220,8 +254,18 @@ async def rows(call: Call, arguments: Rows) -> Any:
     moved = [one for one in known if heads.get(one[0], one[2]) != one[2]]
     if not moved:
         return found, []
-    ids, since, seqs = zip(*moved, strict=True)
-    return found, await fetch(call, OPEN, call.zones, ids, since, seqs)
+    opening: list[tuple[Any, ...]] = []
+    asked = []
+    for id, since, seq in moved:
+        passed = call.heads.answer(call.zones, id, since, seq, at=heads[id]) if call.heads is not None else None
+        if passed is not None:
+            opening += passed
+        else:
+            asked.append((id, since, seq))
+    if asked:
+        ids, sinces, seqs = (list(column) for column in zip(*asked, strict=True))
+        opening += await _opened(call, Open(dossiers=ids, since=sinces, seqs=seqs))
+    return found, opening
 
 
 async def versions(call: Call, arguments: Versions) -> Any:
@@ -237,8 +281,35 @@ async def locate(call: Call, arguments: Locate) -> Any:
 
 
 async def open_dossiers(call: Call, arguments: Open) -> Any:
+    recent = _recent(call, arguments)
+    return await _opened(call, arguments) if recent is None else recent
+
+
+def _recent(call: Call, arguments: Open) -> list[tuple[Any, ...]] | None:
+    """What passed through this gate a moment ago, where that will do for all of them."""
+    if call.heads is None or len(arguments.recent) != len(arguments.dossiers):
+        return None
+    found: list[tuple[Any, ...]] = []
+    for id, since, seq, least in zip(arguments.dossiers, arguments.since, arguments.seqs, arguments.recent, strict=False):
+        passed = call.heads.answer(call.zones, id, since, seq)
+        if passed is None or passed[0][2] < least:
+            return None
+        found += passed
+    return found
+
+
+async def _opened(call: Call, arguments: Open) -> list[tuple[Any, ...]]:
+    asked = call.heads.now() if call.heads is not None else 0.0
+    found = await _asked_for(call, arguments)
+    if call.heads is not None and len(arguments.dossiers) <= FEW:
+        call.heads.learn(call.zones, found, asked)
+    return found
+
+
+async def _asked_for(call: Call, arguments: Open) -> list[tuple[Any, ...]]:
     if len(arguments.dossiers) <= FEW and len(arguments.dossiers) == len(arguments.since) == len(arguments.seqs):
-        return await call.opened.ask(call.zones, arguments)
+        found: list[tuple[Any, ...]] = await call.opened.ask(call.zones, arguments)
+        return found
     return await fetch(call, OPEN, call.zones, arguments.dossiers, arguments.since, arguments.seqs)
 
 

@@ -198,10 +198,10 @@ async def rekey_ended(call: Call, arguments: OfZone) -> None:
 
 STATEMENTS: Final = (
     Statement("rekey_zones", OfDossier, rekey_zones),
-    Statement("rekey", Rekey, rekey, noted_first=False),
+    Statement("rekey", Rekey, rekey, noted_first=False, changes_keys=True),
     Statement("rekey_coming", OfDossier, rekey_coming),
     Statement("rekey_next", Nothing, rekey_next),
-    Statement("rekey_take", Take, rekey_take, noted_first=False),
+    Statement("rekey_take", Take, rekey_take, noted_first=False, changes_keys=True),
     Statement("rekey_ask", Ask, rekey_ask),
     Statement("rekey_runs", Nothing, rekey_runs),
     Statement("rekey_left", OfZone, rekey_left),

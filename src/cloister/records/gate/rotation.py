@@ -143,5 +143,5 @@ STATEMENTS: Final = (
     Statement("rotation_material", OfZone, rotation_material),
     Statement("wraps_stale", Stale, wraps_stale),
     Statement("wraps_left", OfZone, wraps_left),
-    Statement("wraps_put", PutWraps, wraps_put, notes=_rewrapped),
+    Statement("wraps_put", PutWraps, wraps_put, notes=_rewrapped, changes_keys=True),
 )

@@ -27,10 +27,12 @@ from cloister.base.errors import Denied, Invalid, Unavailable
 from cloister.base.telemetry import log
 from cloister.records.gate import (
     auditing,
+    drafts,
     finding,
     ingest,
     looking,
     need,
+    notices,
     officers,
     offices,
     parked,
@@ -40,22 +42,26 @@ from cloister.records.gate import (
     requests,
     rotas,
     rotation,
+    shadow,
     sharing,
     trust,
     writing,
 )
+from cloister.records.gate.asked import Asked
+from cloister.records.gate.audit_keeper import Far, FarAuditWriter, Keeper, Keeping
 from cloister.records.gate.audit_writer import AuditKeys, AuditWriter
 from cloister.records.gate.changes import Changes
 from cloister.records.gate.connections import Connections
+from cloister.records.gate.heads import ZONES_KEPT_SECONDS, Heads
 from cloister.records.gate.patients import Patients, patient_of
 from cloister.records.gate.proofs import Proofs
+from cloister.records.gate.replicas import FAILED, Replicas, through
 from cloister.records.gate.sessions import Admitted, Sessions
 from cloister.records.gate.statement import Call, Note, Notes, Statement
 from cloister.records.gate.together import Together
 
 CONNECTIONS_MAX: Final = 8
 RENEWAL: Final = "trust_renewal"
-ZONES_KEPT_SECONDS: Final = 2.0  # a revoked grant is noticed within this time
 STATEMENTS: Final[dict[str, Statement]] = {
     statement.name: statement
     for statement in (
@@ -69,6 +75,9 @@ STATEMENTS: Final[dict[str, Statement]] = {
         *need.STATEMENTS,
         *ingest.STATEMENTS,
         *parked.STATEMENTS,
+        *notices.STATEMENTS,
+        *drafts.STATEMENTS,
+        *shadow.STATEMENTS,
         *sharing.STATEMENTS,
         *offices.STATEMENTS,
         *officers.STATEMENTS,
@@ -84,6 +93,7 @@ ZONES_OF: Final = """
     union all
     select null::text, o.request from trust.opening o where o.session = $2 and o.person = $1 and o.ended is null and now() < o.until"""
 
+ELSEWHERE: Final = "select estate.elsewhere($1, $2)"
 SHORT_OF_SPACE: Final = (asyncpg.DiskFullError, asyncpg.OutOfMemoryError, asyncpg.TooManyConnectionsError)
 
 _Text = Annotated[str, Meta(min_length=1, max_length=200)]
@@ -136,6 +146,13 @@ class ServicePut(Struct, frozen=True, forbid_unknown_fields=True):
     objects: Annotated[list[offices.Mandate | offices.Certificate], Meta(min_length=1, max_length=100)]
 
 
+class Elsewhere(Struct, frozen=True, forbid_unknown_fields=True):
+    """An agent that hears no controller asks which of its sessions were placed elsewhere."""
+
+    token: str
+    sessions: Annotated[list[_Text], Meta(max_length=20_000)]
+
+
 class SessionAudit(Struct, frozen=True, forbid_unknown_fields=True):
     entries: Notes
 
@@ -161,7 +178,17 @@ def _read(arguments: dict[str, Any], form: type[_Form], method: str) -> _Form:
 class Gate:
     """The gate's state: who is admitted, which zones they have, the pool, the audit writer."""
 
-    def __init__(self, database: Connections, writer: AuditWriter, tokens: Mapping[str, str], clock: Clock) -> None:
+    def __init__(
+        self,
+        database: Connections,
+        writer: AuditWriter | FarAuditWriter,
+        tokens: Mapping[str, str],
+        clock: Clock,
+        replicas: Replicas | None = None,
+        server: str = "",
+    ) -> None:
+        """`server`: which machine this is, where there are several: a session that was placed elsewhere is then refused."""
+        self._server = server
         self._database = database
         self._clock = clock
         self._writer = writer
@@ -172,8 +199,13 @@ class Gate:
         self._turns: dict[str, int] = {}
         self._patients = Patients()
         self._proofs = Proofs(database, writer)
+        self.replicas = replicas or Replicas(database, 0)
         self._rows = Together(database, reading.rows_together)
-        self._heads = Together(database, reading.opened_together)
+        self._opened = Together(database, reading.opened_together)
+        self._charts = Together(database, reading.charts_together)
+        self._writes = Together(database, writing.written_together)
+        self._heads = Heads()
+        self._asked = Asked(database)
         self.changes = Changes(database, self._sessions, self._forget)
 
     async def handle(self, peer: wire.Peer, method: str, arguments: dict[str, Any]) -> Any:
@@ -213,28 +245,50 @@ class Gate:
             database=self._database,
             proofs=self._proofs,
             rows=self._rows,
-            opened=self._heads,
+            opened=self._opened,
+            charts=self._charts,
+            writes=self._writes,
+            asked=self._asked,
+            heads=self._heads,
         )
         if statement.notes is not None:
             await self._note(admitted, statement.notes(form))
         if not form.audit:
-            return await statement.run(call, form)
+            return await self._run(statement, call, form)
         notes, patient = _own(form.audit), self._patients.before(form)
         if statement.noted_first and patient is not None:
             # Both at once, and the answer waits for both: no row leaves before its audit entry is on the disk.
             noted = self._note(admitted, notes, patient)
-            answer = await statement.run(call, form)
+            answer = await self._run(statement, call, form)
             await noted
             return answer
-        answer = await statement.run(call, form)
+        answer = await self._run(statement, call, form)
         await self._note(admitted, notes, patient or self._patients.after(form, answer))
         return answer
+
+    async def _run(self, statement: Statement, call: Call, form: Any) -> Any:
+        """By a standby that shows all that this session has seen, where there is one; else, and when it fails, by the primary."""
+        replica = self.replicas.chosen(call.session, statement.name)
+        if replica is not None:
+            try:
+                answer = await statement.run(through(call, replica), form)
+                self.replicas.saw(call.session, replica)
+                return answer
+            except FAILED as lost:
+                self.replicas.failed(replica, lost)
+        try:
+            return await statement.run(call, form)
+        finally:  # a refusal shows something, too
+            if statement.changes_keys:
+                self._heads.forget()
+            self.replicas.saw(call.session, None)
 
     async def _zones_of(self, admitted: Admitted) -> tuple[str, ...]:
         now = time.monotonic()
         kept = self._zones.get(admitted.session)
         if kept is None or now - kept[0] > ZONES_KEPT_SECONDS:
             self._sessions.check_alive(admitted)
+            await self._check_here(admitted)
             rows = await self._database.fetch(ZONES_OF, admitted.person, admitted.session)
             kept = (now, tuple(zone for zone, _ in rows if zone is not None))
             self._needs[admitted.session] = "".join(f" need {request}" for _, request in rows if request is not None)
@@ -242,6 +296,12 @@ class Gate:
         if admitted.ceiling is None:
             return kept[1]
         return tuple(zone for zone in kept[1] if zone in admitted.ceiling)
+
+    async def _check_here(self, admitted: Admitted) -> None:
+        """Fencing: a server that was cut off may hold a session that its person has elsewhere by now. Asked every two seconds."""
+        if self._server and await self._database.fetchrow(ELSEWHERE, self._server, [admitted.session]) is not None:
+            self.changes.end(admitted)
+            raise Denied("This session was continued on another server.", hint="Sign in again.", reason="session-elsewhere")
 
     def _forget(self, admitted: Admitted) -> tuple[str, ...]:
         """Ask again for this session's zones at its next call; says which they were."""
@@ -284,6 +344,7 @@ class Gate:
         with contextlib.suppress(*LOST, TimeoutError, asyncpg.PostgresError):  # it ends by itself on time
             await self._database.execute(need.END_OF_SESSION, form.session)
         self._turns.pop(form.session, None)
+        self.replicas.forget(form.session)
 
     async def _session_changes(self, arguments: dict[str, Any]) -> Any:
         form = _read(arguments, TakeChanges, "session_changes")
@@ -291,6 +352,11 @@ class Gate:
         if form.first:
             await self.changes.look_at_all()
         return await self.changes.taken()
+
+    async def _session_elsewhere(self, arguments: dict[str, Any]) -> list[str]:
+        form = _read(arguments, Elsewhere, "session_elsewhere")
+        self._authorised(form.token, "agent")
+        return [row[0] for row in await self._database.fetch(ELSEWHERE, self._server, form.sessions)] if self._server else []
 
     async def _service_audit(self, arguments: dict[str, Any]) -> None:
         form = _read(arguments, ServiceAudit, "audit_append")
@@ -318,6 +384,7 @@ _SERVICE: Final = {
     "session_admit": Gate._session_admit,
     "session_dismiss": Gate._session_dismiss,
     "session_changes": Gate._session_changes,
+    "session_elsewhere": Gate._session_elsewhere,
     "audit_append": Gate._service_audit,
     "trust_put": Gate._service_put,
 }
@@ -328,28 +395,45 @@ async def run_gate(
     where: Path | socket.socket,
     tokens: Mapping[str, str],
     *,
-    audit_keys: AuditKeys,
+    audit_keys: AuditKeys | Far,
+    replicas: Mapping[str, Mapping[str, Any]] | None = None,
+    staleness_seconds: float = 1.0,
     clock: Clock = system_clock,
     ready: asyncio.Event | None = None,
     mode: int = 0o666,
+    server: str = "",
+    keeping: Keeping | None = None,
 ) -> None:
     """Serve until cancelled, at a path or on a bound listener. `tokens` are those of the services 'agent' and 'controller'.
 
+    `audit_keys`: this gate keeps the log, or (Far) writes to the one that does. `server`, `keeping`: where there are several machines.
     The socket is open to all accounts, because sessions have accounts of their own; who calls is asked of the kernel.
     """
     # No connection is made before the first call, so that the gate starts while PostgreSQL is still starting.
     database = Connections(pool_arguments, largest=CONNECTIONS_MAX)
-    writer = AuditWriter(database, clock=clock, keys=audit_keys)
-    gate = Gate(database, writer, tokens, clock)
-    server = await wire.serve(where, gate.handle, mode=mode)
+    writer: AuditWriter | FarAuditWriter
+    keeper: asyncio.Task[None] | None = None
+    if isinstance(audit_keys, Far):
+        writer = FarAuditWriter(database, audit_keys, clock)
+    else:
+        writer = AuditWriter(database, clock=clock, keys=audit_keys)
+        if keeping is not None:
+            keeper = asyncio.create_task(Keeper(writer, database, clock).serve(keeping))
+    gate = Gate(database, writer, tokens, clock, Replicas.of(database, replicas or {}, staleness_seconds), server)
+    serving = await wire.serve(where, gate.handle, mode=mode)
     listening = asyncio.create_task(gate.changes.listen(pool_arguments))
+    watching = asyncio.create_task(gate.replicas.watch())
     log("gate.ready", connections=CONNECTIONS_MAX)
     if ready is not None:
         ready.set()
     try:
-        await server.serve_forever()
+        await serving.serve_forever()
     finally:
         listening.cancel()
-        server.close()
+        watching.cancel()
+        if keeper is not None:
+            keeper.cancel()
+        serving.close()
         await writer.close()
+        gate.replicas.close()
         database.close()

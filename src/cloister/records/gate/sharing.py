@@ -226,11 +226,11 @@ async def share_ended(call: Call, arguments: ShareEnded) -> Any:
 STATEMENTS: Final = (
     Statement("share_targets", Places, share_targets),
     Statement("share_set", ShareSet, share_set, noted_first=False),
-    Statement("share_end", Nothing, share_end),
+    Statement("share_end", Nothing, share_end, changes_keys=True),
     Statement("share_next", Nothing, share_next),
-    Statement("share_take", ShareTake, share_take, noted_first=False),
+    Statement("share_take", ShareTake, share_take, noted_first=False, changes_keys=True),
     Statement("share_index", ShareIndex, share_index, noted_first=False),
-    Statement("share_drop", ShareOf, share_drop, noted_first=False),
+    Statement("share_drop", ShareOf, share_drop, noted_first=False, changes_keys=True),
     Statement("share_ended", ShareEnded, share_ended),
     Statement("shares_of", ShareOf, shares_of),
 )

@@ -12,7 +12,9 @@ from typing import Annotated, Any, Final
 
 from msgspec import Meta, Struct
 
+from cloister.records.gate.asked import Asked
 from cloister.records.gate.connections import Connections
+from cloister.records.gate.heads import Heads
 from cloister.records.gate.proofs import Proofs
 from cloister.records.gate.together import Together
 
@@ -55,8 +57,7 @@ class Arguments(Struct, forbid_unknown_fields=True, kw_only=True):
     audit: Notes = []
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Call:
+class Call(Struct, frozen=True, kw_only=True):
     """One call: who asks, what may be touched, and the way to the database."""
 
     person: str
@@ -67,6 +68,10 @@ class Call:
     proofs: Proofs
     rows: Together[tuple[int, bytes]]  # (type, id)
     opened: Together[Any]  # reading.Open
+    charts: Together[Any]  # reading.Rows of one dossier
+    writes: Together[Any]  # writing.Write of one resource
+    asked: Asked
+    heads: Heads | None  # None: what answers may be older than what was written here
 
 
 Run = Callable[[Call, Any], Awaitable[Any]]
@@ -77,6 +82,7 @@ class Statement:
     """`noted_first`: the notes are written while it runs and before its answer; otherwise after it has succeeded.
 
     `notes`: what the gate itself notes about the arguments, durable before the statement begins.
+    `changes_keys`: afterwards a dossier may be wrapped for other zones, or under another key.
     """
 
     name: str
@@ -84,6 +90,7 @@ class Statement:
     run: Run
     noted_first: bool = True
     notes: Callable[[Any], Sequence[Note]] | None = None
+    changes_keys: bool = False
 
 
 async def fetch(call: Call, sql: str, *values: Any) -> list[tuple[Any, ...]]:

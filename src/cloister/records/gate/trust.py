@@ -103,6 +103,9 @@ READERS: Final = """
 SIGNED: Final = ("certificates", "mandates", "grants", "teams", "memberships", "zones", "epochs")
 
 
+RULES: Final = "select body from trust.rules order by version desc limit 1"
+
+
 class Nothing(Arguments):
     pass
 
@@ -265,6 +268,12 @@ async def readers(call: Call, arguments: Readers) -> Any:
     return await fetch(call, READERS, call.zones, arguments.dossier)
 
 
+async def rules_now(call: Call, arguments: Nothing) -> Any:
+    """The newest version of the trust's own rules, signed; None where it has none."""
+    rows = await fetch(call, RULES)
+    return rows[0][0] if rows else None
+
+
 async def zones(call: Call, arguments: Nothing) -> Any:
     """The zones of the caller as the gate knows them now: how a session tells an ended grant from a removed row."""
     return list(call.zones)
@@ -272,6 +281,7 @@ async def zones(call: Call, arguments: Nothing) -> Any:
 
 STATEMENTS: Final = (
     Statement("zones", Nothing, zones),
+    Statement("rules_now", Nothing, rules_now),
     Statement("trust_material", Nothing, trust_material),
     Statement("trust_renewal", Nothing, trust_renewal),
     Statement("certificates", Authors, certificates),

@@ -18,6 +18,7 @@ from cloister.records.definitions import is_type
 from cloister.records.fhir.exchange import Exchange, json_response
 from cloister.records.fhir.outcomes import not_here
 from cloister.records.fhir.references import references
+from cloister.records.fhir.sending import outgoing
 from cloister.records.fhir.text import encode
 from cloister.records.interactions.parameters import sent, single
 from cloister.records.stored import DELETED, Stored
@@ -38,6 +39,7 @@ async def document(exchange: Exchange) -> Response:
         raise Unsupported("A document is not kept here.", hint="Leave out 'persist', and store what you receive.", expression="persist")
     if "graph" in found:
         raise Unsupported("Documents by a GraphDefinition are not offered.", hint="Leave out 'graph'.", expression="graph")
+    await exchange.records.exported(type)
     try:
         composition = await exchange.records.read(type, id)
     except NotFound as absent:
@@ -74,5 +76,5 @@ def _bundle(base: str, resources: list[Stored]) -> bytes:
         "type": "document",
         "timestamp": iso(datetime.now(UTC)),
     }
-    entries = [b'{"fullUrl":"%b/%b","resource":%b}' % (base.encode(), one.reference.encode(), one.raw) for one in resources]
+    entries = [b'{"fullUrl":"%b/%b","resource":%b}' % (base.encode(), one.reference.encode(), outgoing(one)) for one in resources]
     return encode(head)[:-1] + b',"entry":[' + b",".join(entries) + b"]}"

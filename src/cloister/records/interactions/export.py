@@ -15,9 +15,11 @@ from typing import Any, Final
 from starlette.responses import Response, StreamingResponse
 
 from cloister.base.errors import Invalid, NotFound
-from cloister.records.exporting import Job, Wanted, check_filter
+from cloister.records.exporting import File, Job, Wanted, check_filter
+from cloister.records.fhir import ranges
 from cloister.records.fhir.answering import compresses
 from cloister.records.fhir.exchange import Exchange, preferences
+from cloister.records.fhir.outcomes import issue, outcome
 from cloister.records.fhir.text import encode
 from cloister.records.interactions.parameters import Sent, moment, sent, single, types
 from cloister.records.search import Query, parse_url
@@ -116,16 +118,48 @@ async def cancel(exchange: Exchange) -> Response:
 
 
 async def file(exchange: Exchange) -> Response:
-    """One file, made while it is sent. What was interrupted is fetched again from its beginning."""
-    job, number = exchange.records.exports.jobs.get(exchange.path["job"]), exchange.path["number"]
+    """One file, made while it is sent; from where it was interrupted, as long as it is still the same (RFC 9110 13.1.5, 14)."""
+    exports, number = exchange.records.exports, exchange.path["number"]
+    job = exports.jobs.get(exchange.path["job"])
     if not number.isascii() or not number.isdigit() or len(number) > 6:
         raise NotFound("There is no such file.", hint="The job's status lists its files.")
-    lines = exchange.records.exports.lines(job, int(number))
+    asked = ranges.asked(exchange.request.headers.get("range", ""))
+    if asked is not None and _same(exchange, exports.file(job, int(number))):
+        size, tag = await exports.size(job, int(number))
+        if _same(exchange, exports.file(job, int(number))):  # what was measured may have turned out to be another
+            return await _part(exchange, job, int(number), asked, size, tag)
+    file = exports.file(job, int(number))
+    lines = exports.lines(job, int(number))
     first = await anext(lines, b"")  # what is refused is refused before the answer has begun
     headers = {"cache-control": "no-store", "vary": "Accept-Encoding"}
     if compresses(exchange.request):
-        return StreamingResponse(_compressed(first, lines), media_type=NDJSON, headers={**headers, "content-encoding": "gzip"})
+        tag = f'{file.tag[:-1]}-gzip"'
+        file.given.add(tag)
+        headers |= {"content-encoding": "gzip", "etag": tag}
+        return StreamingResponse(_compressed(first, lines), media_type=NDJSON, headers=headers)
+    file.given.add(file.tag)
+    headers |= {"etag": file.tag, "accept-ranges": "bytes"}
     return StreamingResponse(_all(first, lines), media_type=NDJSON, headers=headers)
+
+
+def _same(exchange: Exchange, file: File) -> bool:
+    """Whether what the client has is of the file as it is; who does not say what they have, when nothing else was ever given."""
+    condition = exchange.request.headers.get("if-range")
+    return file.given == {file.tag} if condition is None else condition.strip() == file.tag
+
+
+async def _part(exchange: Exchange, job: Job, number: int, asked: ranges.Asked, size: int, tag: str) -> Response:
+    headers = {"cache-control": "no-store", "vary": "Accept-Encoding", "accept-ranges": "bytes", "etag": tag}
+    found = asked.within(size)
+    if found is None:
+        text = "There are no such bytes in this file."
+        body = encode(outcome([issue("error", "invalid", text, hint=f"It has {size} bytes.")]))
+        return Response(body, 416, headers | {"content-range": f"bytes */{size}"}, "application/fhir+json")
+    start, end = found
+    lines = exchange.records.exports.lines(job, number, start=start, end=end)
+    first = await anext(lines, b"")
+    headers |= {"content-range": f"bytes {start}-{end - 1}/{size}", "content-length": str(end - start)}
+    return StreamingResponse(_all(first, lines), 206, headers, NDJSON)
 
 
 async def _all(first: bytes, lines: AsyncIterator[bytes]) -> AsyncIterator[bytes]:

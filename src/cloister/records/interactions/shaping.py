@@ -8,6 +8,7 @@ from urllib.parse import urlencode
 
 from cloister.base.errors import Invalid
 from cloister.records.fhir.exchange import Exchange
+from cloister.records.fhir.sending import outgoing
 from cloister.records.fhir.subset import Subset
 from cloister.records.search import parse
 from cloister.records.stored import Stored
@@ -15,15 +16,11 @@ from cloister.records.stored import Stored
 SHAPING: Final = ("_summary", "_elements")
 
 
-def whole(stored: Stored) -> bytes:
-    return stored.raw
-
-
 def shape_of(exchange: Exchange, type: str) -> Callable[[Stored], bytes]:
-    """What of a resource the client wants to see; the bytes as they are where it says nothing."""
-    asked = exchange.request.url.query
-    if "_summary" not in asked and "_elements" not in asked:
-        return whole
+    """What of a resource the client wants to see; the whole of it where it says nothing."""
+    asked = exchange.request.scope["query_string"]
+    if b"_summary" not in asked and b"_elements" not in asked:
+        return outgoing
     query = parse(type, [pair for pair in exchange.pairs() if pair[0] in SHAPING], strict=True)
     if query.summary == "count":
         raise Invalid("'_summary=count' is about a search.", hint="Use true, text, data or false.", expression="_summary")

@@ -20,7 +20,7 @@ from cloister.records.search.entry import UNIT, IndexEntry, Value
 from cloister.records.search.filter_grammar import All, Any, Node, Not, Step, Test, conjuncts, parsed, wrong
 from cloister.records.search.fold import asked_span, fold
 from cloister.records.search.query import Chain, Filter, Kind, Parameter, Query, Targets, Term, unmarked
-from cloister.records.search.terms import Asked, Within, ordered_test, split, term
+from cloister.records.search.terms import Amount, Asked, Within, holds, ordered_test, split, term
 
 CHAIN_TYPES_MAX: Final = 8
 STEPS_MAX: Final = 4
@@ -170,17 +170,15 @@ class _Reader:
             present = test.value == "true"
             return lambda entry, targets: (next(known.values(entry.values), None) is not None) is present
         if known.kind in (Kind.DATE, Kind.NUMBER, Kind.QUANTITY):
-            within, fits = self._within(known.kind, test)
+            within, amount = self._within(known.kind, test)
             step = 3 if known.kind is Kind.QUANTITY else 2
-            return lambda entry, targets: any(
-                within(found[at], found[at + 1]) and (fits is None or fits(str(found[at + 2]))) for found, at in _groups(known, entry, step)
-            )
+            return lambda entry, targets: any(holds(within, amount, found, at) for found, at in _groups(known, entry, step))
         accept = self._accept(known, test)
         if test.operator == "ne":
             return lambda entry, targets: any(not accept(value) for value in unmarked(known.values(entry.values)))
         return lambda entry, targets: any(accept(value) for value in unmarked(known.values(entry.values)))
 
-    def _within(self, kind: Kind, test: Test) -> tuple[Within, Accept | None]:
+    def _within(self, kind: Kind, test: Test) -> tuple[Within, Amount | None]:
         self._allowed(test, kind)
         if test.operator == "po":
             low, high = asked_span(test.value)

@@ -16,17 +16,22 @@ REGISTER_KINDS: Final = frozenset({"Practitioner", "PractitionerRole", "Location
 
 def references(type: str, values: Values) -> dict[str, None]:
     """The literal references ('Type/id') that the index knows of a resource, each once, in the order of its parameters."""
-    return {
-        value: None
-        for place in _reference_places(type)
-        for value in values.get(place, ())
-        if isinstance(value, str) and value.count("/") == 1
-    }
+    found: dict[str, None] = {}
+    for place in _reference_places(type):
+        for value in values.get(place, ()):
+            if isinstance(value, str) and value.count("/") == 1:
+                found[value] = None
+    return found
 
 
 def in_records(type: str) -> bool:
     """True for a type that lies in patients' records, perhaps besides the registers."""
-    return type in load().compartment and type not in REGISTER_KINDS
+    return type in _record_types()
+
+
+@functools.cache
+def _record_types() -> frozenset[str]:
+    return frozenset(load().compartment) - REGISTER_KINDS
 
 
 @functools.cache

@@ -5,11 +5,13 @@ Spec: http://hl7.org/fhir/R4/search.html#modifiers, #prefix, #token, #reference,
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
+from fractions import Fraction
 from typing import Any, Final
 
 from cloister.base.errors import Invalid, Unsupported
@@ -20,6 +22,7 @@ from cloister.records.search.fold import EPOCH, MICROSECOND, asked_number, asked
 from cloister.records.search.near import near_term
 from cloister.records.search.phonetic import sounds
 from cloister.records.search.query import Kind, Parameter, Term, Test
+from cloister.records.terminology.ucum_scale import UCUM, conversion
 
 PHONETIC: Final = "phonetic"
 PREFIX: Final = re.compile(r"(eq|ne|gt|lt|ge|le|sa|eb|ap)?(.*)", re.DOTALL)
@@ -337,6 +340,8 @@ def _composite(parameter: Parameter, name: str, modifier: str, alternatives: lis
 # --- dates, numbers, quantities: ordered values with a prefix -----------------------------------------------------
 
 Within = Callable[[Value, Value], bool]  # of the low and high end of one value
+# Low end, high end and key of a quantity: its ends in the unit that was asked for, None if it is of another.
+Amount = Callable[[Value, Value, str], tuple[Value, Value] | None]
 
 
 def _ordered(parameter: Parameter, name: str, alternatives: list[str], asked: Asked) -> Term:
@@ -348,15 +353,23 @@ def _ordered(parameter: Parameter, name: str, alternatives: list[str], asked: As
             found = entry.values.get(place)
             if found:
                 for at in range(0, len(found), step):
-                    for within, fits in tests:
-                        if within(found[at], found[at + 1]) and (fits is None or fits(str(found[at + 2]))):
+                    for within, amount in tests:
+                        if holds(within, amount, found, at):
                             return True
         return False
 
     return Term(name, parameter, "", tuple(alternatives), None, (), test)
 
 
-def ordered_test(kind: Kind, text: str, asked: Asked) -> tuple[Within, Accept | None]:
+def holds(within: Within, amount: Amount | None, found: Sequence[Value], at: int) -> bool:
+    """Whether the value that begins at this place is within, in the unit that was asked for if one was."""
+    if amount is None:
+        return within(found[at], found[at + 1])
+    span = amount(found[at], found[at + 1], str(found[at + 2]))
+    return span is not None and within(*span)
+
+
+def ordered_test(kind: Kind, text: str, asked: Asked) -> tuple[Within, Amount | None]:
     match = PREFIX.fullmatch(text.strip())
     prefix, value = (match[1] or "eq", match[2]) if match else ("eq", text)
     if kind is Kind.DATE:
@@ -405,13 +418,34 @@ def _number_within(prefix: str, text: str) -> Within:
     return table[prefix]
 
 
-def _unit(pieces: list[str]) -> Accept | None:
-    """`|system|code` or `||unit`, where the code or the printed unit may be meant (search.html#quantity)."""
+def _unit(pieces: list[str]) -> Amount | None:
+    """`|system|code` or `||unit`, where the code or the printed unit may be meant (search.html#quantity). UCUM codes are converted."""
     if not any(pieces):
         return None
     system, code = (pieces[0], pieces[1]) if len(pieces) > 1 else (pieces[0], "")
+    if system == UCUM and code:
+        return _in_unit(code)
     if system and code:
-        return lambda key: key.startswith(system + UNIT + code + UNIT)
+        return lambda low, high, key: (low, high) if key.startswith(system + UNIT + code + UNIT) else None
     if system:
-        return lambda key: key.startswith(system + UNIT)
-    return lambda key: code in key.split(UNIT)[1:]
+        return lambda low, high, key: (low, high) if key.startswith(system + UNIT) else None
+    return lambda low, high, key: (low, high) if code in key.split(UNIT)[1:] else None
+
+
+def _in_unit(code: str) -> Amount:
+    """In this UCUM unit, whichever the quantity has of the same dimension."""
+
+    def amount(low: Value, high: Value, key: str) -> tuple[Value, Value] | None:
+        system, stored, _ = key.split(UNIT, 2)
+        if system != UCUM or stored == code:
+            return (low, high) if system == UCUM else None
+        scale = conversion(stored, code)
+        return (_scaled(low, *scale), _scaled(high, *scale)) if scale is not None else None
+
+    return amount
+
+
+def _scaled(value: Value, factor: Fraction, offset: Fraction) -> float:
+    """Reckoned with the digits as they were written, so that 90 mg/dL are 0.9 g/L and not a little less."""
+    number = float(value)
+    return number if math.isinf(number) else float(Fraction(repr(number)) * factor + offset)

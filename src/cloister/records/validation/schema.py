@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import functools
 import itertools
+import sys
 from typing import Any, Final
 
 import jsonschema_rs
@@ -17,6 +18,7 @@ from cloister.records.validation.issues import ISSUES_MAX, Fault
 
 DIALECT: Final = "http://json-schema.org/draft-06/schema#"
 OPTIONS_SHOWN_MAX: Final = 12
+DECIMAL_MAX: Final = sys.float_info.max  # what a search can compare; JSON and FHIR's schema let whole numbers have any length
 FORMS: Final = {
     "date": "Write 2026, 2026-11 or 2026-11-22.",
     "dateTime": "Write 2026-11-22 or 2026-11-22T13:00:00+01:00; a time needs its zone.",
@@ -48,7 +50,8 @@ def _validator() -> Any:
         for name, form in definition.get("properties", {}).items():
             if "$ref" not in form and "$ref" not in form.get("items", ()):
                 properties[part_name(shape, name)] = {"$ref": f"#/definitions/{shape}/properties/{name}"}
-    whole = {"$schema": DIALECT, "properties": properties, "definitions": definitions.schema}
+    decimal = {**definitions.schema["decimal"], "minimum": -DECIMAL_MAX, "maximum": DECIMAL_MAX}
+    whole = {"$schema": DIALECT, "properties": properties, "definitions": {**definitions.schema, "decimal": decimal}}
     return jsonschema_rs.validator_for(whole, pattern_options=jsonschema_rs.RegexOptions(), offline=True)
 
 

@@ -13,7 +13,7 @@ from typing import Any, Final
 from cloister.records.definitions import is_type, load
 from cloister.records.search.compile import compiled_type
 from cloister.records.validation import schema
-from cloister.records.validation.check import contained_faults
+from cloister.records.validation.check import contained_faults, local_faults
 from cloister.records.validation.issues import Fault
 from cloister.records.validation.walk import Check, Walker, walkers
 
@@ -26,13 +26,14 @@ class Element:
     """One property of a shape. `child`: the shape of what stands in it, where that is a shape of this resource's own.
 
     `form` names what its value must look like, the same for all properties of one data type; `own` is what this very
-    property asks besides, which is to what it may refer.
+    property asks besides, which is to what it may refer. `kind`: its data type; of a backbone element, its path.
     """
 
-    __slots__ = ("check", "child", "collectors", "contained", "form", "head", "is_meta", "many", "own", "padded", "passing")
+    __slots__ = ("check", "child", "collectors", "contained", "form", "head", "is_meta", "kind", "many", "own", "padded", "passing")
 
     def __init__(self, shape: str, name: str, kind: str, walker: Walker, *, many: bool, schema_form: dict[str, Any]) -> None:
         inner = _child(schema_form)
+        self.kind = kind
         self.many = many
         self.child = inner if "." in kind else ""
         self.form = schema.form_name(inner, many=many) if inner else schema.part_name(shape, name)
@@ -104,7 +105,16 @@ def whole_is_valid(shape: Shape, node: dict[str, Any]) -> bool:
         known = bool(names) and not found and shape.required.issubset(names)
         if len(shape.layouts) < LAYOUTS_MAX:
             shape.layouts[names] = known
-    return known and all(invariant.holds(node) for invariant in shape.walker.invariants)
+    if known and "contained" in node:
+        local: list[Fault] = []
+        local_faults(node, local)
+        if local:
+            return False
+    if known:
+        for invariant in shape.walker.invariants:
+            if not invariant.holds(node):
+                return False
+    return known
 
 
 def _dotted(name: str) -> str:

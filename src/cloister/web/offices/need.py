@@ -77,12 +77,12 @@ async def act(request: Request) -> Response:
 
 
 async def show_badge(request: Request) -> Response:
-    """What waits for this person; nothing when the store does not answer, because nobody asked for this by hand."""
+    """What waits for this person; no page of words when the store does not answer, because nobody asked for this by hand: it asks again."""
     desk = _desk(request)
     try:
         asked, unreviewed = await desk.gate.call("glass_badge")
     except CloisterError:
-        return Response(status_code=204)
+        return Response(status_code=503)
     visit = Visit.of(request)
     return HTMLResponse(visit.draw("offices-need-badge.html", {"asked": asked, "unreviewed": unreviewed}))
 

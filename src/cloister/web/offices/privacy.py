@@ -9,7 +9,7 @@ from typing import Any, Final
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
-from cloister.access import Page
+from cloister.access import PAGE, Facts, Page, rules
 from cloister.base.clock import iso
 from cloister.base.errors import Invalid
 from cloister.epr import Link, Visit
@@ -61,6 +61,7 @@ async def report(request: Request) -> Response:
     question = _question(request, now, days=DAYS_OF_REPORT)
     if not question.patient:
         raise Invalid("An access report is about one patient.", hint="Give the patient's id.", reason="patient")
+    desk.policy.check(desk.actor, rules.Act.PRINT, Facts(kind=PAGE, page=Page.PRIVACY))
     entries = await privacy.PrivacyOffice(desk.keyring, desk.gate).everything(question, REPORT_ENTRIES_MAX)
     made = access_report.Report(
         patient=question.patient,

@@ -1,0 +1,1 @@
+"""Maintenance: servers are emptied, worked on and given back; what fails is taken out by itself. docs/power.md."""
