@@ -10,11 +10,11 @@ from typing import Any, Final
 
 import uvloop
 
-from benchmarks import fhir, hospital, zones
+from benchmarks import farm, fhir, gateway, hospital, zones
 from benchmarks.measure import Result, save, show
 
 Group = Callable[[list[str]], Coroutine[Any, Any, list[Result]]]
-GROUPS: Final[dict[str, Group]] = {"fhir": fhir.run, "hospital": hospital.run, "zones": zones.run}
+GROUPS: Final[dict[str, Group]] = {"farm": farm.run, "fhir": fhir.run, "gateway": gateway.run, "hospital": hospital.run, "zones": zones.run}
 
 
 def main() -> int:

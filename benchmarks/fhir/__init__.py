@@ -6,16 +6,14 @@ drawn from what was loaded.
 
 from __future__ import annotations
 
-import os
-import sys
-import time
-import traceback
 from collections.abc import Awaitable, Callable
+from functools import partial
 from typing import Final
 
 from benchmarks.fhir import creating, everything, importing, reading, searching
 from benchmarks.fhir.bench import FhirBench
-from benchmarks.measure import Result, missing, told
+from benchmarks.measure import Result, told
+from benchmarks.steps import load_now, results_of
 from benchmarks.trust import BenchTrust
 
 Step = Callable[[FhirBench], Awaitable[list[Result]]]
@@ -31,18 +29,7 @@ STEPS: Final[dict[str, Step]] = {
 
 
 async def run(only: list[str]) -> list[Result]:
-    results = [told("load of this machine before the start (1 minute)", os.getloadavg()[0], "processes")]
+    before = [load_now()]
     async with BenchTrust() as trust, FhirBench(trust) as bench:
-        results.append(told("resources loaded", bench.loaded.resources, "resources"))
-        for name, step in STEPS.items():
-            if only and name not in only:
-                continue
-            began = time.monotonic()
-            print(f"· {name}", end=" ", flush=True, file=sys.stderr)
-            try:
-                results += await step(bench)
-            except Exception as failed:  # the edge of a step: the others are still worth measuring
-                traceback.print_exc()
-                results.append(missing(name, "", f"{type(failed).__name__}: {str(failed)[:80]}"))
-            print(f"{time.monotonic() - began:.0f} s", file=sys.stderr)
-    return results
+        before.append(told("resources loaded", bench.loaded.resources, "resources"))
+        return await results_of({name: partial(step, bench) for name, step in STEPS.items()}, only, before=before)

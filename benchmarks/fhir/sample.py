@@ -11,6 +11,7 @@ from typing import Any, Final
 import orjson
 
 from cloister.demo import portions
+from cloister.records.definitions import load
 
 RESOURCES_A_PATIENT: Final = 100  # of a made-up patient, about
 LARGE: Final = 20  # patients with LARGE_RESOURCES each, for $everything
@@ -62,7 +63,7 @@ class Sample:
         self.resources: list[str] = []  # 'Type/id'
         self.series: list[tuple[str, str]] = []  # patient, code as system|code
         self.patients: list[str] = []
-        self.large: list[tuple[str, int]] = []  # patients with about LARGE_RESOURCES, and how many resources
+        self.large: list[tuple[str, int]] = []  # patients with about LARGE_RESOURCES in their compartment, and how many
 
     def learn(self, entries: Sequence[Entry]) -> None:
         """One bundle: a patient's record or a part of it, or a register."""
@@ -73,8 +74,9 @@ class Sample:
         if patient is None:
             return
         self._keep(self.patients, patient)
-        if LARGE_RESOURCES * 0.9 <= len(entries) <= LARGE_RESOURCES * 1.1:
-            self.large.append((patient, len(entries)))
+        own = sum(_kind(entry) in load().compartment for entry in entries)  # what the register has of them is only brought along
+        if LARGE_RESOURCES * 0.9 <= own <= LARGE_RESOURCES * 1.1:
+            self.large.append((patient, own))
         for code in sorted({code for entry in entries if _kind(entry) == "Observation" and (code := _code(entry))}):
             self._keep(self.series, (patient, code))
 

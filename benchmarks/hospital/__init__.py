@@ -5,16 +5,14 @@ Everything that sends requests runs on the same processors as the trust, so the 
 
 from __future__ import annotations
 
-import os
-import sys
-import time
-import traceback
 from collections.abc import Awaitable, Callable
+from functools import partial
 from typing import Final
 
 from benchmarks.hospital import chart, importing, reading, sessions, sign_in, zone
 from benchmarks.hospital.bench import Bench
-from benchmarks.measure import Result, missing, told
+from benchmarks.measure import Result
+from benchmarks.steps import load_now, results_of
 from benchmarks.trust import BenchTrust
 
 Step = Callable[[Bench], Awaitable[list[Result]]]
@@ -30,18 +28,9 @@ STEPS: Final[dict[str, Step]] = {
 
 
 async def run(only: list[str]) -> list[Result]:
-    results = [told("load of this machine before the start (1 minute)", os.getloadavg()[0], "processes")]
+    before = [load_now()]
     async with BenchTrust() as trust:
         bench = Bench(trust)
-        for name, step in STEPS.items():
-            if only and name not in (*only, "import"):
-                continue
-            began = time.monotonic()
-            print(f"· {name}", end=" ", flush=True, file=sys.stderr)
-            try:
-                results += await step(bench)
-            except Exception as failed:  # the edge of a step: the others are still worth measuring
-                traceback.print_exc()
-                results.append(missing(name, "", f"{type(failed).__name__}: {str(failed)[:80]}"))
-            print(f"{time.monotonic() - began:.0f} s", file=sys.stderr)
-    return results
+        return await results_of(
+            {name: partial(step, bench) for name, step in STEPS.items()}, [*only, "import"] if only else [], before=before
+        )

@@ -18,6 +18,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any, Final, Self
 
+import uvloop
 from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
@@ -143,7 +144,8 @@ class PlainServer:
             asyncio.events._set_running_loop(None)
             die_with_parent(signal.SIGKILL)
             signal.signal(signal.SIGINT, signal.SIG_IGN)
-            asyncio.run(work())
+            with asyncio.Runner(loop_factory=uvloop.new_event_loop) as loop:  # as in a session and in the store gate
+                loop.run(work())
             code = 0
         finally:
             os._exit(code)
@@ -170,6 +172,7 @@ class PlainServer:
             port=self._port,
             certificate_chain=self._folder / "chain.pem",
             private_key=self._folder / "key.pem",
+            dynamic=None,  # its certificate does not change while it runs
         )
         plan.private_key.write_bytes(key)
         plan.certificate_chain.write_bytes(chain)

@@ -5,15 +5,13 @@
 
 from __future__ import annotations
 
-import os
-import sys
-import time
-import traceback
 from collections.abc import Awaitable, Callable
+from functools import partial
 from typing import Final
 
 from benchmarks import file_zones
-from benchmarks.measure import Result, missing, told
+from benchmarks.measure import Result
+from benchmarks.steps import load_now, results_of
 from benchmarks.trust import BenchTrust
 from benchmarks.zones import adding, auditing, opening, revoking
 from benchmarks.zones.place import Place, zones_plan
@@ -25,25 +23,9 @@ APART: Final[dict[str, Apart]] = {"files": lambda: file_zones.run([])}
 
 
 async def run(only: list[str]) -> list[Result]:
-    results = [told("load of this machine before the start (1 minute)", os.getloadavg()[0], "processes")]
+    results = [load_now()]
     wanted = {name: step for name, step in PLACES.items() if not only or name in only}
     if wanted:
         async with BenchTrust(zones_plan) as trust, Place(trust) as place:
-            for name, step in wanted.items():
-                results += await _measured(name, lambda step=step: step(place))  # type: ignore[misc]
-    for name, apart in APART.items():
-        if not only or name in only:
-            results += await _measured(name, apart)
-    return results
-
-
-async def _measured(name: str, step: Apart) -> list[Result]:
-    began = time.monotonic()
-    print(f"· {name}", end=" ", flush=True, file=sys.stderr)
-    try:
-        return await step()
-    except Exception as failed:  # the edge of a step: the others are still worth measuring
-        traceback.print_exc()
-        return [missing(name, "", f"{type(failed).__name__}: {str(failed)[:80]}")]
-    finally:
-        print(f"{time.monotonic() - began:.0f} s", file=sys.stderr)
+            results = await results_of({name: partial(step, place) for name, step in wanted.items()}, [], before=results)
+    return await results_of(APART, only, before=results)

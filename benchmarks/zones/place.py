@@ -15,7 +15,7 @@ import asyncpg
 
 from benchmarks.trust import BenchTrust
 from cloister.assemble import owner_connection
-from cloister.assemble.gate import service_token
+from cloister.assemble.folders import service_token
 from cloister.assemble.roots import pinned_roots
 from cloister.base.clock import system_clock
 from cloister.base.ids import new_id
