@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import os
 import shutil
 from collections.abc import Iterator
@@ -10,7 +11,12 @@ from typing import Final
 import pytest
 from running_trust import RunningTrust, founded_folder, running_trust
 
+from cloister.zones import algorithms
+
 DEMO_PATIENTS: Final = "12"
+
+# The same few people sign in again and again, and each derivation costs a quarter of a second of processor: the same input, the same bytes.
+algorithms.argon2id = functools.lru_cache(maxsize=4096)(algorithms.argon2id)
 
 
 def pytest_sessionfinish() -> None:

@@ -109,7 +109,8 @@ def test_damien_sees_1400_servers_finds_claire_tells_her_something_and_ends_her_
     page.get_by_role("button", name="Send").click()
     expect(page.get_by_role("status")).to_contain_text("Told 1 of 1")
     expect(her.locator("#notices")).to_contain_text("The lift is out of order.")
-    her.locator("#notices button").click()
+    with her.expect_response("**/seen"):
+        her.locator("#notices button").click()
     page.reload()
     expect(page.locator("tbody tr").first).to_contain_text("1 / 1")
     expect(page.locator("tbody tr td").nth(5)).to_have_text("1")

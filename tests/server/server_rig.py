@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import httpx
+import pytest
 import ticket_words
 from small_trust import SmallTrust
 
@@ -240,3 +241,4 @@ async def running_server(**plan: Any) -> AsyncIterator[Rig]:
 
 
 NEEDS_ROOT = not is_root()
+IN_ONE_LOOP = pytest.mark.asyncio(loop_scope="module")  # what its tests share (conftest.py) lives in the loop that made it

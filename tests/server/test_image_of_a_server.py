@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from server_rig import Rig
+from server_rig import IN_ONE_LOOP, Rig
 
 from cloister.server.image import IMAGE_CHARACTERS_MAX, OWN, image
 
@@ -31,6 +31,7 @@ def test_an_image_is_what_os_release_says_or_the_version_of_this_program(tmp_pat
 
 
 @pytest.mark.asyncio
+@IN_ONE_LOOP
 async def test_a_server_tells_the_broker_its_image_with_its_first_word(server: Rig) -> None:
     (row,) = await server.store.servers()
     assert row.image == image()

@@ -9,10 +9,12 @@ from base64 import b64decode, b64encode
 
 import pytest
 import ticket_words
-from server_rig import Rig, running_server
+from server_rig import IN_ONE_LOOP, Rig, running_server
 
 from cloister.base.errors import Busy, NotFound
 from cloister.zones import algorithms
+
+pytestmark = IN_ONE_LOOP
 
 
 async def test_a_nurse_signs_in_unlocks_and_reads_in_a_process_of_her_own(server: Rig) -> None:

@@ -11,9 +11,11 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 from typing import Any
 
-from server_rig import Browser, Rig, running_server
+from server_rig import Browser, IN_ONE_LOOP, Rig, running_server
 
 from cloister.farm import SessionState
+
+pytestmark = IN_ONE_LOOP
 
 MESSAGE = {"id": "m-1", "text": {"en": "Maintenance at noon.", "fr": "Maintenance à midi."}, "sender": "Damien Colin", "at": "2026-11-29"}
 
@@ -133,7 +135,7 @@ async def test_her_page_is_warned_before_the_longest_time_is_over() -> None:
             assert (await page.heard("end"))["why"] == "absolute"
 
 
-def test_the_agent_does_not_rely_on_what_a_session_says_of_its_limits() -> None:
+async def test_the_agent_does_not_rely_on_what_a_session_says_of_its_limits() -> None:
     from cloister.server.limits import overdue
 
     limits = {"absolute_seconds": 100, "linger_seconds": 50, "unlock_seconds": 60}

@@ -6,11 +6,20 @@ import asyncio
 import os
 import signal
 import time
+from collections.abc import AsyncIterator
 
 import pytest
+import pytest_asyncio
 from server_rig import Rig, running_server
 
 from cloister.base.errors import Busy, Denied
+
+
+@pytest_asyncio.fixture
+async def server() -> AsyncIterator[Rig]:
+    """One of its own for each test, because these break it."""
+    async with running_server() as rig:
+        yield rig
 
 
 async def test_a_killed_agent_finds_its_sessions_again(server: Rig) -> None:

@@ -10,6 +10,7 @@ import asyncio
 import json
 import os
 import signal
+import time
 from dataclasses import asdict, dataclass, field
 from datetime import datetime
 from typing import Any, Final
@@ -35,6 +36,7 @@ from cloister.zones import audit_keys
 EVERY_SECONDS: Final = 1.0
 HTTP_SECONDS_MAX: Final = 5.0
 SLICE_ROWS: Final = 2048  # of older entries looked at again each second
+PASS_SECONDS_MIN: Final = 10.0  # between the beginnings of two looks at the whole log: a short log is not read every second for nothing
 STATUS_FILE: Final = "witnesses.json"
 SLICE: Final = f"select {store.COLUMNS} from audit.event where seq >= $1 and seq < $2 order by seq limit {SLICE_ROWS}"
 
@@ -156,6 +158,8 @@ class Rounds:
         self._file = report
         self._report = Report(witnesses=[one.standing for one in asked])
         self._looked = 0  # entries before this were looked at in this pass
+        self._whole = 0  # the size at which this pass had seen everything; 0 while it has not
+        self._pass_from = 0.0  # monotonic
         self._counted = -1
         self._numbers: dict[str, int] = {}
 
@@ -200,7 +204,13 @@ class Rounds:
 
     async def _look(self, fetch: store.Fetch, head: Checkpoint) -> None:
         """The next slice of the log: each entry gives its leaf, each full group of 256 its stored node."""
-        first = self._looked if self._looked < head.size else 0
+        if head.size < self._looked or (self._whole and time.monotonic() >= self._pass_from + PASS_SECONDS_MIN):
+            self._looked = self._whole = 0
+        if self._whole == head.size:
+            return
+        if self._looked == 0:
+            self._pass_from = time.monotonic()
+        first, self._whole = self._looked, 0  # a slice that contradicts the tree is read again until it does not
         rows = [store.row_of(row) for row in await fetch(SLICE, first, min(head.size, first + SLICE_ROWS))]
         if len(rows) != min(head.size, first + SLICE_ROWS) - first:
             raise Corrupt(f"Entries of the audit log are missing after {first}.", reason="missing-entry")
@@ -215,7 +225,8 @@ class Rounds:
                 raise Corrupt(
                     f"A node of the audit log's tree was changed over entry {first + place * tree.TILE_NODES}.", reason="changed-node"
                 )
-        self._looked = first + len(rows) // tree.TILE_NODES * tree.TILE_NODES if len(rows) == SLICE_ROWS else 0
+        self._looked = first + len(rows) // tree.TILE_NODES * tree.TILE_NODES  # what does not fill a tile is read again with what follows
+        self._whole = head.size if first + len(rows) == head.size else 0
 
     async def _count_sources(self, fetch: store.Fetch) -> None:
         """Each source numbers its entries without gaps; what is new since the last round."""

@@ -166,20 +166,23 @@ class Shell:
             log("session.socket_fault", level="error", kind=type(fault).__name__, where=where_of(fault))
 
     async def _serve(self, ask: Ask, scope: Scope, receive: Receive, send: Send) -> None:
-        begun = False
+        begun = whole = False
 
         async def watched(message: Message) -> None:
-            nonlocal begun
+            nonlocal begun, whole
             if not begun and ask.page and not ask.htmx and ask.method == "GET" and message.get("status") == 200:
                 query = scope.get("query_string", b"").decode("latin-1")
                 self._runtime.shown(f"{ask.path}?{query}" if query else ask.path)
             begun = True
             await send(message)
+            whole = message["type"] == "http.response.body" and not message.get("more_body", False)
 
         try:
             await self._application(scope, receive, watched)
         except Exception as fault:  # the process's edge: the fault is ours; its text, which may quote a record, stays here
             log("session.request_fault", level="error", kind=type(fault).__name__, where=where_of(fault))
+            if whole:
+                return  # the application has answered the fault itself; the connection serves the next request
             if begun:
                 raise ConnectionAbortedError from None  # half an answer must not look whole
             known = fault if isinstance(fault, CloisterError) else Corrupt("Something went wrong inside.", hint="See the log.")
