@@ -6,6 +6,8 @@ PY := .venv/bin/python
 NODE_BIN := $(CURDIR)/.venv/node/bin
 export PATH := $(CURDIR)/.venv/bin:$(NODE_BIN):$(PATH)
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
+# What does not wait for each other is set up side by side: Debian's packages, Python's, the front end.
+MAKEFLAGS += --jobs=3
 # Test files run side by side, each file whole: most of them wait for processes that start and stop.
 WORKERS ?= 3
 PIP := $(PY) -m pip install -qq

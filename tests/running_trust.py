@@ -222,7 +222,10 @@ def folders() -> Iterator[tuple[Path, Path]]:
 
 
 # What a founding does not depend on: with these alone a trust may begin as a copy of one that was founded and stopped.
-LATER: Final = {"CLOISTER_SLOTS", "CLOISTER_DEMO_PATIENTS", "CLOISTER_IDLE_LOCK_SECONDS", "CLOISTER_CARD_HOST"}
+LATER: Final = {
+    "CLOISTER_SLOTS", "CLOISTER_DEMO_PATIENTS", "CLOISTER_IDLE_LOCK_SECONDS", "CLOISTER_CARD_HOST", "CLOISTER_ACME_DIRECTORY",
+    "CLOISTER_ACME_CA", "CLOISTER_HOST",
+}  # fmt: skip
 
 
 @contextmanager

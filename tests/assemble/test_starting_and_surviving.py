@@ -106,6 +106,7 @@ def test_a_folder_that_cannot_be_made_is_named(tmp_path: Path) -> None:
 
 def test_a_second_start_resumes_with_everything_and_nothing_is_left_running() -> None:
     with folders() as (state, runtime):
+        founded_once(state)
         first = begin(state, runtime)
         first.wait_for("ready: ")
         people = first.sign_ins["people"]

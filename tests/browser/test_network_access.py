@@ -19,7 +19,7 @@ import pytest
 from browser_rig import Desk, browser_at, chromium
 from namespaces import Machine, Network, network
 from playwright.sync_api import Page, expect
-from running_trust import RunningTrust, begin, folders
+from running_trust import RunningTrust, begin, folders, founded_once
 from vpn_rig import INSIDE, SCRIPT, lacking, reaches, until, wired
 
 DOCTOR: Final = "francois.barbier"
@@ -27,7 +27,6 @@ NETWORKS: Final = {"network": "192.168.77.0/24", "groups": {"doctor": {"routes":
 PASSWORD: Final = "ardoise-sable"
 
 pytestmark = [
-    pytest.mark.alone,
     pytest.mark.timeout(300),  # a trust of its own, and a browser
     pytest.mark.skipif(bool(lacking() or not shutil.which("nsenter")), reason=lacking() or "nsenter not installed"),
     pytest.mark.skipif(chromium() is None, reason="No Chromium on this machine; set CLOISTER_CHROMIUM to one."),
@@ -69,7 +68,8 @@ class Place:
 
 
 def served(net: Network, gateway: Machine, state: Path, runtime: Path) -> RunningTrust:
-    state.mkdir(parents=True, exist_ok=True)
+    if not state.exists():
+        founded_once(state)
     (state / "vpn.json").write_text(json.dumps(NETWORKS))
     within = ("nsenter", f"--net=/run/netns/{gateway.name}")
     return begin(state, runtime, within=within, CLOISTER_VPN="yes", CLOISTER_ADDRESS="0.0.0.0", CLOISTER_PORT="8443", CLOISTER_SLOTS="8")
