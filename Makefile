@@ -9,6 +9,7 @@ export PIP_DISABLE_PIP_VERSION_CHECK := 1
 # What does not wait for each other is set up side by side: Debian's packages, Python's, the front end.
 MAKEFLAGS += --jobs=3
 # Test files run side by side, each file whole: most of them wait for processes that start and stop.
+# In their order, so that the short ones (zones, web) come last and no worker waits for another at the end.
 WORKERS ?= 3
 PIP := $(PY) -m pip install -qq
 
@@ -30,7 +31,7 @@ setup: .venv/.ready $(DEFINITIONS) $(FRONTEND)
 
 test: setup .venv/.ready-dev test-packages ## set everything up, run `make check` and all tests
 	@$(MAKE) --no-print-directory check
-	@$(PY) -m pytest -n $(WORKERS) --dist loadfile -m "not alone" $(PYTEST) || [ $$? = 5 ]
+	@$(PY) -m pytest -n $(WORKERS) --dist loadfile --no-loadscope-reorder -m "not alone" $(PYTEST) || [ $$? = 5 ]
 	@echo "· tests that measure time, one after the other"
 	@$(PY) -m pytest -m alone $(PYTEST) || [ $$? = 5 ]
 

@@ -22,6 +22,7 @@ from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from playwright.sync_api import BrowserContext, CDPSession, Error, Page, Playwright, expect, sync_playwright
 from running_trust import RunningTrust
 
+SHELL: Final = Path("/usr/bin/chromium-headless-shell")
 PLACES: Final = ("/usr/bin/chromium", "/usr/bin/chromium-browser", "/usr/bin/google-chrome")
 QUIET: Final = (
     "--no-sandbox",
@@ -60,6 +61,12 @@ def chromium() -> str | None:
     except Error:
         return None
     return own if Path(own).exists() else None
+
+
+def engine() -> str | None:
+    """Chromium without what is drawn around a page, of the same package: half the processor time. Who asks the browser itself for
+    something, a permission for example, needs the whole one."""
+    return str(SHELL) if SHELL.exists() and "CLOISTER_CHROMIUM" not in os.environ else chromium()
 
 
 def pin_of(trust: RunningTrust, within: Sequence[str] = ()) -> str:
@@ -139,11 +146,12 @@ def browser_at(
     more: Sequence[str] = (),
     pins: Sequence[str] = (),
     within: Sequence[str] = (),
+    whole: bool = False,
 ) -> Iterator[Desk]:
     """`pins`: of further servers that this browser goes to. `within`: a command in front of the browser's own, such as one that enters a
-    network namespace."""
+    network namespace. `whole`: with its own dialogs and permissions."""
     with sync_playwright() as playwright:
-        desk = _opened(playwright, trust, profile, language, more, pins, within)
+        desk = _opened(playwright, trust, profile, language, more, pins, within, whole)
         try:
             yield desk
         finally:
@@ -170,8 +178,9 @@ def _opened(
     more: Sequence[str],
     pins: Sequence[str] = (),
     within: Sequence[str] = (),
+    whole: bool = False,
 ) -> Desk:
-    program = chromium()
+    program = chromium() if whole else engine()
     if within:
         entered = profile.with_name(profile.name + "-program")
         entered.write_text(f'#!/bin/sh\nexec {shlex.join([*within, str(program)])} "$@"\n')

@@ -156,7 +156,7 @@ def test_a_page_from_the_network_reaches_the_agent_when_the_browser_was_allowed_
         pytest.skip("No Chromium on this machine; set CLOISTER_CHROMIUM to one.")
     port = trust.base.rsplit(":", 1)[1]
     elsewhere = [f"--ip-address-space-overrides=127.0.0.1:{port}=public,[::1]:{port}=public"]
-    with drawer.agent(trust.base, port=PORT), browser_at(trust, tmp_path / "profile", more=elsewhere) as desk:
+    with drawer.agent(trust.base, port=PORT), browser_at(trust, tmp_path / "profile", more=elsewhere, whole=True) as desk:
         if allowed:
             desk.context.grant_permissions(["local-network-access"], origin=trust.base)
         said(use_card(desk, "claire.vasseur"), reason)

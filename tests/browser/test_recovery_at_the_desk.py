@@ -6,7 +6,7 @@ import json
 from collections.abc import Iterator
 
 import pytest
-from browser_rig import QUIET, Desk, chromium, pin_of
+from browser_rig import QUIET, Desk, chromium, engine, pin_of
 from playwright.sync_api import Page, expect, sync_playwright
 from running_trust import RunningTrust
 
@@ -19,7 +19,7 @@ def desks(trust: RunningTrust) -> Iterator[dict[str, Desk]]:
         pytest.skip("No Chromium on this machine; set CLOISTER_CHROMIUM to one.")
     with sync_playwright() as playwright:
         arguments = [*QUIET, f"--ignore-certificate-errors-spki-list={pin_of(trust)}"]
-        browser = playwright.chromium.launch(executable_path=chromium(), args=arguments)
+        browser = playwright.chromium.launch(executable_path=engine(), args=arguments)
         opened = {}
         for role in ("access-officer", "certificate-officer", "management"):
             context = browser.new_context(locale="en-GB")

@@ -40,5 +40,5 @@ def test_no_request_that_the_document_allows_or_forbids_breaks_the_server(trust:
         end_program(client)
     assert done.returncode == 0, done.stdout[-6000:] + done.stderr[-2000:]
     tried = re.search(r"(\d+) generated", done.stdout)
-    assert tried is not None
+    assert tried is not None, done.stdout[-3000:]
     assert int(tried[1]) > 30, done.stdout[-2000:]
