@@ -58,4 +58,8 @@ def test_a_page_that_fetches_its_lists_by_itself_keeps_nobody_signed_in(hasty: R
         page = desk.sign_in(hasty.person(sign_in="antoine.leclerc"))
         page.goto(f"{hasty.base}/need")  # asks every four seconds, which is nothing that its person did
         # That the page leaves is what counts. Chromium's renderer sometimes dies on the way, with requests of this page under way.
-        page.wait_for_event("request", lambda request: request.is_navigation_request() and bool(LOCKED.search(request.url)), timeout=(IDLE_SECONDS + 15) * 1_000)
+        page.wait_for_event(
+            "request",
+            lambda request: request.is_navigation_request() and bool(LOCKED.search(request.url)),
+            timeout=(IDLE_SECONDS + 15) * 1_000,
+        )
