@@ -15,7 +15,6 @@ from cloister.base.migrations import migrate, read_migrations
 from cloister.identity import store
 from cloister.zones import algorithms
 
-
 THOROUGH: Final = algorithms.argon2id
 
 

@@ -11,7 +11,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 from typing import Any
 
-from server_rig import Browser, IN_ONE_LOOP, Rig, running_server
+from server_rig import IN_ONE_LOOP, Browser, Rig, running_server
 
 from cloister.farm import SessionState
 
