@@ -74,6 +74,22 @@ async def test_one_person_at_three_brokers_at_once_has_one_session(farm: Farm) -
     assert farm.held == ["adele"]
 
 
+async def test_who_is_not_known_to_have_a_session_comes_back_to_it_all_the_same_even_when_no_server_takes_anybody(
+    farm: Farm, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A broker's copy is seconds old: what it does not know of, the claim does, and a refusal is not said before it was asked."""
+    monkeypatch.setattr(farm.store, "nobody", lambda person: True)
+    started = await farm.broker("b1").start_session("adele", "nurse", "person")
+    again = await farm.broker("b2").start_session("adele", "nurse", "person")
+    assert (again.session, again.reconnected) == (started.session, True)
+    for name in NAMES:
+        await farm.store.set_server_state(name, ServerState.READY, ServerState.DRAINING, "tonight")
+    third = await farm.broker("b3", view_seconds=0).start_session("adele", "nurse", "person")
+    assert (third.session, third.reconnected) == (started.session, True)
+    with pytest.raises(Unavailable, match="draining"):
+        await farm.broker("b3", view_seconds=0).start_session("bruno", "nurse", "person")
+
+
 async def test_a_servers_tolerance_of_sign_ins_is_hard_with_any_number_of_brokers(farm: Farm) -> None:
     for name in NAMES[1:]:
         await farm.store.set_server_state(name, ServerState.READY, ServerState.DRAINING, "tonight")

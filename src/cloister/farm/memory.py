@@ -32,6 +32,9 @@ class MemoryStore(MemoryClaims):
     async def session(self, session: str) -> Session | None:
         return self.rows.get(session)
 
+    def nobody(self, person: str) -> bool:
+        return not self.live(person)
+
     async def live_of(self, person: str) -> list[Session]:
         return self.live(person)
 

@@ -127,11 +127,17 @@ class Placing:
         application = snapshot.applications.get(attempt.wanted.application)
         if application is None:
             raise NotFound("There is no such application.", hint="Start what the start page shows.", reason="application")
-        live = await self._store.live_of(attempt.wanted.person)
+        unknown = not attempt.claims and self._store.nobody(attempt.wanted.person)
+        live = [] if unknown else await self._store.live_of(attempt.wanted.person)
         choice = decide(live, snapshot.servers, wanted=attempt.wanted, application=application, now=snapshot.at)
         if isinstance(choice, Rejoin):
             return await self._rejoin(choice.session, attempt, snapshot)
-        return await self._new(attempt, application, snapshot)
+        try:
+            return await self._new(attempt, application, snapshot)
+        except (Busy, Unavailable):  # before somebody is refused for want of a server, it is asked whether they have a session
+            if unknown and not attempt.failed and await self._store.live_of(attempt.wanted.person):
+                return None
+            raise
 
     # --- a new session -----------------------------------------------------------------------------
 

@@ -69,6 +69,10 @@ class Store(Claims, Protocol):
     """What the broker needs to remember."""
 
     async def session(self, session: str) -> Session | None: ...
+    def nobody(self, person: str) -> bool:
+        """Whether, as far as is known without asking, this person has no session: `claim` says EXISTS if they have."""
+        ...
+
     async def live_of(self, person: str) -> list[Session]: ...
     async def sessions(self, server: str | None = None) -> list[Session]: ...
     async def servers(self) -> list[Server]: ...
@@ -104,6 +108,9 @@ class EstateStore(EstateClaims):
     async def session(self, session: str) -> Session | None:
         rows = await self._fetch(SESSION, session)
         return session_of(rows[0]) if rows else None
+
+    def nobody(self, person: str) -> bool:
+        return False
 
     async def live_of(self, person: str) -> list[Session]:
         return [session_of(row) for row in await self._fetch(LIVE_OF_PERSON, person)]
