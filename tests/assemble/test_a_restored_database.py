@@ -54,17 +54,13 @@ async def entries_of(trust: RunningTrust) -> list[tuple[str, str, str]]:
 def test_a_restored_database_is_refused_until_two_officers_accept_it() -> None:
     with folders() as (state, runtime):
         founded_once(state)
+        shutil.copytree(state / "database", state.with_name("backup"), symlinks=True)
         trust = begin(state, runtime)
         try:
             trust.wait_for("ready: ")
             settled(trust)
             with pytest.raises(Conflict):
                 accepts(trust, CERTIFIES, passphrase(trust, CERTIFIES))
-            trust.stop()
-            shutil.copytree(state / "database", state.with_name("backup"), symlinks=True)
-
-            trust = begin(state, runtime)
-            trust.wait_for("ready: ")
             for _ in range(3):
                 trust.sign_in(trust.person(role="nurse")).client.post("/session/end")
             time.sleep(2)

@@ -104,7 +104,7 @@ def test_a_folder_that_cannot_be_made_is_named(tmp_path: Path) -> None:
     assert "CLOISTER_STATE" in shown
 
 
-def test_a_second_start_resumes_with_everything_and_nothing_is_left_running() -> None:
+def test_a_stopped_trust_leaves_nothing_running_and_resumes_with_everything_and_so_does_one_whose_supervisor_is_killed() -> None:
     with folders() as (state, runtime):
         founded_once(state)
         first = begin(state, runtime)
@@ -114,13 +114,22 @@ def test_a_second_start_resumes_with_everything_and_nothing_is_left_running() ->
         assert first.stop() == 0
         assert _still_running(runtime) == []
         second = begin(state, runtime, CLOISTER_PORT=first.environment["CLOISTER_PORT"])
+        second.wait_for("ready: ")
+        assert "founding" not in second.shown()
+        assert second.sign_ins["people"] == people
+        second.sign_in(second.person(role="doctor"))
+        os.kill(second.process.pid, signal.SIGKILL)
+        second.process.wait()
+        deadline = time.monotonic() + 30
+        while _still_running(runtime) and time.monotonic() < deadline:
+            time.sleep(0.2)
+        assert _still_running(runtime) == []
+        third = begin(state, runtime)
         try:
-            second.wait_for("ready: ")
-            assert "founding" not in second.shown()
-            assert second.sign_ins["people"] == people
-            second.sign_in(second.person(role="doctor"))
+            third.wait_for("ready: ")
+            third.sign_in(third.person(role="doctor"))
         finally:
-            assert second.stop() == 0
+            assert third.stop() == 0
 
 
 def test_interrupted_at_any_moment_of_its_first_start_a_trust_starts_later_as_if_nothing_had_happened() -> None:
@@ -136,26 +145,6 @@ def test_interrupted_at_any_moment_of_its_first_start_a_trust_starts_later_as_if
             last.sign_in(last.person(role="doctor"))
         finally:
             assert last.stop() == 0
-
-
-def test_a_killed_supervisor_takes_everything_with_it_and_the_next_start_works() -> None:
-    with folders() as (state, runtime):
-        founded_once(state)
-        first = begin(state, runtime)
-        first.wait_for("ready: ")
-        first.sign_in(first.person(role="doctor"))
-        os.kill(first.process.pid, signal.SIGKILL)
-        first.process.wait()
-        deadline = time.monotonic() + 30
-        while _still_running(runtime) and time.monotonic() < deadline:
-            time.sleep(0.2)
-        assert _still_running(runtime) == []
-        second = begin(state, runtime)
-        try:
-            second.wait_for("ready: ")
-            second.sign_in(second.person(role="doctor"))
-        finally:
-            second.stop()
 
 
 def _still_running(runtime: Path) -> list[str]:
