@@ -27,7 +27,7 @@ PROBES: Final = (0.3, 0.4, 0.4)  # seconds before each look at a machine whose a
 AGENT_AWAY_SECONDS_MAX: Final = 10.0
 WAIT_SECONDS_MAX: Final = 6.0
 SWEEP_SECONDS: Final = 1.0
-LOST_AGAIN_SECONDS: Final = 2.0
+LOST_AGAIN_SECONDS: Final = 0.5
 SIGNED_ANEW: Final = timedelta(hours=1)  # a revocation list is good for a day
 
 Reported = Callable[[str, str, dict[str, Any]], Awaitable[Any]]  # server, method, arguments

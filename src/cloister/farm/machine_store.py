@@ -13,6 +13,7 @@ from cloister.base.errors import Conflict
 from cloister.farm.machines import Kept, Kind, Shown
 
 CONTROLLER_SILENT_SECONDS: Final = 5.0
+OWN_SILENT_SECONDS: Final = 2.0  # of a controller on the very machine that does not answer: two beats, and it vouches for it no more
 
 ADD_TOKEN: Final = "insert into estate.join_token (id, hash, kind, expires) values ($1, $2, $3, $4)"
 TOKEN: Final = "select hash, kind, expires, used, used_by, used_key from estate.join_token where id = $1"
@@ -62,7 +63,7 @@ LOSE: Final = """
     with gone as (
         select $1::text as id where not exists (
             select from estate.line l join estate.controller c on c.id = l.controller
-             where l.server = $1 and c.seen > now() - make_interval(secs => $2))),
+             where l.server = $1 and c.seen > now() - make_interval(secs => case when c.id = $1 then $3::float8 else $2::float8 end))),
     silent as (update estate.server set seen = least(seen, now() - interval '21 seconds') where id in (select id from gone))
     update estate.session set state = 'ended', why = 'server-lost', changed = now()
      where server in (select id from gone) and state <> 'ended' returning id"""
@@ -73,8 +74,9 @@ LOST: Final = """
      where s.state = 'ended' and s.why in ('server-lost', 'lost', 'died', 'silent', 'not-ready')
        and s.changed > now() - make_interval(hours => $1) order by s.changed desc limit 5000"""
 HAS_LINE: Final = """
-    select exists (select from estate.line l join estate.controller c on c.id = l.controller
-                    where l.server = $1 and c.seen > now() - make_interval(secs => $2)) as yes"""
+    select exists (
+        select from estate.line l join estate.controller c on c.id = l.controller where l.server = $1
+           and c.seen > now() - make_interval(secs => case when c.id = $1 then $3::float8 else $2::float8 end)) as yes"""
 
 
 class Queries(Protocol):
@@ -156,7 +158,7 @@ class MachineStore:
 
     async def lose(self, server: str) -> list[str] | None:
         """Its sessions, now ended; None when another controller hears the server."""
-        row = await self._database.fetchrow(HAS_LINE, server, CONTROLLER_SILENT_SECONDS)
+        row = await self._database.fetchrow(HAS_LINE, server, CONTROLLER_SILENT_SECONDS, OWN_SILENT_SECONDS)
         if row["yes"]:
             return None
-        return [str(row[0]) for row in await self._database.fetch(LOSE, server, CONTROLLER_SILENT_SECONDS)]
+        return [str(row[0]) for row in await self._database.fetch(LOSE, server, CONTROLLER_SILENT_SECONDS, OWN_SILENT_SECONDS)]
