@@ -6,6 +6,8 @@ PY := .venv/bin/python
 NODE_BIN := $(CURDIR)/.venv/node/bin
 export PATH := $(CURDIR)/.venv/bin:$(NODE_BIN):$(PATH)
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
+# Where this is set, every one of the many processes would compile the whole house anew.
+unexport PYTHONDONTWRITEBYTECODE
 # What does not wait for each other is set up side by side: Debian's packages, Python's, the front end.
 MAKEFLAGS += --jobs=3
 # Test files run side by side, each file whole: most of them wait for processes that start and stop.
@@ -33,7 +35,7 @@ test: setup .venv/.ready-dev test-packages ## set everything up, run `make check
 	@$(MAKE) --no-print-directory check
 	@$(PY) -m pytest -n $(WORKERS) --dist loadfile --no-loadscope-reorder -m "not alone" $(PYTEST) || [ $$? = 5 ]
 	@echo "· tests that measure time, one after the other"
-	@$(PY) -m pytest -m alone $(PYTEST) || [ $$? = 5 ]
+	@$(PY) -m pytest -m alone $(PYTEST) $$(grep -rl "mark\.alone" tests --include="test_*.py") || [ $$? = 5 ]
 
 check: .venv/.ready-dev $(DEFINITIONS) $(FRONTEND) ## style, types, import rules, tidiness: seconds
 	@scripts/check
@@ -64,6 +66,7 @@ test-packages:
 	@echo "· packages of the trust (hash-locked; a few minutes on a slow line)"
 	@$(PIP) --require-hashes -r requirements.lock
 	@$(PIP) --no-deps --no-build-isolation --editable .
+	@$(PY) -m compileall -q src
 	@scripts/node-of-wheel
 	@touch $@
 
