@@ -7,7 +7,7 @@ import os
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 import pytest
 from running_trust import RunningTrust, founded_folder, running_trust
@@ -32,6 +32,14 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         if item.path.relative_to(Path(__file__).parent).parts[0] in OF_REAL_PROCESSES:
             item.add_marker(pytest.mark.flaky(reruns=1, reruns_delay=2))
+
+
+def pytest_terminal_summary(terminalreporter: Any) -> None:
+    """Why a test was tried again: what passes then must not be forgotten."""
+    for one in terminalreporter.stats.get("rerun", []):
+        crash = getattr(one.longrepr, "reprcrash", None)
+        where = f"{crash.path}:{crash.lineno}: {crash.message[:600]}" if crash is not None else str(one.longrepr)[-600:]
+        terminalreporter.write_line(f"tried again: {one.nodeid} ({one.when})\n  {where}")
 
 
 def pytest_sessionfinish() -> None:

@@ -53,6 +53,7 @@ def storage(trust: RunningTrust, claire: dict[str, Any]) -> Iterator[Path]:
     """An encrypted folder of her ward with one letter, on a storage of its own, where nobody's home is above."""
     folder = Path(f"/srv/cloister-apps-{os.getpid()}")
     ward = folder / "ward"
+    shutil.rmtree(folder, ignore_errors=True)
     ward.mkdir(parents=True)
     (ward / "letter.txt").write_text("Dear Mrs Lopez\n")
     zone(trust, claire, "encrypt", str(ward), "--zone", claire["wards"][0])
