@@ -6,6 +6,7 @@ import os
 import shutil
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -64,10 +65,11 @@ def storage(trust: RunningTrust, claire: dict[str, Any]) -> Iterator[Path]:
 
 
 def zone(trust: RunningTrust, person: dict[str, Any], *words: str) -> str:
-    secret = trust.state / "passphrase-of-test"
-    secret.write_text(person["passphrase"])
     known = {"CLOISTER_SIGN_IN": person["sign_in"], "XDG_STATE_HOME": str(trust.state)}
-    return cloister(trust, "zone", words[0], "--passphrase-file", str(secret), *words[1:], **known)
+    with tempfile.NamedTemporaryFile("w") as secret:  # gone afterwards: other tests look for passphrases in all files of the trust
+        secret.write(person["passphrase"])
+        secret.flush()
+        return cloister(trust, "zone", words[0], "--passphrase-file", secret.name, *words[1:], **known)
 
 
 def opened(desk: Desk, name: str) -> Page:
