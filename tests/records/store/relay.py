@@ -1,31 +1,40 @@
-"""Stands for a session's process: passes bytes between a socket and the store gate, which sees this process as the caller."""
+"""Stands for a session's process: passes bytes between a socket and the store gate, which sees this process as the caller.
+
+Every test starts one, hundreds of them in all, so that it imports next to nothing.
+"""
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
+import socket
 import sys
+import threading
 
 
-async def main(here: str, gate: str) -> None:
-    async def connected(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+def pump(source: socket.socket, sink: socket.socket) -> None:
+    """Until one side has nothing more to say; then neither has."""
+    with contextlib.suppress(OSError):
+        while data := source.recv(1 << 20):
+            sink.sendall(data)
+    for one in (source, sink):
+        with contextlib.suppress(OSError):
+            one.shutdown(socket.SHUT_RDWR)
+
+
+def main(here: str, gate: str) -> None:
+    listener = socket.socket(socket.AF_UNIX)
+    listener.bind(here)
+    listener.listen()
+    while True:
+        near, _ = listener.accept()
+        far = socket.socket(socket.AF_UNIX)
         try:
-            other_reader, other_writer = await asyncio.open_unix_connection(gate)
+            far.connect(gate)
         except OSError:
-            writer.close()
-            return
-
-        async def pump(source: asyncio.StreamReader, sink: asyncio.StreamWriter) -> None:
-            with contextlib.suppress(ConnectionError):
-                while data := await source.read(1 << 20):
-                    sink.write(data)
-                    await sink.drain()
-            sink.close()
-
-        await asyncio.gather(pump(reader, other_writer), pump(other_reader, writer))
-
-    server = await asyncio.start_unix_server(connected, path=here)
-    await server.serve_forever()
+            near.close()
+            continue
+        for source, sink in ((near, far), (far, near)):
+            threading.Thread(target=pump, args=(source, sink), daemon=True).start()
 
 
-asyncio.run(main(sys.argv[1], sys.argv[2]))
+main(sys.argv[1], sys.argv[2])

@@ -11,7 +11,7 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -165,26 +165,28 @@ class Rig:
         self.gate_process.kill()
         self.gate_process.wait()
 
-    def _run(self, script: str, *arguments: str, log: str = "relay.log") -> subprocess.Popen[bytes]:
+    def _run(
+        self, script: str, *arguments: str, log: str = "relay.log", given: Sequence[str] = ("-W", "ignore")
+    ) -> subprocess.Popen[bytes]:
         with (self.folder / log).open("ab") as file:
-            process = subprocess.Popen([sys.executable, "-W", "ignore", str(HERE / script), *arguments], stdout=file, stderr=file)
+            process = subprocess.Popen([sys.executable, *given, str(HERE / script), *arguments], stdout=file, stderr=file)
         self._processes.append(process)
         return process
 
     @staticmethod
     def _wait(path: Path) -> None:
-        for _ in range(500):
+        for _ in range(2000):
             with socket.socket(socket.AF_UNIX) as trial, contextlib.suppress(OSError):
                 trial.connect(str(path))
                 return
-            time.sleep(0.02)
+            time.sleep(0.005)
         raise TimeoutError(path.name)
 
     def relay(self) -> tuple[int, Path]:
         """A process that stands for a session's, and the socket through which the test speaks as it."""
         self._number += 1
         path = self.folder / f"r{self._number}.sock"
-        process = self._run("relay.py", str(path), str(self.gate_socket))
+        process = self._run("relay.py", str(path), str(self.gate_socket), given=("-I", "-S"))
         self._wait(path)
         return process.pid, path
 
