@@ -37,9 +37,15 @@ def send(channel: socket.socket, body: dict[str, Any], fds: Sequence[int] = NOTH
 
 
 def receive(channel: socket.socket) -> tuple[dict[str, Any], list[int]] | None:
-    """None when the other end is gone, or says what is no message."""
+    """None when the other end is gone, or says what is no message.
+
+    An end that goes while something of ours lies unread is told first (ECONNRESET), before the last word that it left for us.
+    """
     try:
-        packet, fds, flags, _ = socket.recv_fds(channel, MESSAGE_BYTES_MAX, DESCRIPTORS_MAX)
+        try:
+            packet, fds, flags, _ = socket.recv_fds(channel, MESSAGE_BYTES_MAX, DESCRIPTORS_MAX)
+        except ConnectionResetError:
+            packet, fds, flags, _ = socket.recv_fds(channel, MESSAGE_BYTES_MAX, DESCRIPTORS_MAX)
     except BlockingIOError:
         raise
     except OSError:

@@ -171,6 +171,7 @@ class Running:
                 raise OSError
             channel.send(self._channel, body)
         except OSError:
+            self._read()  # its last word says why, if it left one
             self.end("lost")
 
     def _read(self) -> None:
