@@ -114,12 +114,15 @@ def test_a_stopped_trust_leaves_nothing_running_and_resumes_with_everything_and_
         assert first.stop() == 0
         assert _still_running(runtime) == []
         second = begin(state, runtime, CLOISTER_PORT=first.environment["CLOISTER_PORT"])
-        second.wait_for("ready: ")
-        assert "founding" not in second.shown()
-        assert second.sign_ins["people"] == people
-        second.sign_in(second.person(role="doctor"))
-        os.kill(second.process.pid, signal.SIGKILL)
-        second.process.wait()
+        try:
+            second.wait_for("ready: ")
+            assert "founding" not in second.shown()
+            assert second.sign_ins["people"] == people
+            second.sign_in(second.person(role="doctor"))
+            os.kill(second.process.pid, signal.SIGKILL)
+            second.process.wait()
+        finally:
+            second.stop()
         deadline = time.monotonic() + 30
         while _still_running(runtime) and time.monotonic() < deadline:
             time.sleep(0.2)

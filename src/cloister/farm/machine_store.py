@@ -58,12 +58,14 @@ CONTROLLERS: Final = """
 ADD_LINE: Final = "insert into estate.line (server, controller) values ($1, $2) on conflict do nothing"
 DROP_LINE: Final = "delete from estate.line where server = $1 and controller = $2"
 DROP_LINES: Final = "delete from estate.line where controller = $1"
-# Ends a server's sessions, unless a controller that lives has a line to it. Brokers take it for silent at once (placement.py).
-LOSE: Final = """
-    with gone as (
-        select $1::text as id where not exists (
+# Controllers that live and have a line to the server. The one on its own machine, which does not answer, vouches for it the shortest.
+_HEARD: Final = """
             select from estate.line l join estate.controller c on c.id = l.controller
-             where l.server = $1 and c.seen > now() - make_interval(secs => case when c.id = $1 then $3::float8 else $2::float8 end))),
+             where l.server = $1 and c.seen > now() - make_interval(secs => case when c.id = $1 then $3::float8 else $2::float8 end)"""
+# Ends a server's sessions, unless a controller that lives has a line to it. Brokers take it for silent at once (placement.py).
+LOSE: Final = f"""
+    with gone as (
+        select $1::text as id where not exists ({_HEARD})),
     silent as (update estate.server set seen = least(seen, now() - interval '21 seconds') where id in (select id from gone))
     update estate.session set state = 'ended', why = 'server-lost', changed = now()
      where server in (select id from gone) and state <> 'ended' returning id"""
@@ -73,10 +75,7 @@ LOST: Final = """
       from estate.session s left join trust.person p on p.id = s.person
      where s.state = 'ended' and s.why in ('server-lost', 'lost', 'died', 'silent', 'not-ready')
        and s.changed > now() - make_interval(hours => $1) order by s.changed desc limit 5000"""
-HAS_LINE: Final = """
-    select exists (
-        select from estate.line l join estate.controller c on c.id = l.controller where l.server = $1
-           and c.seen > now() - make_interval(secs => case when c.id = $1 then $3::float8 else $2::float8 end)) as yes"""
+HAS_LINE: Final = f"select exists ({_HEARD}) as yes"
 
 
 class Queries(Protocol):
@@ -158,7 +157,8 @@ class MachineStore:
 
     async def lose(self, server: str) -> list[str] | None:
         """Its sessions, now ended; None when another controller hears the server."""
-        row = await self._database.fetchrow(HAS_LINE, server, CONTROLLER_SILENT_SECONDS, OWN_SILENT_SECONDS)
+        whose = (server, CONTROLLER_SILENT_SECONDS, OWN_SILENT_SECONDS)
+        row = await self._database.fetchrow(HAS_LINE, *whose)
         if row["yes"]:
             return None
-        return [str(row[0]) for row in await self._database.fetch(LOSE, server, CONTROLLER_SILENT_SECONDS, OWN_SILENT_SECONDS)]
+        return [str(row[0]) for row in await self._database.fetch(LOSE, *whose)]
