@@ -23,7 +23,7 @@ from cloister.farm.machine_store import MachineStore
 from cloister.farm.machines import Shown, shown
 from cloister.machines import Link
 
-PROBES: Final = (0.3, 0.4, 0.4)  # seconds before each look at a machine whose agent is gone
+LOOKS_AFTER: Final = (0.3, 0.7, 1.1)  # seconds after an agent is gone: looks at its machine
 AGENT_AWAY_SECONDS_MAX: Final = 10.0
 WAIT_SECONDS_MAX: Final = 6.0
 SWEEP_SECONDS: Final = 1.0
@@ -167,13 +167,10 @@ class Lines:
             await self._lose(server, line)
             return
         began = asyncio.get_running_loop().time()
-        for pause in PROBES:
-            await asyncio.sleep(pause)
-            if line.link is not None:
-                return
-            if await self._reachable(line.address, line.port):
-                break
-        else:
+        answered = await self._answered(line)
+        if line.link is not None:
+            return
+        if not answered:
             await self._lose(server, line)
             return
         while line.link is None and asyncio.get_running_loop().time() - began < AGENT_AWAY_SECONDS_MAX:
@@ -181,6 +178,23 @@ class Lines:
             if line.link is None and not await self._reachable(line.address, line.port):
                 break
         await self._lose(server, line)
+
+    async def _answered(self, line: Line) -> bool:
+        """Whether a look finds the machine, or its agent is back. Looks overlap: each may take as long as a slow machine does."""
+
+        async def look(after: float) -> bool:
+            await asyncio.sleep(after)
+            return line.link is not None or await self._reachable(line.address, line.port)
+
+        looks = [asyncio.create_task(look(after)) for after in LOOKS_AFTER]
+        try:
+            for one in asyncio.as_completed(looks):
+                if await one:
+                    return True
+            return False
+        finally:
+            for task in looks:
+                task.cancel()
 
     async def _removed(self, server: str) -> bool:
         with contextlib.suppress(CloisterError):
