@@ -3,7 +3,8 @@
 A migration is a file `NNN_name.sql` in a room's `migrations` folder. It is applied once, in a transaction of its own, and
 recorded with its hash: a file that was ever released never changes again. One whose first line begins with IN_BATCHES is a
 single statement that does a bounded piece and returns how much it did; it is repeated, each piece kept, until it returns 0.
-So whatever is interrupted goes on where it stopped. Never goes back: a newer database is refused.
+One that begins with BESIDE has no transaction, so that an index is built while others write; its first statement removes the half
+of an earlier try. So whatever is interrupted goes on where it stopped. Never goes back: a newer database is refused.
 """
 
 from __future__ import annotations
@@ -21,8 +22,10 @@ import asyncpg
 from cloister.base.errors import Busy, Conflict
 
 IN_BATCHES: Final = "-- In batches:"
+BESIDE: Final = "-- Beside the work:"
 LOCK_SECONDS: Final = 5  # waited for a lock that others hold; they wait behind us meanwhile, so not long
 LOCK_TRIES: Final = 12
+TOLD_SECONDS: Final = 2.0  # what takes longer is told of
 PAUSE_SECONDS: Final = 1.0  # in which the others go on
 ONE_AT_A_TIME: Final = 0x636C6F6973746572  # pg_advisory_lock: "cloister"
 
@@ -49,10 +52,6 @@ class Migration:
     @property
     def digest(self) -> bytes:
         return hashlib.sha256(self.sql.encode()).digest()
-
-    @property
-    def in_batches(self) -> bool:
-        return self.sql.startswith(IN_BATCHES)
 
 
 def read_migrations(room: str, folder: Path) -> list[Migration]:
@@ -89,7 +88,8 @@ async def migrate(connection: asyncpg.Connection[Any], migrations: Sequence[Migr
         rows = await connection.fetch(APPLIED)
         left = due(migrations, {(row["room"], row["number"]): row["digest"] for row in rows})
         for one in left:
-            await (_in_batches if one.in_batches else _at_once)(connection, one, tell)
+            apply = _in_batches if one.sql.startswith(IN_BATCHES) else _beside if one.sql.startswith(BESIDE) else _at_once
+            await apply(connection, one, tell)
         return len(left)
 
 
@@ -130,3 +130,13 @@ async def _in_batches(connection: asyncpg.Connection[Any], one: Migration, tell:
                 return
         total += did
         tell(f"{one.name}: {total:,} rows")
+
+
+async def _beside(connection: asyncpg.Connection[Any], one: Migration, tell: Tell) -> None:
+    late = asyncio.get_running_loop().call_later(TOLD_SECONDS, tell, f"{one.name}: an index of a large table; others go on meanwhile")
+    try:
+        for statement in filter(str.strip, one.sql.split(";\n")):
+            await connection.execute(statement)
+    finally:
+        late.cancel()
+    await connection.execute(RECORD, one.room, one.number, one.digest)

@@ -83,14 +83,7 @@ def versions_digest(entries: Iterable[bytes]) -> bytes:
 
 
 def sign_commit(
-    keyring: Writer,
-    key: DossierKey,
-    *,
-    seq: int,
-    previous: bytes,
-    versions: Sequence[bytes],
-    parts: bytes,
-    milliseconds: int,
+    keyring: Writer, key: DossierKey, *, seq: int, previous: bytes, versions: Sequence[bytes], parts: bytes, milliseconds: int
 ) -> bytes:
     """One commit over `versions` (packed by `version_entry`); `previous` is the hash of commit seq-1, or NO_PREVIOUS."""
     body: dict[str, Any] = {

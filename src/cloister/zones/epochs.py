@@ -165,13 +165,7 @@ def zone_record(
 
 
 def epoch_record(
-    signer: envelope.Signer,
-    *,
-    trust: str,
-    keys: EpochKeys,
-    index_key: Secret,
-    previous: Secret | None,
-    made: datetime,
+    signer: envelope.Signer, *, trust: str, keys: EpochKeys, index_key: Secret, previous: Secret | None, made: datetime
 ) -> bytes:
     """A key generation, signed by an access officer or the access root. `previous` None closes the past."""
     body = {

@@ -6,6 +6,7 @@ A migration that was released and is edited afterwards is refused here by its na
 
 from __future__ import annotations
 
+import asyncio
 import json
 import lzma
 import subprocess
@@ -27,6 +28,9 @@ from cloister.zones import TrustRoots, algorithms, audit_keys
 FORMER = HERE / "former"
 ENDS = datetime(2029, 11, 1, tzinfo=UTC)  # its people's certificates; keep the dump of a later version by then
 FACTS: dict[str, Any] = json.loads((FORMER / "facts.json").read_text())
+INDEXES = """
+    select c.relname::text as name, substring(pg_get_indexdef(c.oid) from '[(].*') as columns
+      from pg_index i join pg_class c on c.oid = i.indexrelid where i.indrelid = 'care.res'::regclass and i.indisvalid order by 1"""
 ROLES = "create role cloister_gate login; create role cloister_estate;"
 
 
@@ -67,6 +71,7 @@ async def test_a_former_trust_comes_forward_and_opens(former: Rig) -> None:
     assert await counts(connection) == expected
     assert await connection.fetchval("select count(*) from pg_inherits where inhparent = 'care.res_hist'::regclass") == 16
     assert await connection.fetchval("select to_regclass('former.res_hist')") is None
+    assert await connection.fetch(INDEXES) == [("res_of_dossier", "(dossier, rtype)"), ("res_pkey", "(id, rtype, dossier)")]
     assert await migrate(connection, all_migrations()) == 0
     await connection.close()
     former.start_gate()
@@ -112,3 +117,26 @@ async def test_an_interrupted_move_goes_on_where_it_stopped(tmp_path: Path) -> N
             await migrate(connection, [Migration("x", 1, move + " ")])
         assert changed.value.reason == "migration-changed"
         await connection.close()
+
+
+async def test_an_index_is_built_while_others_write(tmp_path: Path) -> None:
+    with cluster() as server:
+        connection, other = await asyncpg.connect(**server.arguments()), await asyncpg.connect(**server.arguments())
+        await connection.execute("create table a (n int); insert into a select generate_series(1, 10)")
+        await connection.execute("create index half on a (n)")  # as an interrupted start leaves one
+        build = "-- Beside the work: an index.\ndrop index concurrently if exists half;\ncreate unique index concurrently half on a (n);\n"
+        steps = [Migration("x", 1, build)]
+        writing = other.transaction()
+        await writing.start()
+        await other.execute("insert into a values (11)")
+        heard: list[str] = []
+        building = asyncio.create_task(migrate(connection, steps, heard.append))
+        await asyncio.sleep(0.2)
+        assert not building.done()  # it waits for this one's end, and keeps nobody waiting
+        await other.execute("insert into a values (12)")
+        await writing.commit()
+        assert await building == 1
+        assert await other.fetchval("select indisunique and indisvalid from pg_index where indexrelid = 'half'::regclass")
+        assert await migrate(connection, steps) == 0
+        await connection.close()
+        await other.close()
