@@ -1,5 +1,6 @@
 // Every page after sign-in: htmx, keys, the idle lock. No script of a page's own; everything else is drawn by the session.
 
+import "./unaided.js";
 import "./htmx.js";
 import { watchCard } from "./card-watch.js";
 import { leave } from "./cover.js";
@@ -44,6 +45,7 @@ for (const select of document.querySelectorAll("select[data-unit-of]")) {
   select.addEventListener("change", fill);
   fill();
 }
+sessionStorage.removeItem("proved"); // a page is shown, so the way here was no circle (prove.js)
 keepDrafts();
 mirror();
 live();

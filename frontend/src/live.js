@@ -2,6 +2,7 @@
 
 import { cover, isCovered, leave } from "./cover.js";
 import { keepAll } from "./drafts.js";
+import { stream } from "./unaided.js";
 
 const AGAIN_MILLISECONDS = 3000;
 
@@ -23,7 +24,7 @@ export function quit() {
 
 export function live() {
   if (!document.getElementById("notices")) return;
-  source = new EventSource("/session/live");
+  source = stream("/session/live");
   on(source, "lock", () => leave());
   on(source, "moved", ({ where, at }) => {
     quit();

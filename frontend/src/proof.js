@@ -23,6 +23,11 @@ export async function proof(key, method, address, nonce) {
   return `${signed}.${toBase64Url(signature)}`;
 }
 
+const DOORS = /^\/(login|enrol|oauth2|static|\.well-known|proof\.js|favicon\.ico)(\/|$)/;
+
+/** Whether the door answers there, which asks for no ticket. */
+export const doors = (pathname) => DOORS.test(pathname);
+
 export function addressOf(url) {
   const { origin, pathname } = new URL(url, self.location.href);
   return origin + pathname;

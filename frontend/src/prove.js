@@ -3,8 +3,10 @@
 
 import { worker } from "./bound.js";
 import { kept } from "./proof.js";
+import { pass } from "./unaided.js";
 
 const CIRCLE_MILLISECONDS = 3000;
+const CIRCLE_TIMES = 4; // somebody may press reload twice
 
 function wanted() {
   const asked = location.hash.slice(1);
@@ -13,10 +15,10 @@ function wanted() {
 
 async function onward() {
   const next = wanted();
-  const last = Number(sessionStorage.getItem("proved") || 0);
-  sessionStorage.setItem("proved", String(Date.now()));
-  if (Date.now() - last < CIRCLE_MILLISECONDS || !(await kept("key"))) throw new Error("no key");
-  await worker();
+  const lately = JSON.parse(sessionStorage.getItem("proved") || "[]").filter((then) => Date.now() - then < CIRCLE_MILLISECONDS);
+  sessionStorage.setItem("proved", JSON.stringify([...lately, Date.now()]));
+  if (lately.length >= CIRCLE_TIMES || !(await kept("key"))) throw new Error("no key");
+  if (!(await worker())) await pass("GET", next);
   return next;
 }
 

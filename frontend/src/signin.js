@@ -11,6 +11,7 @@ import { Failure, passkeyKek, passphraseSecrets, sealToSession } from "./keys.js
 import { assert, supported } from "./passkey.js";
 import { keep, newKey } from "./proof.js";
 import { kekOfPasskey } from "./ways.js";
+import { pass } from "./unaided.js";
 import { say, sayFailure } from "./words.js";
 
 const form = document.getElementById("sign-in");
@@ -189,9 +190,11 @@ async function attempt(prove) {
   form.setAttribute("aria-busy", "true");
   alert.hidden = true;
   try {
-    await worker();
+    const aided = await worker();
     bound = await newKey();
-    location.replace(await unlock(await prove()));
+    const there = await unlock(await prove());
+    if (!aided) await pass("GET", there);
+    location.replace(there);
   } catch (fault) {
     const failure = fault instanceof Failure ? fault : new Failure("fault", { detail: String(fault) });
     if (!(fault instanceof Failure)) console.error(fault);

@@ -3,16 +3,14 @@
 // So a page, a form and a script's call are proven alike, and the cookie alone opens nothing. What another site causes is
 // left alone (it would otherwise lose its mark of coming from elsewhere): only a page of ours may be the one that asks.
 
-import { addressOf, keep, kept, proof } from "./proof.js";
-
-const OPEN = /^\/(login|enrol|oauth2|static|\.well-known|proof\.js|favicon\.ico)(\/|$)/; // the door's: no ticket is asked for
+import { addressOf, doors, keep, kept, proof } from "./proof.js";
 
 self.addEventListener("install", () => self.skipWaiting());
 self.addEventListener("activate", (event) => event.waitUntil(self.clients.claim()));
 self.addEventListener("fetch", (event) => {
   const { request } = event;
   const url = new URL(request.url);
-  if (url.origin !== self.location.origin || OPEN.test(url.pathname)) return;
+  if (url.origin !== self.location.origin || doors(url.pathname)) return;
   if (request.headers.has("dpop") || request.headers.has("authorization")) return;
   if (request.mode === "navigate" && !ours(request.referrer)) return;
   event.respondWith(proven(request));

@@ -8,7 +8,8 @@ import pytest
 import ticket_words
 
 from cloister.base.errors import Busy, CloisterError, Denied
-from cloister.server.shell import read_ask, refuse
+from cloister.server.asks import read_ask
+from cloister.server.shell import refuse
 
 Scope = dict[str, Any]
 

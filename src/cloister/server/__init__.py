@@ -7,8 +7,9 @@ run_zygote(control_socket(fd), application=..., trust=..., warm=...)   # the zyg
 from cloister.server import programs
 from cloister.server.agent import Agent
 from cloister.server.agent_plan import AgentPlan
+from cloister.server.asks import Token
 from cloister.server.runtime import SessionRuntime
-from cloister.server.shell import Asgi, Token
+from cloister.server.shell import Asgi
 from cloister.server.zygote import Application, Warm, control_socket, run_zygote
 
 __all__ = [

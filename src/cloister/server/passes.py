@@ -1,5 +1,6 @@
-"""Passes for WebSockets: a handshake carries no proof (RFC 9449 proves requests, and no service worker sees a handshake), so a page asks
-for a pass by a request that is proven, and shows it once, at once, for that address. A stolen cookie opens no socket either.
+"""Passes for what carries no proof (RFC 9449): a WebSocket's handshake, which no service worker sees, and a page's own step to the next
+where the browser admits no worker. A page asks for a pass by a request that is proven, and shows it once, at once, for just that. A stolen
+cookie opens no socket and no page either.
 """
 
 from __future__ import annotations
@@ -18,20 +19,20 @@ class Passes:
     """Of one session. `now` is monotonic seconds."""
 
     def __init__(self) -> None:
-        self._waiting: dict[str, tuple[str, float]] = {}  # pass -> (path, until)
+        self._waiting: dict[str, tuple[str, float]] = {}  # pass -> (what for, until)
 
-    def issue(self, path: str, *, now: float) -> str:
+    def issue(self, what: str, *, now: float) -> str:
         self._waiting = {word: one for word, one in self._waiting.items() if one[1] > now}
         while len(self._waiting) >= PASSES_MAX:
             del self._waiting[next(iter(self._waiting))]
         word = MARK + secrets.token_urlsafe(24)
-        self._waiting[word] = (path, now + PASS_SECONDS)
+        self._waiting[word] = (what, now + PASS_SECONDS)
         return word
 
-    def take(self, offered: list[str], path: str, *, now: float) -> str:
-        """The pass among what a handshake offers; Denied unless it is one of ours, for this path, in time, and unused."""
+    def take(self, offered: list[str], what: str, *, now: float) -> str:
+        """The pass among what is offered; Denied unless it is one of ours, for just this, in time, and unused."""
         for word in offered:
             known = self._waiting.pop(word, None) if word.startswith(MARK) else None
-            if known is not None and known[0] == path and known[1] > now:
+            if known is not None and known[0] == what and known[1] > now:
                 return word
-        raise Denied("This socket was not asked for by this session's page.", hint="Load the page again.", reason="pass")
+        raise Denied("This was not asked for by this session's page.", hint="Load the page again.", reason="pass")

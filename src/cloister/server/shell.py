@@ -13,25 +13,22 @@ import contextlib
 import json
 import time
 from collections.abc import Awaitable, Callable, MutableMapping
-from dataclasses import dataclass, fields
-from functools import lru_cache
 from html import escape
 from typing import Any, Final
-
-from msgspec import Struct
 
 from cloister.base.errors import HTTP_STATUS, ISSUE_CODE, Busy, CloisterError, Corrupt, Denied, Invalid
 from cloister.base.telemetry import log
 from cloister.base.wire import where_of
-from cloister.farm import SessionState, Tickets
+from cloister.farm import SessionState
+from cloister.server.asks import FHIR, PASS, Ask, Scope, read_ask
 from cloister.server.binding import UNPROVEN
 from cloister.server.limits import WARNING_SECONDS
 from cloister.server.open_pages import written
 from cloister.server.pace import Shared
+from cloister.server.passes import PASS_SECONDS
 from cloister.server.runtime import SessionRuntime
 from cloister.server.shut_out import TOLD
 
-Scope = MutableMapping[str, Any]
 Message = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[Message]]
 Send = Callable[[Message], Awaitable[None]]
@@ -44,68 +41,18 @@ RENEW_WHEN_SECONDS_LEFT: Final = 300
 RENEWAL_WAIT_SECONDS: Final = 2.0
 FRESH_TICKET_SECONDS: Final = 60
 BODY_BYTES_MAX: Final = 16_384
+PATH_CHARACTERS_MAX: Final = 2000
 SIGN_IN_AGAIN: Final = frozenset({"epoch", "locked", "unbound", "card-binding"})
-SAFE_METHODS: Final = frozenset({"GET", "HEAD", "OPTIONS"})
 PAGE_OF_SIGN_IN: Final = b"/login"
 PAGE_OF_PROOF: Final = b"/login/prove#"  # where to go on stands in the fragment, which a browser never sends
 JSON: Final = b"application/json"
-FHIR: Final = "/fhir/"
-DPOP: Final = b"DPoP "
 LIVE_PAGE: Final = "/session/live"
+PASS_RULES: Final = f"Max-Age={int(PASS_SECONDS)}; {COOKIE_RULES}"
 NO_HEADERS: Final[Headers] = []
 READABLE: Final[Headers] = [
     (b"access-control-allow-origin", b"*"),
     (b"access-control-expose-headers", b"www-authenticate, retry-after, dpop-nonce"),
 ]
-# A verified ticket's payload, written by Envoy; what a client sends under this name was removed before.
-TICKET_HEADER: Final = b"x-cloister-ticket"
-TICKETS_KEPT: Final = 64
-# SHA-256 of the certificate that this connection shows, in hexadecimal; Envoy's word, at the cards' name only.
-CARD_HEADER: Final = b"x-cloister-card"
-
-
-@dataclass(frozen=True, slots=True)
-class Token:
-    """What a verified ticket says of a client: see farm/tickets.py. All empty for a browser."""
-
-    client: str = ""
-    scope: str = ""
-    grant: str = ""
-    pace: str = ""
-    jkt: str = ""
-    person: str = ""
-    x5t: str = ""
-
-    @property
-    def narrow(self) -> bool:
-        return bool(self.scope or self.grant)
-
-
-NO_TOKEN: Final = Token()
-
-
-class Ask(Struct, frozen=True):
-    """What the shell needs to know of a request. A Struct, because one is made for each, and a frozen dataclass takes ten times as long."""
-
-    path: str
-    method: str
-    sid: str
-    epoch: int
-    expires: int
-    page: bool  # a browser wants a page
-    htmx: bool
-    from_elsewhere: bool  # another site caused it (Fetch Metadata)
-    token: Token = NO_TOKEN
-    proof: str = ""  # DPoP (RFC 9449)
-    target: bytes = b""  # path and query
-    address: str = ""  # what a proof is for: scheme, host and path as the client sees them
-    bound_token: str = ""  # what came as `Authorization: DPoP`, which Envoy has verified and passes on
-    elsewhere: bool = False  # a page of some origin asks, an app's perhaps (Fetch, 3.2)
-    card: str = ""  # thumbprint of the certificate that the connection shows, as a ticket names it
-    quiet: bool = False  # the page asks by itself: nobody's work, so it does not keep the session unlocked
-
-    def __repr__(self) -> str:  # without the token
-        return f"Ask({self.method}, epoch {self.epoch})"
 
 
 class Shell:
@@ -210,6 +157,8 @@ class Shell:
                 raise Denied("This ticket names no key.", hint="Sign in again.", reason="unbound")
             return send
         own = not token.client  # a browser's; a program's workers may each hold a key of their own
+        if own and self._passed(ask):
+            return send
         nonce = binding.check(
             ask.proof, method=ask.method, address=ask.address, jkt=token.jkt, x5t=token.x5t, pinned=own, now=time.monotonic(),
             token=None if own else ask.bound_token,
@@ -221,6 +170,16 @@ class Shell:
             await send(message)
 
         return with_nonce
+
+    def _passed(self, ask: Ask) -> bool:
+        """Whether a page comes with a pass for just this, which a request proven by this key has fetched (frontend/src/unaided.js)."""
+        if not ask.word or ask.proof or not ask.page or ask.htmx or self._runtime.binding.jkt != ask.token.jkt:
+            return False
+        try:
+            self._runtime.passes.take([ask.word], _step(ask.method, ask.plain, ask.token.jkt), now=time.monotonic())
+        except Denied:
+            return False  # an older one: asked for a proof, as if it had not come
+        return True
 
     # --- /session/* ---------------------------------------------------------------------------------
 
@@ -236,6 +195,11 @@ class Shell:
                 await reply_json(send, 200, self._facts())
             case ("GET", "/session/live"):
                 await self._runtime.pages.stream(self._first_words(), receive, send)
+            case ("POST", "/session/pass"):
+                message = await read_json(receive)
+                step = _step(_text(message, "method"), _text(message, "path", PATH_CHARACTERS_MAX), ask.token.jkt)
+                word = self._runtime.passes.issue(step, now=time.monotonic())
+                await reply(send, 204, b"", [(b"set-cookie", f"{PASS}={word}; {PASS_RULES}".encode())])
             case ("POST", "/session/saved"):
                 self._runtime.pages.saved()
                 await reply_json(send, 200, {})
@@ -307,77 +271,12 @@ class Shell:
         return send_with_ticket
 
 
-# --- reading a request ----------------------------------------------------------------------------------
+# --- reading a body ------------------------------------------------------------------------------------------
 
 
-def read_ask(scope: Scope) -> Ask:
-    ticket = accept = site = htmx = quiet = host = given = origin = card = b""
-    proofs: list[bytes] = []
-    for name, value in scope["headers"]:
-        if name == TICKET_HEADER:
-            ticket = b"*" if ticket else value  # twice is nobody's
-        elif name == CARD_HEADER:
-            card = b"*" if card else value
-        elif name == b"accept":
-            accept = value
-        elif name == b"sec-fetch-site":
-            site = value
-        elif name == b"hx-request":
-            htmx = value
-        elif name == b"x-quiet":
-            quiet = value
-        elif name == b"dpop":
-            proofs.append(value)
-        elif name == b"authorization":
-            given = value
-        elif name == b"host":
-            host = value
-        elif name == b"origin":
-            origin = value
-    path, method = scope["path"], scope["method"]
-    sid, epoch, expires, token = _claims(ticket)
-    unsafe = method not in SAFE_METHODS
-    return Ask(
-        path=path,
-        method=method,
-        sid=sid,
-        epoch=epoch,
-        expires=expires,
-        page=b"text/html" in accept and not path.startswith(FHIR),
-        htmx=bool(htmx),
-        from_elsewhere=unsafe and site not in (b"", b"same-origin", b"none"),
-        token=token,
-        proof=proofs[0].decode("latin-1") if len(proofs) == 1 else "",  # twice is none (RFC 9449 4.3, point 1)
-        target=_raw_path(scope) + (b"?" + query if (query := scope.get("query_string", b"")) else b""),
-        address=f"https://{host.decode('latin-1')}{_raw_path(scope).decode('latin-1')}",
-        bound_token=given[len(DPOP) :].decode("latin-1") if given.startswith(DPOP) else "",
-        quiet=bool(quiet),
-        elsewhere=bool(origin),
-        card=_thumbprint(card) if card else "",
-    )
-
-
-@lru_cache(maxsize=TICKETS_KEPT)
-def _claims(payload: bytes) -> tuple[str, int, int, Token]:
-    """Session, epoch, end and the rest; the same few tickets come with every request. Nobody's for what is no ticket's payload."""
-    try:
-        claims = Tickets.claims_of(payload.decode("ascii"))
-    except (Corrupt, UnicodeDecodeError):
-        return "", 0, 0, NO_TOKEN
-    return claims.sid, claims.epoch, claims.exp, Token(**{field.name: getattr(claims, field.name) for field in fields(Token)})
-
-
-def _thumbprint(hexadecimal: bytes) -> str:
-    """As a ticket names it (RFC 8705 3.1): base64url."""
-    try:
-        return base64.urlsafe_b64encode(bytes.fromhex(hexadecimal.decode("ascii"))).rstrip(b"=").decode()
-    except ValueError:
-        return "*"  # nobody's
-
-
-def _raw_path(scope: Scope) -> bytes:
-    raw: bytes = scope.get("raw_path") or scope["path"].encode()
-    return raw.split(b"?", 1)[0]
+def _step(method: str, path: str, jkt: str) -> str:
+    """What a pass is for: one request by a page, of whoever holds this key."""
+    return f"{method} {path} {jkt}"
 
 
 async def read_json(receive: Receive) -> dict[str, Any]:
@@ -400,9 +299,9 @@ async def read_json(receive: Receive) -> dict[str, Any]:
     return parsed
 
 
-def _text(message: dict[str, Any], name: str) -> str:
+def _text(message: dict[str, Any], name: str, longest: int = 200) -> str:
     value = message.get(name)
-    if not isinstance(value, str) or not 0 < len(value) <= 200:
+    if not isinstance(value, str) or not 0 < len(value) <= longest:
         raise Invalid(f"'{name}' is missing.", reason="body")
     return value
 
