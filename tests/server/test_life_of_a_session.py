@@ -6,12 +6,14 @@ import asyncio
 import os
 import time
 from base64 import b64decode, b64encode
+from pathlib import Path
 
 import pytest
 import ticket_words
 from server_rig import IN_ONE_LOOP, Rig, running_server
 
 from cloister.base.errors import Busy, NotFound
+from cloister.server import cgroups
 from cloister.zones import algorithms
 
 pytestmark = IN_ONE_LOOP
@@ -34,6 +36,13 @@ async def test_each_person_has_another_process(server: Rig) -> None:
     adele, bruno = await server.open("adele"), await server.open("bruno")
     assert await adele.pid() != await bruno.pid()
     assert (await bruno.get("/")).json()["name"] == "Bruno Petit"
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="groups are made by root")
+async def test_a_session_is_in_a_group_of_its_own_before_anybody_hears_of_it(server: Rig) -> None:
+    adele = await server.sign_in("adele")
+    groups = Path(f"/proc/{await adele.pid()}/cgroup").read_text().splitlines()
+    assert sum(adele.started.session in line for line in groups) >= len(set(cgroups.find().folders.values())), groups
 
 
 async def test_a_ticket_for_another_session_is_misdirected(server: Rig) -> None:

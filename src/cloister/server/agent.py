@@ -65,7 +65,7 @@ class Agent:
         self._groups = Groups(plan.runtime)
         self._start = Starting(
             plan, slots=self._slots, zygote=self._zygote, gate=self._gate, register=self._register, health=self._health,
-            live=self._live, watch=self._watch, group=self._groups.name,
+            live=self._live, watch=self._watch, groups=self._groups,
         )  # fmt: skip
         self._beside = Beside(plan.runtime, self._zygote, self._controller.ask, self._groups)
 

@@ -31,7 +31,6 @@ class Assignment:
     unlock_seconds: int = UNLOCK_SECONDS
     away_seconds: int = 0  # after its last page was closed its keys are wiped; 0: only by idleness
     absolute_seconds: int = 0  # from its start to its end, whatever is done in it; 0: no such limit
-    group: str = ""  # of limits: its name under the slice; empty where there are none
     shadow: str = "ask"  # whether others may be shown the screen: ask or never
 
     def as_wire(self) -> dict[str, Any]:

@@ -133,8 +133,10 @@ def settings(version: int, limits: Limits) -> list[tuple[str, str, str]]:
 OPTIONAL: Final = frozenset({"memory.swap.max", "memory.memsw.limit_in_bytes", "memory.oom.group"})  # of a kernel that does not count swap
 
 
-def enter(tree: Tree, name: str, limits: Limits) -> list[str]:
-    """This process goes into a group of its own, and all that it starts with it; returns what could not be limited."""
+def enter(tree: Tree, name: str, limits: Limits, pid: int = 0) -> list[str]:
+    """This process, or `pid`, goes into a group of its own, and all that it starts with it; returns what could not be limited.
+
+    The kernel first waits for all processors (RCU), often 10 ms and more: nobody should wait for it who has something else to do."""
     if not is_root():
         return []
     failed: dict[str, str] = {}
@@ -149,7 +151,7 @@ def enter(tree: Tree, name: str, limits: Limits) -> list[str]:
             with contextlib.suppress(OSError):
                 _write(folder / name / file, value)
     for controller, folder in tree.folders.items():
-        failed |= _written(controller, folder / name / "cgroup.procs", "0")
+        failed |= _written(controller, folder / name / "cgroup.procs", str(pid))
     return [f"limit of {WHAT[controller]} for each session: {why}" for controller, why in failed.items()]
 
 

@@ -1,4 +1,4 @@
-"""The names of limits' groups on this server, and their removal when their processes are gone. See cgroups.py."""
+"""Limits' groups on this server: their names, a session's way in, and their removal when their processes are gone. See cgroups.py."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ import os
 from collections.abc import Iterable
 from pathlib import Path
 
+from cloister.base.telemetry import log
 from cloister.server import cgroups
 
 
@@ -23,6 +24,13 @@ class Groups:
         if os.geteuid() != 0:
             return ""
         return f"{self._mark}-{session}-{run}" if run else f"{self._mark}-{session}"
+
+    async def enter(self, session: str, pid: int) -> None:
+        """A session's process goes into its group while it still puts up its walls; what cannot be limited is logged."""
+        if os.geteuid() == 0:
+            missing = await asyncio.to_thread(cgroups.enter, self._tree, self.name(session), cgroups.Limits(), pid)
+            if missing:
+                log("session.unlimited", level="warning", session=session, missing="; ".join(missing))
 
     async def remove(self, session: str) -> None:
         """A session's group, with whatever is left in it. Those of programs beside it go when their keepers have saved and gone."""

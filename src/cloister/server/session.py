@@ -14,7 +14,6 @@ import socket
 import sys
 import threading
 import warnings
-from collections.abc import Sequence
 from typing import Any, Final
 
 import uvicorn
@@ -160,15 +159,8 @@ async def live(
     await asyncio.sleep(DRAIN_SECONDS)  # the last answer leaves
 
 
-def run(
-    runtime: SessionRuntime,
-    assignment: Assignment,
-    config: uvicorn.Config,
-    listener: socket.socket,
-    control: socket.socket,
-    unlimited: Sequence[str] = (),
-) -> int:
-    """The child's main; its value is the exit status. `unlimited`: what could not be limited, each with its reason."""
+def run(runtime: SessionRuntime, assignment: Assignment, config: uvicorn.Config, listener: socket.socket, control: socket.socket) -> int:
+    """The child's main; its value is the exit status."""
     name_part(f"session-{assignment.slot}")
     name_process(f"session-{assignment.slot}")
     silence_libraries()
@@ -176,7 +168,7 @@ def run(
     collect_seldom()
     try:
         # The walls stand before anything of the person's exists, and before the loop: it then finds no io_uring, and does without.
-        missing = (*unlimited, *harden(Account(f"session-{assignment.slot}", assignment.uid, assignment.gid)))
+        missing = harden(Account(f"session-{assignment.slot}", assignment.uid, assignment.gid))
         forbid_late_imports()
         with asyncio.Runner(loop_factory=uvloop.new_event_loop) as loop:
             loop.run(live(runtime, assignment, config, listener, control, missing))

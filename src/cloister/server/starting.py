@@ -13,6 +13,7 @@ from cloister.base.process import start_time
 from cloister.farm import SessionState
 from cloister.server.agent_plan import AgentPlan
 from cloister.server.assignment import Assignment
+from cloister.server.groups import Groups
 from cloister.server.health import Health
 from cloister.server.limits import LIMITS
 from cloister.server.links import GateLink
@@ -27,7 +28,7 @@ FORKS_AT_ONCE: Final = 4  # more only wait for each other's processor
 
 
 class Starting:
-    """`live`: the sessions that are here; `watch` takes a new process among them; `group` names a session's control group."""
+    """`live`: the sessions that are here; `watch` takes a new process among them; `groups` limits it."""
 
     def __init__(
         self,
@@ -40,10 +41,10 @@ class Starting:
         health: Health,
         live: Mapping[str, Live],
         watch: Callable[[SessionRecord, int], Live],
-        group: Callable[[str], str],
+        groups: Groups,
     ) -> None:
         self._plan, self._slots, self._zygote, self._gate, self._register = plan, slots, zygote, gate, register
-        self._health, self._live, self._watch, self._group = health, live, watch, group
+        self._health, self._live, self._watch, self._groups = health, live, watch, groups
         self._forking = asyncio.Semaphore(FORKS_AT_ONCE)
         self.unfinished: set[str] = set()
 
@@ -64,7 +65,7 @@ class Starting:
             session=session, person=person, role=role, kind=kind, label=label, epoch=epoch, slot=slot, uid=uid, gid=gid,
             edge_uid=plan.edge_uid if root else None, agent_uid=os.geteuid(),
             gate=str(plan.socket("gate")), agent=str(plan.socket("agent")),
-            group=self._group(session), **self._limits(limits or {}),
+            **self._limits(limits or {}),
         )  # fmt: skip
         watched = False
         try:
@@ -72,7 +73,7 @@ class Starting:
                 forked = await self._fork(assignment)
                 live = self._watch(_record(assignment, forked.pid), forked.pidfd)
                 watched = True
-                answer = await self._ready(live)
+                answer = await self._limited(live)
                 self._health.spawned(True)
                 return answer
         except Unavailable:
@@ -102,6 +103,18 @@ class Starting:
             finally:
                 listeners.close()
         raise AssertionError("unreachable")
+
+    async def _limited(self, live: Live) -> dict[str, Any]:
+        """Its answer, once it is also in its group of limits: it gets there while it puts up its walls, before anything of its person's."""
+        entering = asyncio.create_task(self._groups.enter(live.record.session, live.record.pid))
+        try:
+            return await self._ready(live)
+        except CloisterError:
+            await entering
+            await self._groups.remove(live.record.session)  # its death may have come before its group
+            raise
+        finally:
+            await entering
 
     async def _ready(self, live: Live) -> dict[str, Any]:
         admitted = asyncio.create_task(self._gate.admit(live.record))

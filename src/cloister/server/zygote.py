@@ -63,8 +63,7 @@ def run_zygote(
     warm_keys()
     if warm is not None:
         asyncio.run(warm(app))
-    tree = cgroups.find()
-    missing = [*_probe_walls(), *cgroups.prepare(tree), *swap_in_use()]
+    missing = [*_probe_walls(), *cgroups.prepare(cgroups.find()), *swap_in_use()]
     if threading.active_count() != 1:
         log("zygote.threads", level="warning", threads=threading.active_count())  # a thread is lost in the fork
     signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # the kernel reaps; the agent watches pidfds
@@ -81,7 +80,7 @@ def run_zygote(
         if pid == 0 and "program" in request:
             _become_keeper(request["program"], fds)
         if pid == 0:
-            _become_session(runtime, assignment_from_wire(request), config, fds, tree)
+            _become_session(runtime, assignment_from_wire(request), config, fds)
         pidfd = os.pidfd_open(pid)
         socket.send_fds(control, [msgpack.packb({"pid": pid})], [pidfd])
         for fd in (*fds, pidfd):
@@ -96,16 +95,13 @@ def _settle() -> None:
     gc.freeze()
 
 
-def _become_session(
-    runtime: SessionRuntime, assignment: Assignment, config: uvicorn.Config, fds: list[int], tree: cgroups.Tree
-) -> NoReturn:
+def _become_session(runtime: SessionRuntime, assignment: Assignment, config: uvicorn.Config, fds: list[int]) -> NoReturn:
     status = 1
     try:
         os.setsid()
         signal.signal(signal.SIGCHLD, signal.SIG_DFL)
         listener, control = _only_own_descriptors(fds)
-        unlimited = cgroups.enter(tree, assignment.group, cgroups.Limits()) if assignment.group else []
-        status = session.run(runtime, assignment, config, listener, control, unlimited)
+        status = session.run(runtime, assignment, config, listener, control)
     finally:
         os._exit(status)  # nothing of the zygote's exit may run here
 
