@@ -24,6 +24,7 @@ async function asked(promise) {
     if (credential) return credential;
   } catch (fault) {
     if (fault.name === "InvalidStateError") throw new Failure("passkey-known");
+    if (fault.name === "NotAllowedError" && /\bTLS\b|certificate/i.test(fault.message)) throw new Failure("passkey-certificate");
     if (fault.name === "NotAllowedError" || fault.name === "AbortError") throw new Failure("passkey-cancelled");
     throw new Failure("passkey-failed", { detail: fault.name });
   }

@@ -76,6 +76,18 @@ def test_a_doctor_works_a_whole_day_without_a_service_worker(trust: RunningTrust
     page.wait_for_url("**/login*")  # the session's stream has told this page
 
 
+def test_why_there_is_no_passkey_is_said_by_name(trust: RunningTrust, accepted: Desk) -> None:
+    claire = trust.person(role="doctor", ward=CARDIOLOGY)
+    page = accepted.sign_in_here(claire)
+    page.locator("a.who").click()
+    page.wait_for_url("**/account")
+    page.fill("#passphrase", claire["passphrase"])
+    page.keyboard.press("Enter")
+    expect(page.locator("#passkey-alert")).to_have_attribute("data-reason", "passkey-certificate")
+    expect(page.locator("#passkey-alert")).to_contain_text("Import the authority")
+    accepted.sign_out()
+
+
 def test_neither_the_cookies_nor_a_pass_of_another_step_open_anything(trust: RunningTrust, accepted: Desk) -> None:
     page = accepted.sign_in_here(trust.person(role="doctor", ward=CARDIOLOGY))
     typed(page, f"{trust.base}/account")
