@@ -114,7 +114,10 @@ class Desk:
         page.keyboard.type(person["passphrase"])
         page.keyboard.press("Enter")
         expect(page.locator("#alert")).to_be_hidden()
-        page.wait_for_url(lambda url: "/login" not in url, timeout=60_000)
+        try:
+            page.wait_for_url(lambda url: "/login" not in url, timeout=60_000)
+        except Error as late:
+            raise AssertionError(f"still at {page.url}: {page.locator('main').inner_text()}") from late
         page.wait_for_load_state()
         return page
 

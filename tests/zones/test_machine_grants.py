@@ -7,6 +7,7 @@ what the model says. The model knows no bytes: only who said what, and when it e
 
 from __future__ import annotations
 
+import random
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any, Final
@@ -23,6 +24,7 @@ from cloister.zones import Keyring, bundle, envelope, revocations
 RIGHTS: Final = ("hold", "read", "write")
 PEOPLE: Final = ("adele", "bruno")
 STEP: Final = timedelta(hours=6)
+JUST_BEFORE: Final = timedelta(milliseconds=1)
 
 
 @dataclass
@@ -117,7 +119,7 @@ class Grants(RuleBasedStateMachine):
     @precondition(lambda self: bool(self.given))
     @rule(which=st.integers(0, 50), officer=st.sampled_from(("marc", "nadia")))
     def revokes(self, which: int, officer: str) -> None:
-        """Signed by an officer; it counts if that officer may still do so."""
+        """Signed by an officer; it counts if that officer could still do so just before, also in the moment of the officer's own end."""
         one = self.given[which % len(self.given)]
         self.revocations.append(
             revocations.revocation(
@@ -130,7 +132,7 @@ class Grants(RuleBasedStateMachine):
                 at=self.now,
             )
         )
-        if self.in_office(officer) and (one.revoked is None or one.revoked > self.now):
+        if self.in_office(officer, self.now - JUST_BEFORE) and (one.revoked is None or one.revoked > self.now):
             one.revoked = self.now
 
     @precondition(lambda self: bool(self.given))
@@ -165,9 +167,9 @@ class Grants(RuleBasedStateMachine):
 
     # --- the model ------------------------------------------------------------------------------------
 
-    def in_office(self, officer: str) -> bool:
-        one = self.officers[officer]
-        return one.certificate.holds(self.now) and self.now <= one.mandate_ends
+    def in_office(self, officer: str, moment: datetime | None = None) -> bool:
+        one, moment = self.officers[officer], moment or self.now
+        return one.certificate.holds(moment) and moment <= one.mandate_ends
 
     def right_of(self, person: str) -> str | None:
         """The right that the person has in the ward now; None: the ward is closed."""
@@ -211,3 +213,19 @@ NADIA: Final = bundle.new_bundle("nadia")
 NADIA_DER: Final[dict[str, bytes]] = {}
 Grants.TestCase.settings = settings(max_examples=40, stateful_step_count=14, deadline=None)
 TestGrants = Grants.TestCase
+
+
+def test_what_an_officer_ended_stays_ended_although_the_officer_s_certificate_ends_in_that_moment() -> None:
+    for first in ("revokes", "certificate_is_revoked"):
+        machine = Grants()
+        machine.begins(order=random.Random(1))
+        machine.grants(length=4, officer="marc", person="adele", right="read", starts=0, which=0)
+        steps = {
+            "revokes": lambda machine=machine: machine.revokes(officer="nadia", which=0),
+            "certificate_is_revoked": lambda machine=machine: machine.certificate_is_revoked(which=0, who="nadia"),
+        }
+        steps.pop(first)()
+        for step in steps.values():
+            step()
+        machine.each_person_opens_what_the_model_says()
+        assert machine.right_of("adele") is None

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import Final
 
@@ -26,6 +26,7 @@ REVOCATION_LABEL: Final = "cloister/revocation/v1"
 COUNTERSIGNATURE_LABEL: Final = "cloister/countersignature/v1"
 TERMS: Final = "cloister/grant-terms/v1"
 REASON_CHARACTERS_MAX: Final = 500
+JUST_BEFORE: Final = timedelta(milliseconds=1)  # what was ended stays so
 TWO_OFFICERS: Final = "two_officers"  # in a zone's policy
 
 
@@ -64,7 +65,7 @@ def revocation(signer: envelope.Signer, *, trust: str, kind: str, target: bytes,
 def verified_revocation(blob: bytes, offices: Offices | Certificates) -> Revocation:
     """What was ended, if the office that gave it says so. With certificates alone, only certificates can be found to have ended.
 
-    Checked at the moment that it names, so that it outlives its officer's own term.
+    Checked just before the moment that it names, so that it outlives its officer's own term; also one that ends in this very moment.
     """
     certificates = offices.certificates if isinstance(offices, Offices) else offices
     signer = envelope.peek_signer(blob)
@@ -81,9 +82,9 @@ def verified_revocation(blob: bytes, offices: Offices | Certificates) -> Revocat
     )
     body.done()
     if found.kind is Target.CERTIFICATE:
-        _check_certifies(certificates, signer, found.at)
+        _check_certifies(certificates, signer, found.at - JUST_BEFORE)
     elif isinstance(offices, Offices):
-        offices.access_key(signer, zone=None, now=found.at)
+        offices.access_key(signer, zone=None, now=found.at - JUST_BEFORE)
     else:
         raise Refused(Refusal.MANDATE_MISSING)
     return found
