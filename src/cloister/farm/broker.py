@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import random
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Any, Final
 
@@ -166,7 +167,7 @@ class Broker:
                 if not known:
                     settled()
                     known = True
-            await asyncio.sleep(TEND_SECONDS)
+            await asyncio.sleep(TEND_SECONDS * random.uniform(0.8, 1.2))  # brokers that began at one moment do not all tend at one
 
     async def list_sessions(self) -> list[Session]:
         return await self._store.sessions()
