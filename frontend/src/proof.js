@@ -60,3 +60,29 @@ async function transact(mode, act) {
 
 export const kept = (name) => transact("readonly", (store) => store.get(name));
 export const keep = (name, value) => transact("readwrite", (store) => store.put(value, name));
+
+// --- a request with its proof ------------------------------------------------------------------------------
+
+export async function learn(nonce) {
+  if (nonce && nonce !== (await kept("nonce"))) await keep("nonce", nonce);
+}
+
+/** The answer to a request of ours, which `send` (a fetch) sends with a proof; as it is where there is no key. */
+export async function proven(request, send) {
+  const key = await kept("key").catch(() => null);
+  if (!key) return send(request);
+  const body = ["GET", "HEAD"].includes(request.method) ? undefined : await request.arrayBuffer();
+  const once = async (method, address, content) => {
+    const headers = new Headers(request.headers);
+    headers.set("dpop", await proof(key, method, addressOf(address), await kept("nonce")));
+    const mode = request.mode === "navigate" ? "same-origin" : request.mode;
+    const options = { method, headers, body: content, mode, credentials: "same-origin", cache: request.cache, redirect: request.redirect, keepalive: request.keepalive, signal: request.signal };
+    const answer = await send(address, options);
+    await learn(answer.headers.get("dpop-nonce"));
+    return answer;
+  };
+  const answer = await once(request.method, request.url, body);
+  if (answer.status !== 401 || !answer.headers.get("dpop-nonce")) return answer;
+  // A new nonce, or a redirect that was followed with the proof of the page before: once more, with what is known now.
+  return answer.redirected ? once("GET", answer.url) : once(request.method, request.url, body);
+}

@@ -4,7 +4,7 @@
 // What a script asks for carries its proof. What the browser sends alone, a link or a form, can carry none: the page first asks for a pass
 // by a proven request, and the session takes it once, at once, for that method and address (server/passes.py).
 
-import { addressOf, doors, keep, kept, proof } from "./proof.js";
+import { addressOf, doors, kept, learn, proof, proven } from "./proof.js";
 
 const NONCE_MILLISECONDS = 60_000; // then it is asked for anew before a request that cannot be sent twice
 const AGAIN = { headers: { accept: "application/json", "x-quiet": "1" }, credentials: "same-origin", cache: "no-store", redirect: "manual" };
@@ -12,35 +12,19 @@ const AGAIN = { headers: { accept: "application/json", "x-quiet": "1" }, credent
 const plain = window.fetch.bind(window);
 const helped = () => Boolean(navigator.serviceWorker?.controller);
 const own = (address) => address.origin === location.origin && !doors(address.pathname);
-let learned = 0;
+let learned = 0; // when the session's nonce was last told
 
-async function learn(nonce) {
-  if (!nonce) return;
-  learned = Date.now();
-  if (nonce !== (await kept("nonce"))) await keep("nonce", nonce);
-}
-
-async function proven(request) {
-  const key = await kept("key").catch(() => null);
-  if (!key) return plain(request);
-  const { method, url, cache, redirect, keepalive, signal } = request;
-  const body = ["GET", "HEAD"].includes(method) ? undefined : await request.arrayBuffer();
-  const send = async () => {
-    const headers = new Headers(request.headers);
-    headers.set("dpop", await proof(key, method, addressOf(url), await kept("nonce")));
-    const answer = await plain(url, { method, headers, body, credentials: "same-origin", cache, redirect, keepalive, signal });
-    await learn(answer.headers.get("dpop-nonce"));
-    return answer;
-  };
-  const answer = await send();
-  return answer.status === 401 && answer.headers.get("dpop-nonce") ? send() : answer;
+async function told(asked, options) {
+  const answer = await plain(asked, options);
+  if (answer.headers.get("dpop-nonce")) learned = Date.now();
+  return answer;
 }
 
 window.fetch = async (asked, options) => {
   if (helped()) return plain(asked, options);
   const request = new Request(asked, options);
   const itself = request.headers.has("dpop") || request.headers.has("authorization");
-  return itself || !own(new URL(request.url)) ? plain(asked, options) : proven(request);
+  return itself || !own(new URL(request.url)) ? plain(asked, options) : proven(request, told);
 };
 
 // --- htmx's requests (XMLHttpRequest) ----------------------------------------------------------------------
@@ -56,7 +40,10 @@ Object.assign(XMLHttpRequest.prototype, {
     if (key) {
       if (Date.now() - learned > NONCE_MILLISECONDS) await window.fetch("/session/state", AGAIN).catch(() => null);
       this.setRequestHeader("dpop", await proof(key, this.asked.method, addressOf(this.asked.url), await kept("nonce")));
-      this.addEventListener("load", () => learn(this.getResponseHeader("dpop-nonce")));
+      this.addEventListener("load", () => {
+        learned = Date.now();
+        learn(this.getResponseHeader("dpop-nonce"));
+      });
     }
     if (!this.asked.given) send.call(this, body);
   },

@@ -142,6 +142,16 @@ class Desk:
         return devtools, devtools.send("WebAuthn.addVirtualAuthenticator", {"options": options})["authenticatorId"]
 
 
+def write_note(page: Page, words: str) -> None:
+    """From a patient's chart, by keyboard."""
+    page.keyboard.press("n")
+    page.wait_for_url("**/notes/new")
+    expect(page.locator("#text")).to_be_focused()
+    page.keyboard.type(words)
+    page.locator("button[type=submit]:has-text('Save')").click()
+    page.wait_for_url("**?saved=notes")
+
+
 @contextmanager
 def browser_at(
     trust: RunningTrust,

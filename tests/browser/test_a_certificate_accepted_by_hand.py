@@ -9,7 +9,7 @@ from contextlib import suppress
 
 import httpx
 import pytest
-from browser_rig import _TYPED, QUIET, Desk, chromium
+from browser_rig import _TYPED, QUIET, Desk, chromium, write_note
 from playwright.sync_api import Error, Page, expect, sync_playwright
 from running_trust import RunningTrust
 
@@ -52,13 +52,8 @@ def test_a_doctor_works_a_whole_day_without_a_service_worker(trust: RunningTrust
     page.locator("a.row-link").first.click()
     page.wait_for_url(re.compile("/patients/[0-9a-f-]{36}"))
     chart = page.url
-    page.keyboard.press("n")
-    page.wait_for_url("**/notes/new")
-    expect(page.locator("#text")).to_be_focused()
     words = f"Sans aide du navigateur. Essai {time.time_ns()}"
-    page.keyboard.type(words)
-    page.locator("button[type=submit]:has-text('Save')").click()
-    page.wait_for_url("**?saved=notes")
+    write_note(page, words)
     page.locator("ul.notes a.entry").first.click()
     expect(page.locator(".note-text")).to_have_text(words)
     for _ in range(2):

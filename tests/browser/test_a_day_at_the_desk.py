@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any, Final
 
 import pytest
-from browser_rig import Desk
+from browser_rig import Desk, write_note
 from playwright.sync_api import Page, expect
 from running_trust import RunningTrust
 
@@ -44,13 +44,8 @@ def test_a_ward_doctor_signs_in_opens_a_chart_writes_a_note_and_signs_out(trust:
     name = open_first(page)
     expect(page.locator(".banner-name")).to_have_text(re.compile(re.escape(name)))
     expect(page.locator("svg.trend").first).to_be_visible()
-    page.keyboard.press("n")
-    page.wait_for_url("**/notes/new")
-    expect(page.locator("#text")).to_be_focused()
     words = f"Dyspnée en régression, <b>sans</b> œdème. Essai {time.time_ns()}"
-    page.keyboard.type(words)
-    page.locator("button[type=submit]:has-text('Save')").click()
-    page.wait_for_url("**?saved=notes")
+    write_note(page, words)
     expect(page.get_by_role("status")).to_contain_text("The note was saved.")
     page.locator("ul.notes a.entry").first.click()
     expect(page.locator(".note-text")).to_have_text(words)
