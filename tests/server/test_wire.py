@@ -79,3 +79,11 @@ async def test_who_asks_with_other_than_a_map_is_told(tmp_path: Path) -> None:
     assert await reader.read() == b""  # it hangs up
     writer.close()
     server.close()
+
+
+async def test_a_socket_stays_where_it_is_when_the_server_ends(tmp_path: Path) -> None:
+    """Python 3.13 and later would look for the file and remove it; behind its walls a session may not even look."""
+    server = await wire.serve(tmp_path / "s", _answer)
+    server.close()
+    await asyncio.sleep(0)
+    assert (tmp_path / "s").is_socket()

@@ -12,6 +12,7 @@ import contextlib
 import os
 import socket
 import struct
+import sys
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -25,6 +26,8 @@ from cloister.base.telemetry import log
 FRAME_BYTES_MAX: Final = 256 * 1024 * 1024
 LENGTH_BYTES: Final = 4
 CALLS_PER_CONNECTION_MAX: Final = 1024
+# From 3.13 on Python would look for a socket's file to remove it: sessions see no files, and whoever made it removes it.
+KEEP_FILE: Final[dict[str, Any]] = {"cleanup_socket": False} if sys.version_info >= (3, 13) else {}
 BACKLOG: Final = 4096  # all sessions of a server may come at once after a restart; beyond it, connect(2) fails on a UNIX socket
 
 
@@ -201,11 +204,11 @@ async def serve(where: Path | socket.socket, handler: Handler, *, mode: int = 0o
     """Answer calls on a UNIX socket (a path, created with `mode`, or a bound listener)."""
     loop, server = asyncio.get_running_loop(), Server()
     if isinstance(where, socket.socket):
-        server.listener = await loop.create_unix_server(lambda: _Answering(handler, server.open), sock=where, backlog=BACKLOG)
+        server.listener = await loop.create_unix_server(lambda: _Answering(handler, server.open), sock=where, backlog=BACKLOG, **KEEP_FILE)
         return server
     with contextlib.suppress(FileNotFoundError):
         where.unlink()
-    server.listener = await loop.create_unix_server(lambda: _Answering(handler, server.open), path=str(where), backlog=BACKLOG)
+    server.listener = await loop.create_unix_server(lambda: _Answering(handler, server.open), path=str(where), backlog=BACKLOG, **KEEP_FILE)
     os.chmod(where, mode)
     return server
 

@@ -12,6 +12,8 @@ import uvicorn.lifespan.off  # what `Config.load` would import later, when this 
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 from uvicorn.server import ServerState
 
+from cloister.base import wire
+
 KEEP_ALIVE_SECONDS: Final = 3600  # longer than Envoy keeps an idle connection, so that Envoy is the one who closes
 
 
@@ -30,5 +32,5 @@ async def serve_application(application: Callable[..., Any], listener: socket.so
     configuration.load()
     state = ServerState()
     return await asyncio.get_running_loop().create_unix_server(
-        lambda: HttpToolsProtocol(config=configuration, server_state=state, app_state={}), sock=listener
+        lambda: HttpToolsProtocol(config=configuration, server_state=state, app_state={}), sock=listener, **wire.KEEP_FILE
     )

@@ -75,7 +75,7 @@ async def serve_http(config: uvicorn.Config, listener: socket.socket, edge_uid: 
     protocol = type("SlotProtocol", (PeerProtocol,), {"edge_uid": edge_uid})
     state = ServerState()
     loop = asyncio.get_running_loop()
-    return await loop.create_unix_server(lambda: protocol(config=config, server_state=state, app_state={}), sock=listener)
+    return await loop.create_unix_server(lambda: protocol(config=config, server_state=state, app_state={}), sock=listener, **wire.KEEP_FILE)
 
 
 def control_handler(runtime: SessionRuntime) -> wire.Handler:
