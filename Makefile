@@ -59,6 +59,8 @@ test-packages:
 .venv/bin/python:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "error: $(PYTHON) is older than 3.11"; \
 	  echo "hint: install Python 3.11 or later, or run: make PYTHON=/path/to/python3.11 $(MAKECMDGOALS)"; exit 1; }
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info >= (3, 15))' || \
+	  echo "note: $(PYTHON) is newer than 3.14, the last with a wheel of every package; if one fails: make PYTHON=/path/to/python3.14 $(MAKECMDGOALS)"
 	@echo "· environment .venv"
 	@$(PYTHON) -m venv .venv || { echo "hint: on Debian, install python3-venv"; exit 1; }
 

@@ -7,6 +7,7 @@ gate and the controller drop to accounts that may be unable to read the folder i
 from __future__ import annotations
 
 # ruff: noqa: F401
+import ast
 import asyncio.sslproto
 import bdb
 import concurrent.futures.process
@@ -27,6 +28,7 @@ import encodings.utf_16
 import gettext
 import html.entities
 import http.cookies
+import ipaddress
 import json.encoder
 import linecache
 import locale
@@ -36,6 +38,7 @@ import sys
 import sysconfig
 import tempfile
 import time
+import tokenize
 import traceback
 import unicodedata
 import urllib.parse
@@ -44,15 +47,12 @@ from collections.abc import Sequence
 from importlib.machinery import ModuleSpec
 from types import ModuleType
 
-import anyio
 import anyio._backends._asyncio
 import anyio.to_thread
-import httptools
 import jinja2.debug
 import starlette.applications
 import starlette.background
 import starlette.concurrency
-import starlette.datastructures
 import starlette.exceptions
 import starlette.formparsers
 import starlette.middleware.errors
