@@ -214,7 +214,7 @@ class Searcher:
         rows: frozenset[tuple[bytes, bytes]] | None,
     ) -> list[Found]:
         found: list[Found] = []
-        needles = _needles(query)
+        needles = needles_of(query)
         for dossier in dossiers:
             before = dossier.bytes_kept
             for line in dossier.candidates(query.type, needles):
@@ -276,8 +276,9 @@ class Searcher:
         # What stands at the other end of links is decided on opened values.
         plain = replace(query, chains=(), pointed=(), trees=(), filters=())
         dossiers: dict[bytes, None] = {}
+        needles = needles_of(plain)
         for shard in self._shards():
-            for person in await shard.people():
+            async for person in shard.people(needles):
                 if not person.deleted and matches(plain, person.entry, undecided=True):
                     dossiers[person.dossier] = None
             if len(dossiers) > HITS_MAX:
@@ -309,12 +310,13 @@ def _narrower(scope: Scope | None, confined: list[bytes]) -> Scope:
     return Scope([one for one in scope.dossiers if one in also], scope.rows)
 
 
-def _needles(query: Query) -> list[list[bytes]]:
-    """What must stand in the bytes of a matching line, for the terms that are exact comparisons."""
+def needles_of(query: Query) -> list[list[bytes]]:
+    """What must stand in the bytes of a matching line, for the terms that tell."""
+    told = [term for term in query.terms if term.parameter is not None and term.parameter.code not in IN_EVERY_LINE]
     return [
-        [text.encode() for text in (*term.exact, *term.ends)]
-        for term in query.terms
-        if term.exact is not None and term.parameter is not None and term.parameter.code not in IN_EVERY_LINE
+        [text.encode() for text in (term.parts or (*(term.exact or ()), *term.ends))]
+        for term in told
+        if term.parts or term.exact is not None
     ]
 
 

@@ -226,8 +226,7 @@ async def _unlist(room: Room, id: bytes, zone: str) -> None:
     if id in await room.dossiers.open([id], fresh=True):
         await room.gate.call("share_index", dossier=id, zone=zone, held=False)
         return
-    known = [one for one in await shard.Shard(room.gate, room.keyring, zone).people() if one.dossier == id]
-    people = [shard.Person(id, True, one.entry) for one in known]
+    people = [shard.Person(id, True, one.entry) for one in await shard.Shard(room.gate, room.keyring, zone).of(id)]
     await room.gate.call("share_index", dossier=id, zone=zone, held=False, **_listed(room, zone, people))
 
 

@@ -80,6 +80,8 @@ class Term:
     test: Test
     # For what an index entry alone cannot decide: the test of the opened resource, after `test` has let its entry pass.
     whole: Whole | None = None
+    # Of a name or an address: what a matching value contains, one of these; empty where it cannot be told.
+    parts: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -282,16 +282,10 @@ def _sounding(wanted: frozenset[str]) -> Accept:
 
 
 def _string(parameter: Parameter, name: str, modifier: str, alternatives: list[str]) -> Term:
-    accepts: list[Accept] = []
-    for text in alternatives:
-        value = unescape(text)
-        if modifier == "exact":
-            accepts.append(_original(value))
-        elif modifier == "contains":
-            accepts.append(_holding(fold(value)))
-        else:
-            accepts.append(_starting(fold(value)))
-    return Term(name, parameter, modifier, tuple(alternatives), None, (), _any_of(parameter, accepts))
+    make = {"exact": _original, "contains": _holding}.get(modifier, _starting)
+    values = [unescape(text) if modifier == "exact" else fold(unescape(text)) for text in alternatives]
+    test = _any_of(parameter, [make(value) for value in values])
+    return Term(name, parameter, modifier, tuple(alternatives), None, (), test, parts=tuple(values) if all(values) else ())
 
 
 def _uri(parameter: Parameter, name: str, modifier: str, alternatives: list[str]) -> Term:
