@@ -105,6 +105,7 @@ def run_postgres(settings: Settings) -> NoReturn:
         os.chown(sockets, account.uid, account.gid)
         # The gate and the controller carry this group; sessions do not, and cannot even knock.
         sockets.chmod(0o750)
+        _open_up(places.packages)
         places = _private_view(settings, places, account)
         drop_to(account)
     die_with_parent(signal.SIGINT)  # PostgreSQL's fast shutdown
@@ -148,6 +149,18 @@ def _give(folder: Path, account: Account) -> None:
         return
     for path in [*folder.rglob("*"), folder]:
         os.chown(path, account.uid, account.gid, follow_symlinks=False)
+
+
+def _open_up(packages: Path) -> None:
+    """Everybody may read the wheel: it is public, but was installed for its owner alone where the umask is 077."""
+    programs = packages / WHEEL / "pginstall18" / "bin"
+    if packages.stat().st_mode & (programs / "postgres").stat().st_mode & programs.stat().st_mode & 0o001:
+        return
+    packages.chmod(packages.stat().st_mode | 0o011)
+    for path in (one for part in (WHEEL, f"{WHEEL}.libs") for one in [packages / part, *(packages / part).rglob("*")]):
+        if not path.is_symlink() and path.exists():
+            mode = path.stat().st_mode
+            path.chmod(mode | (0o055 if mode & 0o100 else 0o044))
 
 
 def _walkable(path: Path) -> bool:
