@@ -14,7 +14,7 @@ from cloister.records.everything import Asked
 from cloister.records.fhir.references import rewrite
 from cloister.records.fhir.text import encode
 from cloister.records.search.query import Query
-from cloister.records.stored import Hit, Outcome, Page, Stored, Written
+from cloister.records.stored import Elsewhere, Hit, Outcome, Page, Stored, Written
 from cloister.records.validation import check
 
 DATES: Final = ("effectiveDateTime", "authoredOn", "recordedDate", "onsetDateTime", "date", "start", "issued", "occurrenceDateTime")
@@ -119,7 +119,7 @@ class PlainRecords:
     async def page(self, token: str) -> Page:
         raise Unsupported(HERE)
 
-    async def batch(self, bundle: dict[str, Any], *, zone: str | None = None) -> list[Outcome]:
+    async def batch(self, bundle: dict[str, Any], *, zone: str | None = None, elsewhere: Elsewhere | None = None) -> list[Outcome]:
         raise Unsupported(HERE)
 
 

@@ -6,6 +6,7 @@ session under the same condition go one after the other: a program that sends a 
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import replace
 from typing import Any, Final
 
@@ -26,8 +27,23 @@ from cloister.records.validation import check
 SHAPING: Final = frozenset({"_count", "_elements", "_include", "_revinclude", "_sort", "_summary", "_total", "_contained"})
 
 
-async def one_match(room: Room, query: Query) -> Stored | None:
-    """The one resource that matches, or None; more than one is a Conflict (412)."""
+NOTHING: Final[Collection[tuple[str, str]]] = frozenset()
+
+
+async def one_match(room: Room, query: Query, *, but: Collection[tuple[str, str]] = NOTHING) -> Stored | None:
+    """The one resource that matches, or None; more than one is a Conflict (412). `but`: by type and id, those that do not count."""
+    found = await matching(room, query, but=but)
+    if len(found) > 1:
+        raise several_match()
+    return found[0] if found else None
+
+
+def several_match() -> Conflict:
+    return Conflict("More than one resource matches the condition.", hint="Make the condition narrower.", reason="multiple-matches")
+
+
+async def matching(room: Room, query: Query, *, but: Collection[tuple[str, str]] = NOTHING) -> list[Stored]:
+    """At most two of the stored resources that match a condition."""
     await room.permit(Action.SEARCH, query.type)
     asked = [(name, text) for name, text in query.applied if name.partition(":")[0] not in SHAPING]
     if not asked or any(not text for _, text in asked):
@@ -38,10 +54,9 @@ async def one_match(room: Room, query: Query) -> Stored | None:
             expression=asked[0][0] if asked else "",
         )
     # Whatever the client wrote of pages and summaries: one that only counts would seem to match nothing.
-    page = await room.searcher.search(replace(query, count=2, total="accurate", summary="false", includes=(), sort=(), elements=()))
-    if (page.total or len(page.hits)) > 1:
-        raise Conflict("More than one resource matches the condition.", hint="Make the condition narrower.", reason="multiple-matches")
-    return page.hits[0].stored if page.hits else None
+    count = 2 + sum(1 for type, _ in but if type == query.type)
+    page = await room.searcher.search(replace(query, count=count, total="none", summary="false", includes=(), sort=(), elements=()))
+    return [hit.stored for hit in page.hits if (hit.stored.type, hit.stored.id) not in but][:2]
 
 
 def check_same_id(resource: dict[str, Any], matched: Stored) -> None:

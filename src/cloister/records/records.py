@@ -31,11 +31,11 @@ from cloister.records.room import Room
 from cloister.records.rowids import uuid_row
 from cloister.records.search import Query
 from cloister.records.sharing import take_shares
-from cloister.records.stored import Outcome, Page, Stored, Written
+from cloister.records.stored import Elsewhere, Outcome, Page, Stored, Written
 from cloister.records.subscribed import TYPE
 from cloister.records.subscriptions import PROGRAM, Subscriptions
 from cloister.records.terminology.closure import Closures
-from cloister.records.transaction import READS, Transaction, asked, entries_of, outcome_of_write
+from cloister.records.transaction import READS, Transaction, asked, entries_of, in_bundles, outcome_of_write
 from cloister.zones import Keyring
 
 
@@ -188,13 +188,15 @@ class Records:
                 outcomes.append(Outcome(status=refused.category, problem=refused))
         return outcomes
 
-    async def batch(self, bundle: dict[str, Any], *, zone: str | None = None) -> list[Outcome]:
-        """http.html#transaction for type batch: each entry on its own."""
+    async def batch(self, bundle: dict[str, Any], *, zone: str | None = None, elsewhere: Elsewhere | None = None) -> list[Outcome]:
+        """http.html#transaction for type batch: each entry on its own. `elsewhere` answers what is no reading, search or writing."""
         outcomes = []
         for number, entry in enumerate(entries_of(bundle, "batch")):
             request = entry["request"]
             try:
-                if request["method"] in READS:
+                if elsewhere is not None and not in_bundles(request["method"], request["url"]):
+                    outcomes.append(await elsewhere(entry))
+                elif request["method"] in READS:
                     outcomes.append(await self._asked(request["method"], request["url"]))
                 else:
                     alone = {"resourceType": "Bundle", "type": "transaction", "entry": [entry]}

@@ -6,6 +6,7 @@ the dossier's signed head; there is no name here for unverified bytes.
 
 from __future__ import annotations
 
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Final, Literal
@@ -91,6 +92,12 @@ class Outcome:
     stored: Stored | None = None
     page: Page | None = None
     problem: Exception | None = field(default=None)  # a CloisterError of this entry (batch only)
+    # What another address of the endpoint answered (batch only): the resource's JSON, and etag, lastModified, location.
+    raw: bytes = b""
+    told: Mapping[str, str] = field(default_factory=dict)
+
+
+Elsewhere = Callable[[dict[str, Any]], Awaitable[Outcome]]  # a batch's entry to what its address answers
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

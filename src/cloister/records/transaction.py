@@ -18,7 +18,7 @@ from cloister.access import Action
 from cloister.base.errors import CloisterError, Conflict, Invalid, NotFound, Unsupported
 from cloister.base.ids import new_id
 from cloister.records.commit import Built
-from cloister.records.conditional import check_same_id, one_match
+from cloister.records.conditional import check_same_id, matching, one_match, several_match
 from cloister.records.definitions import is_type
 from cloister.records.draft import Draft
 from cloister.records.elements import Parts
@@ -27,7 +27,7 @@ from cloister.records.fhir.references import rewrite
 from cloister.records.placing import Change, Planner
 from cloister.records.room import Room
 from cloister.records.rowids import check_id, uuid_row
-from cloister.records.search import Query, parse, parse_url
+from cloister.records.search import IndexEntry, Query, decided, extract, matches, parse, parse_url
 from cloister.records.search.parse import pairs_of
 from cloister.records.sharing import share
 from cloister.records.stored import Outcome, Stored
@@ -87,6 +87,7 @@ class Transaction:
         self._entries: list[Entry] = []
         self._places: dict[str, str] = {}  # full URL -> Type/id
         self._relative: dict[str, dict[str, str]] = {}  # base of full URLs -> Type/id there -> Type/id here
+        self._gone: set[tuple[str, str]] = set()  # what it deletes, which comes first: no condition matches it any more
 
     async def write(self) -> tuple[list[Entry], dict[tuple[str, str], Stored]]:
         """Stores all of it; returns the entries, and what was stored by type and id."""
@@ -96,7 +97,7 @@ class Transaction:
             return await self._written()
 
     async def _written(self) -> tuple[list[Entry], dict[tuple[str, str], Stored]]:
-        for entry in self._entries:
+        for entry in sorted(self._entries, key=lambda entry: entry.method != "DELETE"):
             raw = self._raw[entry.number]
             if entry.method == "POST" and entry.condition is None:  # most of what is sent, and all of many an import
                 self._posted(entry, raw)
@@ -168,7 +169,7 @@ class Transaction:
     async def _post(self, entry: Entry, raw: dict[str, Any]) -> None:
         resource = _resource(raw, entry.url)
         if entry.condition is not None:
-            entry.matched = await one_match(self._room, entry.condition)
+            entry.matched = await one_match(self._room, entry.condition, but=self._gone)
             if entry.matched is not None:
                 return
         self._make(entry, raw, resource)
@@ -194,7 +195,7 @@ class Transaction:
         type = resource["resourceType"]
         version = _version(request)
         if entry.condition is not None:  # http.html#cond-update
-            matched = await one_match(self._room, entry.condition)
+            matched = await one_match(self._room, entry.condition, but=self._gone)
             if matched is not None:
                 check_same_id(resource, matched)
                 id = matched.id
@@ -230,11 +231,13 @@ class Transaction:
             if matched is None:
                 return
             entry.change = Change(type=matched.type, id=matched.id, if_match=_version(request))
+            self._gone.add((matched.type, matched.id))
             return
         type, _, id = entry.url.partition("/")
         if not is_type(type):
             raise NotFound(f"There is no resource type '{type[:64]}' in FHIR R4.", hint=MIND, expression="request.url")
         entry.change = Change(type=type, id=check_id(unquote(id)), if_match=_version(request))
+        self._gone.add((type, entry.change.id))
 
     async def _permit(self) -> None:
         asked = {(WRITES[entry.method], entry.change.type) for entry in self._entries if entry.change is not None}
@@ -245,6 +248,7 @@ class Transaction:
         """The changes with references rewritten, checked and drafted. Each resource may be named once."""
         self._room.elements.begin(self._places)
         changes: list[Change] = []
+        later: list[tuple[Entry, Change, dict[str, Any], list[str]]] = []
         seen: set[tuple[str, str]] = set()
         for entry in self._entries:
             change = entry.change
@@ -269,25 +273,55 @@ class Transaction:
                 places = ChainMap(self._places, relative) if relative else self._places
                 unknown = rewrite(resource, places)
                 if unknown:
-                    await self._resolve(unknown)
-                    rewrite(resource, places)
-                check(resource)
-                change.draft = Draft(resource, change.id)
+                    later.append((entry, change, resource, unknown))
+                else:
+                    _drafted(change, resource)
+            except CloisterError as wrong:
+                raise _placed(wrong, entry) from None
+        for entry, change, resource, unknown in later:  # last, so that they find what this transaction makes (http.html#trules)
+            try:
+                await self._resolve(unknown, changes)
+                rewrite(resource, self._places)
+                _drafted(change, resource)
             except CloisterError as wrong:
                 raise _placed(wrong, entry) from None
         return changes
 
-    async def _resolve(self, unknown: Sequence[str]) -> None:
-        """Conditional references (Practitioner?identifier=...); a urn that no entry has is an error."""
+    async def _resolve(self, unknown: Sequence[str], changes: Sequence[Change]) -> None:
+        """Conditional references (Practitioner?identifier=...), among what is stored and what is written here; a urn that no
+        entry has is an error."""
+        written = {(change.type, change.id) for change in changes}
         for reference in unknown:
             if reference in self._places:
                 continue
             if reference.startswith("urn:"):
                 raise Invalid("A reference points at an entry that is not in this bundle.", hint="Check the fullUrl.", reason="dangling")
-            matched = await one_match(self._room, parse_url(reference))
-            if matched is None:
-                raise Invalid("A conditional reference matches nothing that you can open.", hint="Create it first.", reason="dangling")
-            self._places[reference] = matched.reference
+            query = parse_url(reference)
+            own = [f"{change.type}/{change.id}" for change in changes if _matches(query, change)]
+            found = own + [one.reference for one in await matching(self._room, query, but=written)]
+            if len(found) > 1:
+                raise several_match()
+            if not found:
+                raise Invalid(
+                    "A conditional reference matches nothing that you can open or that is in this bundle.",
+                    hint="Create it first, or in the same transaction.",
+                    reason="dangling",
+                )
+            self._places[reference] = found[0]
+
+
+def _drafted(change: Change, resource: dict[str, Any]) -> None:
+    check(resource)
+    change.draft = Draft(resource, change.id)
+
+
+def _matches(query: Query, change: Change) -> bool:
+    """Whether what this change writes is meant. Conditions that lead through other resources are told by what is stored alone."""
+    resource = change.resource
+    if change.type != query.type or resource is None:
+        return False
+    values = change.draft.values if change.draft is not None else extract(resource)
+    return matches(query, IndexEntry(change.type, change.id, 0, 0, values), undecided=True) and decided(query, resource)
 
 
 @dataclass(frozen=True, slots=True)
@@ -313,6 +347,19 @@ def asked(method: str, url: str, now: datetime) -> Asked:
         case [type, id, "_history", version] if version.isascii() and version.isdigit():
             return Asked(type=type, id=id, version=int(version[:10]))
     raise Unsupported(f"'{method}' of this address is not offered in a bundle.", hint="Use Type/id or Type?parameters.")
+
+
+def in_bundles(method: str, url: str) -> bool:
+    """Whether this is the reading, search or writing of a resource, which a bundle answers without its address."""
+    path, mark, _ = url.partition("?")
+    match path.strip("/").split("/"):
+        case [type]:
+            return is_type(type)
+        case [_, "_search"] | [_, _, "_history", _]:
+            return method in READS
+        case [_, id]:
+            return id[:1] not in ("$", "_") and (method not in READS or not mark)
+    return False
 
 
 def stored_of(built: Sequence[Built]) -> dict[tuple[str, str], Stored]:

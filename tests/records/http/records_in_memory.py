@@ -12,7 +12,7 @@ from cloister.base.errors import CloisterError, Conflict, Denied, NotFound
 from cloister.records.elements import Parts
 from cloister.records.fhir.text import encode
 from cloister.records.search import IndexEntry, Query, extract, included_by, matches, sorted_entries
-from cloister.records.stored import DELETED, Hit, Outcome, Page, Stored, Written
+from cloister.records.stored import DELETED, Elsewhere, Hit, Outcome, Page, Stored, Written
 from cloister.records.terminology.closure import Closures
 from cloister.records.validation import InvalidResource, check
 
@@ -166,7 +166,7 @@ class RecordsInMemory:
                 raise
         return [Outcome(status="201 Created", stored=self._put(one, f"made-{next(self._number)}")) for one in resources]
 
-    async def batch(self, bundle: dict[str, Any], *, zone: str | None = None) -> list[Outcome]:
+    async def batch(self, bundle: dict[str, Any], *, zone: str | None = None, elsewhere: Elsewhere | None = None) -> list[Outcome]:
         outcomes: list[Outcome] = []
         for entry in bundle.get("entry", []):
             try:

@@ -279,3 +279,72 @@ async def test_what_is_wrong_with_a_request_is_said_of_the_request(
     with pytest.raises(CloisterError) as refused:
         await program.records.transaction(bundle(entry({**patient(), "id": "1"}, method, url, **request_)))
     assert refused.value.expression == f"Bundle.entry[0].{place}"
+
+
+def _marked(family: str, mark: str) -> dict[str, Any]:
+    return {**patient(family), "identifier": [{"system": "urn:mark", "value": mark}]}
+
+
+def _by_condition(mark: str) -> dict[str, Any]:
+    return {**weight("x"), "subject": {"reference": f"Patient?identifier=urn:mark|{mark}"}}
+
+
+async def test_a_reference_by_condition_finds_what_the_same_transaction_makes(program: Session) -> None:
+    """http.html#trules: conditional references are resolved last, when everything else of the transaction is done."""
+    mark = uuid.uuid4().hex
+    made = await program.records.transaction(bundle(entry(_by_condition(mark)), entry(_marked("Made", mark)), entry(_by_condition(mark))))
+    first, person, last = (one.stored for one in made)
+    assert person is not None
+    for one in (first, last):
+        assert one is not None
+        assert one.resource is not None
+        assert one.resource["subject"]["reference"] == person.reference
+    again = await program.records.transaction(bundle(entry(_by_condition(mark)), entry({**_marked("Other", uuid.uuid4().hex)})))
+    assert again[0].stored is not None
+    assert again[0].stored.resource is not None
+    assert again[0].stored.resource["subject"]["reference"] == person.reference  # and what is stored, as before
+
+
+async def test_a_reference_by_condition_goes_by_what_the_transaction_leaves(program: Session) -> None:
+    mark, other = uuid.uuid4().hex, uuid.uuid4().hex
+    person = (await program.records.create(_marked("Renamed", mark))).stored
+    renamed = entry({**_marked("Renamed", other), "id": person.id}, "PUT", person.reference)
+    with pytest.raises(Invalid) as nothing:
+        await program.records.transaction(bundle(entry(_by_condition(mark)), renamed))
+    assert nothing.value.reason == "dangling"
+    assert nothing.value.expression == "Bundle.entry[0].resource"
+    made = await program.records.transaction(bundle(entry(_by_condition(other)), renamed))
+    assert made[0].stored is not None
+    assert made[0].stored.resource is not None
+    assert made[0].stored.resource["subject"]["reference"] == person.reference
+    with pytest.raises(Conflict) as several:
+        await program.records.transaction(bundle(entry(_by_condition(other)), entry(_marked("Twin", other))))
+    assert several.value.reason == "multiple-matches"
+    gone = (await program.records.create(_marked("Gone", mark))).stored
+    with pytest.raises(Invalid) as deleted:
+        await program.records.transaction(bundle(entry(_by_condition(mark)), entry({}, "DELETE", gone.reference)))
+    assert deleted.value.reason == "dangling"
+
+
+async def test_a_reference_by_condition_may_lead_to_one_that_has_such_a_reference_itself(program: Session) -> None:
+    mark = uuid.uuid4().hex
+    observed = {**_by_condition(mark), "identifier": [{"system": "urn:mark", "value": f"o{mark}"}]}
+    derived = {**_by_condition(mark), "derivedFrom": [{"reference": f"Observation?identifier=urn:mark|o{mark}"}]}
+    made = await program.records.transaction(bundle(entry(derived), entry(observed), entry(_marked("Derived", mark))))
+    assert made[0].stored is not None
+    assert made[0].stored.resource is not None
+    assert made[1].stored is not None
+    assert made[0].stored.resource["derivedFrom"] == [{"reference": made[1].stored.reference}]
+
+
+async def test_what_a_transaction_deletes_meets_no_condition_of_it(program: Session) -> None:
+    """Deletes come first (http.html#trules), wherever they stand."""
+    mark = uuid.uuid4().hex
+    before = (await program.records.create(_marked("Before", mark))).stored
+    create = entry(_marked("After", mark), ifNoneExist=f"identifier=urn:mark|{mark}")
+    made = await program.records.transaction(bundle(create, entry({}, "DELETE", before.reference)))
+    assert made[0].status == "201"
+    assert made[0].stored is not None
+    assert made[0].stored.id != before.id
+    with pytest.raises(NotFound):
+        await program.records.read("Patient", before.id)

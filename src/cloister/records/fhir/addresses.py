@@ -88,11 +88,13 @@ class Addresses:
                 self._places.setdefault((method, address.path.count("/")), []).append(_Place(address))
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        await (await self.answer(scope, receive))(scope, receive, send)
+
+    async def answer(self, scope: Scope, receive: Receive) -> Response:
         path: str = scope["path"]
         rest = path[len(self._base) :]
         if not path.startswith(self._base) or rest[:1] not in ("", "/"):
-            await PlainTextResponse("Not Found", status_code=404)(scope, receive, send)
-            return
+            return PlainTextResponse("Not Found", status_code=404)
         segments = rest.split("/")[1:]
         answer, names = self._otherwise, dict[str, str]()
         for place in self._places.get((scope["method"], len(segments)), ()):
@@ -100,5 +102,4 @@ class Addresses:
                 answer, names = place.answer, {name: segments[at] for at, name in place.names}
                 break
         scope["path_params"] = names
-        response = await answer(_Request(scope, receive))
-        await response(scope, receive, send)
+        return await answer(_Request(scope, receive))

@@ -93,6 +93,12 @@ def answers(outcomes: Iterable[Outcome], *, batch: bool, base: str, bodies: bool
 def _answer(one: Outcome, base: str, bodies: bool) -> bytes:
     if isinstance(one.problem, CloisterError):
         return encode({"response": {"status": str(status_of(one.problem)), "outcome": outcome_of(one.problem)}})
+    if one.raw or one.told:
+        failed = one.status[:1] in ("4", "5")
+        response = {"status": one.status, **one.told}
+        if failed and one.raw:
+            return b'{"response":' + encode(response)[:-1] + b',"outcome":' + one.raw + b"}}"
+        return _with_resource({"response": response}, one.raw)
     if one.page is not None:
         inner = bundle("searchset", (_plain_hit(hit.stored, hit.mode, base) for hit in one.page.hits), total=one.page.total)
         return _with_resource({"response": {"status": one.status}}, inner)

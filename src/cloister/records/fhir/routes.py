@@ -21,7 +21,7 @@ from cloister.records.fhir.formats import IN_JSON, format_of
 from cloister.records.fhir.offered import OFFERED
 from cloister.records.fhir.outcomes import WrongMethod
 from cloister.records.interactions import binary, export, import_
-from cloister.records.interactions.batch import batch
+from cloister.records.interactions.batch import Endpoint, batch
 from cloister.records.interactions.closure import closure
 from cloister.records.interactions.compartment import compartment, compartment_by_post
 from cloister.records.interactions.create import create
@@ -105,7 +105,11 @@ def endpoint(origin: str = "", more: Mapping[str, Interaction] | None = None) ->
     `more`: who answers the rows that another room answers, by their key; their errors become OperationOutcomes like all.
     """
     base = f"{origin.rstrip('/')}{BASE}" if origin else ""
-    handlers = {**HANDLERS, **(more or {}), "bundle": _bundle}
+
+    async def bundle(exchange: Exchange) -> Response:
+        return await _bundle(exchange, served.answer)
+
+    handlers = {**HANDLERS, **(more or {}), "bundle": bundle}
     addresses: list[Address] = []
     elsewhere = _elsewhere(addresses)
     found: dict[tuple[str, frozenset[str]], Address] = {}
@@ -116,7 +120,8 @@ def endpoint(origin: str = "", more: Mapping[str, Interaction] | None = None) ->
         answer = _answering(handlers[one.key], base, one.of, elsewhere, any_format=one.any_format)
         found.setdefault((one.path, methods), Address(one.path, methods, answer))
     addresses.extend(found.values())
-    return Addresses(BASE, addresses, _answering(elsewhere, base, "", elsewhere))
+    served = Addresses(BASE, addresses, _answering(elsewhere, base, "", elsewhere))
+    return served
 
 
 def _answering(
@@ -168,7 +173,7 @@ def _own_address(request: Request) -> str:
     return f"{'http' if scheme == 'http' else 'https'}://{host}{BASE}"
 
 
-async def _bundle(exchange: Exchange) -> Response:
+async def _bundle(exchange: Exchange, endpoint: Endpoint) -> Response:
     """POST to the base: the body says whether all or each (http.html#transaction)."""
     body = await exchange.bundle()
     if body.get("resourceType") != "Bundle":
@@ -180,7 +185,7 @@ async def _bundle(exchange: Exchange) -> Response:
         case "transaction":
             return await transaction(exchange, body)
         case "batch":
-            return await batch(exchange, body)
+            return await batch(exchange, body, endpoint)
         case _:
             text = "This Bundle is neither a transaction nor a batch."
             raise Invalid(text, hint="Set its type to one of them.", expression="Bundle.type")

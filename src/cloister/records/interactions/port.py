@@ -14,7 +14,7 @@ from cloister.records.exporting import Exports
 from cloister.records.importing import Imports
 from cloister.records.past import History, Span
 from cloister.records.search.query import Query
-from cloister.records.stored import Outcome, Page, Stored, Written
+from cloister.records.stored import Elsewhere, Outcome, Page, Stored, Written
 from cloister.records.terminology.closure import Closures
 
 
@@ -80,4 +80,4 @@ class RecordsPort(Protocol):
 
     async def subscription_status(self, id: str) -> tuple[Stored, list[Any] | None]: ...
 
-    async def batch(self, bundle: dict[str, Any], *, zone: str | None = None) -> list[Outcome]: ...
+    async def batch(self, bundle: dict[str, Any], *, zone: str | None = None, elsewhere: Elsewhere | None = None) -> list[Outcome]: ...
