@@ -272,7 +272,7 @@ class Writer:
 
         for line in lines:
             entry = line.entry
-            texts = tokens.texts_of(entry, beside) if not line.deleted else []
+            texts = tokens.texts_of(entry, beside) if not line.deleted else tokens.id_texts(entry)
             if texts or entry.version > 1:
                 row = uuid_row(entry.id) or line.row
                 for zone in zones:

@@ -181,7 +181,9 @@ class Finder:
     async def _check_missing(self, type: str, id: str) -> None:
         """No row came: that is a refusal, not a 404, where an opened dossier's index says that there must be one."""
         for dossier in self._dossiers.opened:
-            if dossier.line(type, id) is not None:
+            line = dossier.line(type, id)
+            # A deleted one with an id of its own has no token where an earlier version of this program deleted it.
+            if line is not None and not (line.deleted and line.row):
                 raise await self._dossiers.absent(dossier)
 
 

@@ -12,7 +12,7 @@ from typing import Any
 
 from cloister.access import Action, Actor, Narrowed, Policy, rules
 from cloister.base.clock import Clock, system_clock
-from cloister.base.errors import CloisterError, Denied, Invalid
+from cloister.base.errors import CloisterError, Denied, Invalid, NotFound
 from cloister.base.wire import Caller
 from cloister.records.changing import delete_one, rehearse, versions_of, write_one
 from cloister.records.chart import Chart
@@ -26,6 +26,7 @@ from cloister.records.intake import Taken, take_up
 from cloister.records.lastn import lastn
 from cloister.records.parked import Parking
 from cloister.records.past import Histories, History, Span
+from cloister.records.published import MARK, PUBLISHED, Published, published
 from cloister.records.rekeying import ask_zone, go_on, rekey, take_keys
 from cloister.records.room import Room
 from cloister.records.rowids import uuid_row
@@ -60,6 +61,7 @@ class Records:
         self._histories = Histories(self._room)
         self.exports = Exports(self._room, bulk)
         self.closures = Closures()
+        self._published = Published()
         self._imports: Imports | None = None
         self._import_zone: str | None = None
 
@@ -68,7 +70,13 @@ class Records:
         await self._room.permit(Action.READ, type)
         await self._up_to_date(type)
         note = {"action": Action.READ.value, "kind": type, "object": f"{type}/{id}" if uuid_row(id) is not None else type}
-        stored = await self._room.finder.read(type, id, [note])
+        try:
+            stored = await self._room.finder.read(type, id, [note])
+        except NotFound:
+            if (known := published(type, id)) is None:
+                raise
+            await self._room.gate.call("audit_append", entries=[note])
+            return known
         if stored.deleted:
             raise not_found(type, id, deleted=True)
         return stored
@@ -82,7 +90,13 @@ class Records:
         await self._room.permit(Action.VREAD, type)
         if version < 1:
             raise not_found(type, id)
-        (stored,) = await versions_of(self._room, type, id, version=version)
+        try:
+            (stored,) = await versions_of(self._room, type, id, version=version)
+        except NotFound:
+            if version != 1 or (known := published(type, id)) is None or await self._has_own(type, id):
+                raise
+            await self._room.gate.call("audit_append", entries=[{"action": Action.VREAD.value, "kind": type, "object": type}])
+            return known
         if stored.deleted:
             raise not_found(type, id, deleted=True)
         return stored
@@ -134,11 +148,28 @@ class Records:
         """search.html, first page. Invalid with reason 'too-costly' when it would open too many dossiers."""
         await self._room.permit(Action.SEARCH, query.type)
         await self._up_to_date(query.type)
-        return await self._room.searcher.search(query)
+        page = await self._room.searcher.search(query)
+        return page if query.type not in PUBLISHED else await self._with_published(query, page)
+
+    async def _with_published(self, query: Query, page: Page) -> Page:
+        """Beside what the trust itself has of this type, the definitions that everybody here validates and expands with."""
+        hits, further = list(page.hits), page.next
+        while further is not None:
+            following = await self._room.searcher.page(further)
+            hits.extend(hit for hit in following.hits if hit.mode == "match")
+            further = following.next
+        own, _ = await self._room.searcher.found(Query(type=query.type))
+        found = await self._published.search(query, hits, {line.entry.id for _, line in own})
+        if found is None:
+            return page
+        return Page(hits=(), total=(page.total or 0) + (found.total or 0)) if query.summary == "count" else found
+
+    async def _has_own(self, type: str, id: str) -> bool:
+        return bool(await self._room.finder.locate([(type, id)]))
 
     async def page(self, token: str) -> Page:
         """A further page of an earlier search of this session; NotFound when it is no longer kept."""
-        return await self._room.searcher.page(token)
+        return self._published.page(token) if token.startswith(MARK) else await self._room.searcher.page(token)
 
     async def rehearse(
         self, type: str, id: str | None, resource: dict[str, Any] | None, mode: str, *, if_match: int | None = None, zone: str | None = None
@@ -314,4 +345,5 @@ class Records:
         if self._imports is not None:
             self._imports.jobs.close()
         self._room.close()
+        self._published.close()
         self._histories.close()

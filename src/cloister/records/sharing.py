@@ -21,7 +21,7 @@ from cloister.records.placement import IN_PROGRESS, PATIENT
 from cloister.records.placing import Change
 from cloister.records.room import Room
 from cloister.records.rowids import text_of, uuid_row
-from cloister.records.tokens import texts_of
+from cloister.records.tokens import id_texts, texts_of
 from cloister.zones import Forged, Refusal, algorithms, envelope, epochs
 
 SHARING: Final = frozenset({"Encounter", "ServiceRequest", "Consent"})
@@ -209,7 +209,7 @@ async def _index(room: Room, id: bytes, zone: str) -> None:
     of: dict[str, list[Any]] = {name: [] for name in ("rtype", "id", "first", "last", "toks")}
     people = []
     for line in dossier.every_line():
-        entry, texts = line.entry, texts_of(line.entry, dossier.holds) if not line.deleted else []
+        entry, texts = line.entry, texts_of(line.entry, dossier.holds) if not line.deleted else id_texts(line.entry)
         if texts:
             row, first = uuid_row(entry.id) or line.row, len(of["toks"]) + 1
             of["toks"].extend(room.tokens.of(zone, texts))

@@ -69,10 +69,7 @@ class Tokens:
 def texts_of(entry: IndexEntry, beside: Callable[[str, str], bool]) -> list[str]:
     """What is tokenised of this resource; the same for every zone, and empty for most. `beside` tells whether a resource
     (type, id) lies in the same record."""
-    found: list[str] = []
-    type = entry.type
-    if uuid_row(entry.id) is None:
-        found.append(id_text(type, entry.id))
+    found, type = id_texts(entry), entry.type
     identifier = parameter(type, "identifier")
     if identifier is not None and not entry.values.keys().isdisjoint(identifier.places):
         for value in identifier.values(entry.values):
@@ -89,6 +86,11 @@ def texts_of(entry: IndexEntry, beside: Callable[[str, str], bool]) -> list[str]
         if in_records(pointed) and not beside(pointed, id):
             found.append(out_text(type, reference))
     return list(dict.fromkeys(found)) if found else found
+
+
+def id_texts(entry: IndexEntry) -> list[str]:
+    """What finds a resource by an id that its row does not follow from; of a deleted one too, because it is known to be gone."""
+    return [id_text(entry.type, entry.id)] if uuid_row(entry.id) is None else []
 
 
 def out_text(type: str, reference: str) -> str:

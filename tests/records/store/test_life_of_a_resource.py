@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import uuid
+
 import pytest
 from people import admitted, found, patient, search, weighed, weight
-from store_rig import CARDIOLOGY, Rig, Session
+from store_rig import CARDIOLOGY, PROGRAM, Rig, Session
 
 from cloister.base.errors import Conflict, Invalid, NotFound
 from cloister.records import parse
+from cloister.records.stored import DELETED
 
 
 async def test_a_weight_is_read_as_it_was_written(program: Session) -> None:
@@ -123,3 +126,20 @@ async def test_the_chart_gives_the_newest_first_and_who_may_open_it(program: Ses
     assert "Dr Claire Vasseur" in readers["saint-roch"]
     with pytest.raises(Invalid):
         await chart.write(weight(await admitted(program, "Other", ward=CARDIOLOGY)))
+
+
+async def test_a_resource_with_an_id_of_its_own_is_known_to_be_gone_and_comes_back(program: Session, trust: Rig) -> None:
+    id = f"own-{uuid.uuid4().hex[:12]}"
+    basic = {"resourceType": "Basic", "id": id, "code": {"text": "once"}}
+    await program.records.update(basic)
+    await program.records.delete("Basic", id)
+    other = await trust.session(PROGRAM)
+    for session in (program, other):
+        with pytest.raises(NotFound) as gone:
+            await session.records.read("Basic", id)
+        assert gone.value.reason == DELETED
+        assert [one.deleted for one in await session.records.history("Basic", id)] == [True, False]
+    other.close()
+    back = await program.records.update(basic | {"code": {"text": "again"}})
+    assert (back.stored.version, back.created) == (3, True)
+    assert (await program.records.read("Basic", id)).version == 3
