@@ -11,6 +11,7 @@ from typer.testing import CliRunner
 from cloister.base.errors import Invalid, NotFound
 from cloister.cli.terminology import app
 from cloister.records.terminology import shelf
+from cloister.records.terminology.catalogue import Published
 
 RUN = CliRunner()
 TABLE = "code;libelle;parent\nA;Actes;\nA1;Consultation;A\n;sans code;\n"
@@ -31,6 +32,8 @@ def test_a_table_is_loaded_listed_and_taken_away(tmp_path: Path) -> None:
     assert "Actes-CCAM.pack holds 1 CodeSystem" in loaded.output
     assert shelf.refresh(tmp_path / "state" / "terminology")
     assert shelf.library().code_system("urn:acts").count == 2
+    (whole,) = (place for place in shelf.catalogue().places("CodeSystem") if place.row.url == "urn:acts")
+    assert [one["code"] for one in Published(whole).resource["concept"]] == ["A", "A1"]
     assert "Actes-CCAM" in RUN.invoke(app, ["list"], catch_exceptions=False).output
     RUN.invoke(app, ["remove", "Actes-CCAM"], catch_exceptions=False)
     assert list((tmp_path / "state" / "terminology").iterdir()) == []

@@ -16,6 +16,7 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table as Grid
 
+from cloister.base.clock import system_clock
 from cloister.base.errors import Invalid, NotFound
 from cloister.base.settings import read_settings
 from cloister.records import loading
@@ -46,6 +47,7 @@ def load(
     """Read files and make a pack of everything in them that is good; name every entry that is not."""
     table = loading.Table(url=url, title=title, version=version, language=language, columns=_columns(column))
     loaded = loading.merged(_read(path, table) for path in files)
+    whole = dict(loaded.resources)  # as they came, for who reads them
     loading.refresh(_folder())
     loading.worked_out(loaded, loading.library())
     _report(loaded)
@@ -55,7 +57,7 @@ def load(
         print("Nothing was written (--check).")
         return
     pack = NAME.sub("-", name or loaded.name).strip("-.")[:120] or "pack"
-    path = write_pack(_folder(), pack, loading.packed(loaded.resources.values()))
+    path = write_pack(_folder(), pack, loading.packed(loaded.resources.values(), [whole[key] for key in loaded.resources], system_clock()))
     print(f"{path.name} holds {_counted(loaded)}, {path.stat().st_size / 1e6:.1f} MB. Sessions that are opened from now on have it.")
 
 

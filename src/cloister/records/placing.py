@@ -23,6 +23,8 @@ from cloister.records.room import Room
 from cloister.records.search import IndexEntry
 from cloister.records.search.pointing import in_records, references
 from cloister.records.subscribed import TYPE as SUBSCRIPTION
+from cloister.records.terminology import shelf
+from cloister.records.terminology.catalogue import TYPES, refusal
 from cloister.records.tokens import texts_of
 
 STEPS_MAX: Final = 8  # from what names no patient to what does
@@ -150,6 +152,7 @@ class Planner:
 
     def _deleted(self, change: Change, existing: Dossier | None) -> Dossier:
         line = existing.line(change.type, change.id) if existing is not None else None
+        _check_own(change, line)
         if existing is None or line is None:
             raise not_found(change.type, change.id)
         self._check(change, existing, line)
@@ -171,6 +174,7 @@ class Planner:
                 expression=change.type,
             )
         line = None if change.fresh or not target.seq else self._line(target, change)
+        _check_own(change, line)
         self._check(change, target, line)
         change.found = line
         change.same = change.skip_same and line is not None and not line.deleted and line.content == draft.content
@@ -250,3 +254,9 @@ class Planner:
         if self._new_register is None:
             self._new_register = Dossier(wanted, REGISTER)
         return self._new_register
+
+
+def _check_own(change: Change, line: Line | None) -> None:
+    """Raises when what stands under this id is a published definition, and no resource of the trust's own (beside.py)."""
+    if change.type in TYPES and not change.fresh and (line is None or line.deleted) and shelf.catalogue().get(change.type, change.id):
+        raise refusal(change.type, change.id)

@@ -12,8 +12,9 @@ from typing import Any
 
 from cloister.access import Action, Actor, Narrowed, Policy, rules
 from cloister.base.clock import Clock, system_clock
-from cloister.base.errors import CloisterError, Denied, Invalid, NotFound
+from cloister.base.errors import CloisterError, Denied, Invalid
 from cloister.base.wire import Caller
+from cloister.records.beside import MARK, Beside
 from cloister.records.changing import delete_one, rehearse, versions_of, write_one
 from cloister.records.chart import Chart
 from cloister.records.conditional import create_unless, delete_where, one_match, update_where
@@ -26,7 +27,6 @@ from cloister.records.intake import Taken, take_up
 from cloister.records.lastn import lastn
 from cloister.records.parked import Parking
 from cloister.records.past import Histories, History, Span
-from cloister.records.published import MARK, PUBLISHED, Published, published
 from cloister.records.rekeying import ask_zone, go_on, rekey, take_keys
 from cloister.records.room import Room
 from cloister.records.rowids import uuid_row
@@ -35,6 +35,7 @@ from cloister.records.sharing import take_shares
 from cloister.records.stored import Elsewhere, Outcome, Page, Stored, Written
 from cloister.records.subscribed import TYPE
 from cloister.records.subscriptions import PROGRAM, Subscriptions
+from cloister.records.terminology.catalogue import TYPES
 from cloister.records.terminology.closure import Closures
 from cloister.records.transaction import READS, Transaction, asked, entries_of, in_bundles, outcome_of_write
 from cloister.zones import Keyring
@@ -59,9 +60,9 @@ class Records:
         notifications are sealed. `main`: of a narrowed token, the `subscriptions` of the session's own records."""
         self._room = Room(actor, keyring, gate, policy, clock, delivery, main)
         self._histories = Histories(self._room)
+        self._beside = Beside(self._room)
         self.exports = Exports(self._room, bulk)
         self.closures = Closures()
-        self._published = Published()
         self._imports: Imports | None = None
         self._import_zone: str | None = None
 
@@ -69,14 +70,12 @@ class Records:
         """http.html#read. NotFound, with reason 'deleted' when it once existed (410)."""
         await self._room.permit(Action.READ, type)
         await self._up_to_date(type)
+        own = self._own(type, id)
+        return await (self._beside.read(Action.READ, type, id, own) if type in TYPES else own)
+
+    async def _own(self, type: str, id: str) -> Stored:
         note = {"action": Action.READ.value, "kind": type, "object": f"{type}/{id}" if uuid_row(id) is not None else type}
-        try:
-            stored = await self._room.finder.read(type, id, [note])
-        except NotFound:
-            if (known := published(type, id)) is None:
-                raise
-            await self._room.gate.call("audit_append", entries=[note])
-            return known
+        stored = await self._room.finder.read(type, id, [note])
         if stored.deleted:
             raise not_found(type, id, deleted=True)
         return stored
@@ -90,13 +89,11 @@ class Records:
         await self._room.permit(Action.VREAD, type)
         if version < 1:
             raise not_found(type, id)
-        try:
-            (stored,) = await versions_of(self._room, type, id, version=version)
-        except NotFound:
-            if version != 1 or (known := published(type, id)) is None or await self._has_own(type, id):
-                raise
-            await self._room.gate.call("audit_append", entries=[{"action": Action.VREAD.value, "kind": type, "object": type}])
-            return known
+        own = self._own_version(type, id, version)
+        return await (self._beside.read(Action.VREAD, type, id, own) if type in TYPES and version == 1 else own)
+
+    async def _own_version(self, type: str, id: str, version: int) -> Stored:
+        (stored,) = await versions_of(self._room, type, id, version=version)
         if stored.deleted:
             raise not_found(type, id, deleted=True)
         return stored
@@ -104,7 +101,8 @@ class Records:
     async def history(self, type: str, id: str) -> list[Stored]:
         """http.html#history of one instance, newest first; deleted versions are `Stored` with `deleted`."""
         await self._room.permit(Action.HISTORY, type)
-        return await versions_of(self._room, type, id)
+        own = versions_of(self._room, type, id)
+        return await (self._beside.versions(type, id, own) if type in TYPES else own)
 
     async def past(self, type: str | None, span: Span, count: int) -> History:
         """http.html#history of a type, or of all types; Invalid with reason 'too-costly' when it is too long. Pages by `past_page`."""
@@ -148,28 +146,11 @@ class Records:
         """search.html, first page. Invalid with reason 'too-costly' when it would open too many dossiers."""
         await self._room.permit(Action.SEARCH, query.type)
         await self._up_to_date(query.type)
-        page = await self._room.searcher.search(query)
-        return page if query.type not in PUBLISHED else await self._with_published(query, page)
-
-    async def _with_published(self, query: Query, page: Page) -> Page:
-        """Beside what the trust itself has of this type, the definitions that everybody here validates and expands with."""
-        hits, further = list(page.hits), page.next
-        while further is not None:
-            following = await self._room.searcher.page(further)
-            hits.extend(hit for hit in following.hits if hit.mode == "match")
-            further = following.next
-        own, _ = await self._room.searcher.found(Query(type=query.type))
-        found = await self._published.search(query, hits, {line.entry.id for _, line in own})
-        if found is None:
-            return page
-        return Page(hits=(), total=(page.total or 0) + (found.total or 0)) if query.summary == "count" else found
-
-    async def _has_own(self, type: str, id: str) -> bool:
-        return bool(await self._room.finder.locate([(type, id)]))
+        return await (self._beside if query.type in TYPES else self._room.searcher).search(query)
 
     async def page(self, token: str) -> Page:
         """A further page of an earlier search of this session; NotFound when it is no longer kept."""
-        return self._published.page(token) if token.startswith(MARK) else await self._room.searcher.page(token)
+        return await (self._beside if token.startswith(MARK) else self._room.searcher).page(token)
 
     async def rehearse(
         self, type: str, id: str | None, resource: dict[str, Any] | None, mode: str, *, if_match: int | None = None, zone: str | None = None
@@ -337,6 +318,7 @@ class Records:
         self._room.forget(zones)
         if zones:
             self._histories.close()
+            self._beside.close()
             self.exports.jobs.close()  # what was counted may lie in what was lost
 
     def close(self) -> None:
@@ -345,5 +327,5 @@ class Records:
         if self._imports is not None:
             self._imports.jobs.close()
         self._room.close()
-        self._published.close()
         self._histories.close()
+        self._beside.close()

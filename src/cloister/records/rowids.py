@@ -23,12 +23,8 @@ def uuid_row(id: str) -> bytes | None:
     return bytes.fromhex(id.replace("-", "")) if _UUID(id) else None
 
 
-def is_id(id: str) -> bool:
-    return _ID(id) is not None
-
-
 def check_id(id: str) -> str:
-    if not is_id(id):
+    if not _ID(id):
         raise Invalid("This is not a FHIR id.", hint="An id has 1 to 64 of: letters, digits, '-' and '.'.", expression="id")
     return id
 

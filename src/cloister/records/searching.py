@@ -84,13 +84,13 @@ class Searcher:
         if not recent and (query.summary == "count" or not found):
             found, recent = await self.found(query, within, fresh=True)
         if query.summary == "count":
-            await self._gate.call("audit_append", entries=_notes(query, [], within))
+            await self._gate.call("audit_append", entries=notes_of(query, [], within))
             return Page(hits=(), total=len(found))
         seen: dict[Seen, Stored] = {}
         before = None if recent else self._as_seen(found[0][0])
         while True:
             cursor = Cursor(query, [(dossier, line.entry.type, line.entry.id) for dossier, line in found], None)
-            matched, included, moved = await self._hits(query, cursor.places[: query.count], within, seen, found)
+            matched, included, moved = await self.hits(query, cursor.places[: query.count], within, seen, found)
             if recent or not moved or self._the_same(query, found, before):
                 break
             (found, _), recent = await self.found(query, within, fresh=False), True
@@ -125,10 +125,10 @@ class Searcher:
             raise NotFound("This page is no longer kept.", hint="Search again.", reason="page-expired")
         self._cursors.move_to_end(name)
         places = cursor.places[int(offset) : int(offset) + cursor.query.count]
-        matched, included, _ = await self._hits(cursor.query, places, None, {})
+        matched, included, _ = await self.hits(cursor.query, places, None, {})
         return _page_of(cursor, name, int(offset), matched, included)
 
-    async def _hits(
+    async def hits(
         self, query: Query, places: Sequence[Place], within: Dossier | None, seen: dict[Seen, Stored], found: Sequence[Found] = ()
     ) -> tuple[list[Hit], list[Hit], set[bytes]]:
         """The rows of a page, what `_include` adds, and the dossiers that had moved; what was `seen` is not fetched again."""
@@ -145,7 +145,7 @@ class Searcher:
             wanted = {_seen(pair): pair for pair in (*pairs, *others)}
             missing = {key: pair for key, pair in wanted.items() if key not in seen}
             if missing or not seen:
-                stored, newly = await self._dossiers.rows([*missing.values()], _notes(query, pairs, within))
+                stored, newly = await self._dossiers.rows([*missing.values()], notes_of(query, pairs, within))
                 moved |= newly
                 seen.update((key, one) for key, one in zip(missing, stored, strict=True) if one is not None)
             hits = [Hit(stored=seen[key], mode="match" if n < len(pairs) else "include") for n, key in enumerate(wanted) if key in seen]
@@ -358,7 +358,7 @@ def _named(query: Query) -> list[str] | None:
     return None
 
 
-def _notes(query: Query, pairs: Sequence[tuple[Dossier, Line]], within: Dossier | None) -> Notes:
+def notes_of(query: Query, pairs: Sequence[tuple[Dossier, Line]], within: Dossier | None) -> Notes:
     """One audit note for each dossier of which something is shown; one for a search that showed nothing."""
     shown = dict.fromkeys(dossier.name for dossier, _ in pairs)
     if within is not None:

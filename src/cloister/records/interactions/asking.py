@@ -13,6 +13,7 @@ from cloister.records.fhir.exchange import Exchange
 from cloister.records.fhir.outcomes import not_here
 from cloister.records.interactions.parameters import Sent, single
 from cloister.records.terminology import shelf
+from cloister.records.terminology.catalogue import Published
 from cloister.records.terminology.coding import Coded
 from cloister.records.validation import check
 
@@ -79,11 +80,13 @@ def language(exchange: Exchange, found: dict[str, list[str]]) -> str:
 
 async def by_id(exchange: Exchange, kind: str, id: str) -> str | dict[str, Any]:
     """What an address by id means: the resource in a register of this session, or the canonical address of what is loaded."""
+    known: str | dict[str, Any] | None
     try:
-        found = (await exchange.records.read(kind, id)).resource
+        found = await exchange.records.read(kind, id)
     except (NotFound, Denied):
-        found = None
-    known = found if found is not None else shelf.library().by_id(kind, id)
+        known = shelf.library().by_id(kind, id)
+    else:
+        known = found.canonical if isinstance(found, Published) else found.resource
     if known is None:
         raise not_here(kind, id)
     return known

@@ -8,6 +8,7 @@ from typing import Any, ClassVar
 from cloister.base.errors import Conflict, Invalid
 from cloister.records.fhir.exchange import FORMAT, Exchange
 from cloister.records.search import Query, parse
+from cloister.records.terminology.catalogue import PUBLISHED
 
 
 class Stale(Conflict):
@@ -16,7 +17,10 @@ class Stale(Conflict):
     http_status: ClassVar[int] = 412
 
     @classmethod
-    def of(cls, conflict: Conflict) -> Stale:
+    def of(cls, conflict: Conflict) -> Conflict:
+        """What a published definition refuses is no matter of versions."""
+        if conflict.reason == PUBLISHED:
+            return conflict
         return cls(conflict.text, hint=conflict.hint, reason=conflict.reason, expression=conflict.expression)
 
 

@@ -6,7 +6,7 @@ Holds definitions only: no patient's code is ever written here.
 
     magic, 8 bytes | offset and size of the index, 2 x u64 | segments, each at a multiple of 8 | index (zstd, MessagePack)
 
-A segment is a code system (codesystem.py) or the zstd of a resource's JSON.
+A segment is a code system (codesystem.py) or the zstd of a resource's JSON; one more holds the definitions whole (wholes.py).
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ import mmap
 import struct
 from collections.abc import Iterable
 from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path
 from typing import Any, Final
 
@@ -23,10 +24,12 @@ import zstandard
 
 from cloister.base.errors import Corrupt, Unavailable
 from cloister.records.terminology.codesystem import CodeSystem, packed_code_system
+from cloister.records.terminology.wholes import Wholes, packed_wholes
 
 MAGIC: Final = b"CLPACK01"
 HEAD: Final = struct.Struct("<8sQQ")
 KINDS: Final = ("CodeSystem", "ValueSet", "ConceptMap", "StructureDefinition")
+WHOLES: Final = "wholes"  # in the place of a kind: the segment of the definitions as they were published
 RESOURCE_BYTES_MAX: Final = 256 * 1024 * 1024
 LEVEL: Final = 12
 ENCODER: Final = msgspec.json.Encoder(decimal_format="number")
@@ -61,7 +64,9 @@ class Pack:
             rows = msgspec.msgpack.decode(packed, type=list[tuple[str, str, str, str, str, str, str, int, int]])
         except (struct.error, ValueError, msgspec.DecodeError, zstandard.ZstdError) as broken:
             raise Corrupt(f"The pack {name} cannot be read.", hint="Build it again: 'make', or 'cloister terminology load'.") from broken
-        self.entries = [Entry(*row) for row in rows]
+        self.entries = [Entry(*row) for row in rows if row[0] != WHOLES]
+        whole = next((Entry(*row) for row in rows if row[0] == WHOLES), None)
+        self.wholes = Wholes(content[whole.start : whole.start + whole.size]) if whole is not None else None
 
     def code_system(self, entry: Entry) -> CodeSystem:
         return CodeSystem(self._content[entry.start : entry.start + entry.size])
@@ -90,8 +95,11 @@ def open_pack(path: Path) -> Pack:
 _mapped: Final[list[mmap.mmap]] = []
 
 
-def packed(resources: Iterable[dict[str, Any]]) -> bytes:
-    """The bytes of a pack. Each resource was checked (records/loading): it has a type of KINDS and a url."""
+def packed(resources: Iterable[dict[str, Any]], published: Iterable[dict[str, Any]] = (), made: datetime | None = None) -> bytes:
+    """The bytes of a pack. Each resource was checked (records/loading): it has a type of KINDS and a url.
+
+    `published`: the definitions as they may be read over FHIR, and the moment that is said of them.
+    """
     body = bytearray(HEAD.size)
     rows = []
     for resource in resources:
@@ -105,6 +113,11 @@ def packed(resources: Iterable[dict[str, Any]]) -> bytes:
         texts = [str(resource.get(name, "")) for name in ("url", "version", "id", "title", "status")]
         texts[3] = texts[3] or str(resource.get("name", ""))
         rows.append((kind, *texts, note, len(body), len(segment)))
+        body.extend(segment)
+    if made is not None:
+        segment = packed_wholes(published, made)
+        body.extend(bytes(-len(body) % 8))
+        rows.append((WHOLES, *[""] * 6, len(body), len(segment)))
         body.extend(segment)
     index = zstandard.ZstdCompressor(level=LEVEL).compress(msgspec.msgpack.encode(rows))
     HEAD.pack_into(body, 0, MAGIC, len(body), len(index))

@@ -13,6 +13,7 @@ from typing import Final
 from cloister.base.errors import CloisterError
 from cloister.base.telemetry import log
 from cloister.records.definitions import FOLDER
+from cloister.records.terminology.catalogue import Catalogue
 from cloister.records.terminology.library import Library
 from cloister.records.terminology.pack import Pack, open_pack
 from cloister.records.terminology.valuesets import ValueSets
@@ -32,6 +33,7 @@ class Shelf:
     changes: int = 0
     packs: dict[tuple[str, int, int], Pack] = field(default_factory=dict)
     value_sets: ValueSets | None = None
+    catalogue: Catalogue | None = None
 
 
 _shelf: Final = Shelf()
@@ -46,6 +48,13 @@ def value_sets() -> ValueSets:
 
 def library() -> Library:
     return value_sets().library
+
+
+def catalogue() -> Catalogue:
+    """The definitions that may be read over FHIR."""
+    if _shelf.catalogue is None:
+        _shelf.catalogue = Catalogue(library().packs)
+    return _shelf.catalogue
 
 
 def changes() -> int:
@@ -69,6 +78,7 @@ def refresh(folder: Path | None) -> bool:
     base = value_sets().library.packs[-1]
     _shelf.value_sets = ValueSets(Library([*packs, base]))
     _shelf.value_sets.library.system_of("")  # built here, and not in every session
+    _shelf.catalogue = Catalogue(_shelf.value_sets.library.packs)
     _shelf.seen = found
     _shelf.changes += 1
     return True
