@@ -39,7 +39,8 @@ def demo(
         print(f"{count:,} resources written to {to}")
         return
     settings = read_settings()
-    write_pack(settings.terminology, "demo", loading.packed(code_systems()))
+    codes = list(code_systems())
+    write_pack(settings.terminology, "demo", loading.packed(codes, codes, system_clock()))
     today = first_day(settings, seed)
     for hospital in demo_plan(0).hospitals:
         bring_in(settings, hospital.id, hospital.name, patients, seed, today)
