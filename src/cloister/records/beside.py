@@ -16,14 +16,15 @@ from typing import Any, Final
 
 from cloister.access import Action
 from cloister.base.errors import NotFound
-from cloister.records.linking import Found
+from cloister.records.dossier import Dossier
+from cloister.records.linking import Found, too_costly
 from cloister.records.room import Room
-from cloister.records.search import IndexEntry, Query, decided, matches, parameter, sorted_entries
+from cloister.records.search import IndexEntry, Query, decided, matches, parameter, sorted_entries, together
+from cloister.records.searching import HITS_MAX, notes_of
 from cloister.records.searching import Place as OwnPlace
-from cloister.records.searching import notes_of
 from cloister.records.stored import Hit, Page, Stored
 from cloister.records.terminology import shelf
-from cloister.records.terminology.catalogue import Place, Published
+from cloister.records.terminology.catalogue import TYPES, Place, Published
 
 MARK: Final = "~"  # begins the token of a page that may hold such definitions
 CURSORS_MAX: Final = 16
@@ -77,19 +78,24 @@ class Beside:
         await self._room.gate.call("audit_append", entries=[note])
         return Published(place)
 
-    async def search(self, query: Query) -> Page:
-        """The first page of what matches, of the record and of what is published."""
+    async def search(self, queries: Sequence[Query], within: Dossier | None = None) -> Page:
+        """The first page of what matches one of these, each about a type of its own: of the record, and of what is published.
+
+        `within` confines it to one opened dossier.
+        """
         searcher = self._room.searcher
-        published = await self._matching(query)
-        if not published:
-            return await searcher.search(query)
-        everything, _ = await searcher.found(Query(type=query.type))
-        published = _not_hidden(query.type, published, everything)
-        if not published:
-            return await searcher.search(query)
-        own, _ = await searcher.found(query)
+        query = together(queries)
+        published = [one for each in queries for one in await self._seen(each)] if within is None else []
+        if not published and len(queries) == 1:
+            return await searcher.search(query, within)
+        own: list[Found] = []
+        for number, each in enumerate(queries):
+            found, _ = await searcher.found(each, within, fresh=within is None or not number)  # of one chart, one head
+            own += found
+            if len(own) > HITS_MAX:
+                raise too_costly(each)
         if query.summary == "count":
-            await self._room.gate.call("audit_append", entries=notes_of(query, [], None))
+            await self._room.gate.call("audit_append", entries=notes_of(query, [], within))
             return Page(hits=(), total=len(own) + len(published))
         places: dict[int, OwnPlace | Place] = {id(line.entry): (dossier, line.entry.type, line.entry.id) for dossier, line in own}
         places |= {id(entry): place for entry, place in published}
@@ -119,8 +125,8 @@ class Beside:
         shown = cursor.places[start:after]
         own = [place for place in shown if not isinstance(place, Place)]
         matched, included, _ = await self._room.searcher.hits(cursor.query, own, None, {})  # and the audit is told
-        stored = {hit.stored.id: hit for hit in matched}
-        hits = [Hit(stored=Published(one)) if isinstance(one, Place) else stored.get(one[2]) for one in shown]
+        stored = {(hit.stored.type, hit.stored.id): hit for hit in matched}
+        hits = [Hit(stored=Published(one)) if isinstance(one, Place) else stored.get(one[1:]) for one in shown]
         return Page(
             hits=(*(hit for hit in hits if hit is not None), *included),
             total=cursor.total,
@@ -129,6 +135,11 @@ class Beside:
             previous=f"{token}.{cursor.starts[at - 1]}" if token and at else None,
             next=f"{token}.{after}" if token and after < len(cursor.places) else None,
         )
+
+    async def _seen(self, query: Query) -> list[tuple[IndexEntry, Place]]:
+        """The published definitions that match and that nothing of the trust's own stands in place of."""
+        found = await self._matching(query) if query.type in TYPES else []
+        return _not_hidden(query.type, found, (await self._room.searcher.found(Query(type=query.type)))[0]) if found else []
 
     async def _matching(self, query: Query) -> list[tuple[IndexEntry, Place]]:
         """The published definitions that match. Chains, `_has`, `_list` and trees are about the record: none matches them here."""

@@ -42,6 +42,12 @@ def load() -> Definitions:
     )
 
 
+def search_parameters() -> dict[str, dict[str, str]]:
+    """By type and code, the id of the SearchParameter that defines it; read anew, because few ask."""
+    found: dict[str, dict[str, str]] = _table("defined")
+    return found
+
+
 @functools.cache
 def type_numbers() -> dict[str, int]:
     return {name: number for number, name in enumerate(load().types)}

@@ -18,7 +18,7 @@ from cloister.records.beside import MARK, Beside
 from cloister.records.changing import delete_one, rehearse, versions_of, write_one
 from cloister.records.chart import Chart
 from cloister.records.conditional import create_unless, delete_where, one_match, update_where
-from cloister.records.dossier import row_of
+from cloister.records.dossier import Dossier, row_of
 from cloister.records.everything import Asked, everything, everything_of_all
 from cloister.records.exporting import Exports, TakeBytes
 from cloister.records.finding import not_found
@@ -146,7 +146,16 @@ class Records:
         """search.html, first page. Invalid with reason 'too-costly' when it would open too many dossiers."""
         await self._room.permit(Action.SEARCH, query.type)
         await self._up_to_date(query.type)
-        return await (self._beside if query.type in TYPES else self._room.searcher).search(query)
+        return await (self._beside.search([query]) if query.type in TYPES else self._room.searcher.search(query))
+
+    async def search_types(self, queries: Sequence[Query], *, patient: str | None = None, named: bool = True) -> Page:
+        """http.html#search across types, within one patient's record where `patient` is given. Types that were not asked for by
+        name (`named` is False) are left out where this session may not read them; Denied when that leaves none, as of one by name."""
+        allowed = [query for query in queries if named or self._room.may_read(query.type)] or queries[:1]
+        for query in allowed:
+            await self._room.permit(Action.SEARCH, query.type)
+            await self._up_to_date(query.type)
+        return await self._beside.search(allowed, await self._chart(patient) if patient is not None else None)
 
     async def page(self, token: str) -> Page:
         """A further page of an earlier search of this session; NotFound when it is no longer kept."""
@@ -161,10 +170,13 @@ class Records:
     async def compartment(self, patient: str, query: Query) -> Page:
         """search.html within one patient's record: http://hl7.org/fhir/R4/http.html#vsearch."""
         await self._room.permit(Action.SEARCH, query.type)
+        return await self._room.searcher.search(query, await self._chart(patient))
+
+    async def _chart(self, patient: str) -> Dossier:
         dossier, line = await self._room.finder.line("Patient", patient)
         if line.deleted:
             raise not_found("Patient", patient, deleted=True)
-        return await self._room.searcher.search(query, dossier)
+        return dossier
 
     async def everything(self, type: str, id: str, asked: Asked) -> Page:
         """Patient/$everything and Encounter/$everything; further pages by `listed`."""

@@ -363,4 +363,4 @@ def notes_of(query: Query, pairs: Sequence[tuple[Dossier, Line]], within: Dossie
     shown = dict.fromkeys(dossier.name for dossier, _ in pairs)
     if within is not None:
         shown[within.name] = None
-    return [{"action": "search", "kind": query.type, "object": name} for name in shown or {"": None}]
+    return [{"action": "search", "kind": query.type or "Resource", "object": name} for name in shown or {"": None}]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -11,7 +11,7 @@ from cloister.base.clock import iso
 from cloister.base.errors import CloisterError, Conflict, Denied, NotFound
 from cloister.records.elements import Parts
 from cloister.records.fhir.text import encode
-from cloister.records.search import IndexEntry, Query, extract, included_by, matches, sorted_entries
+from cloister.records.search import IndexEntry, Query, extract, included_by, matches, sorted_entries, together
 from cloister.records.stored import DELETED, Elsewhere, Hit, Outcome, Page, Stored, Written
 from cloister.records.terminology.closure import Closures
 from cloister.records.validation import InvalidResource, check
@@ -132,6 +132,12 @@ class RecordsInMemory:
         if query.summary == "count":
             return Page(hits=(), total=len(found))
         self.pages["token"] = (query, found, len(found))
+        return await self.page("token.0")
+
+    async def search_types(self, queries: Sequence[Query], *, patient: str | None = None, named: bool = True) -> Page:
+        self.seen.append(("search_types", ([query.type for query in queries], patient, named)))
+        found = [stored for query in queries for stored in self._found(query)]
+        self.pages["token"] = (together(queries), found, len(found))
         return await self.page("token.0")
 
     async def page(self, token: str) -> Page:

@@ -65,7 +65,7 @@ async def test_broken_json_is_located(client: httpx.AsyncClient, body: bytes, sa
         ("POST", "", b'{"resourceType":"Patient"}', 400),
         ("POST", "", b'{"resourceType":"Bundle","type":"collection"}', 400),
         ("POST", "", b'{"resourceType":"Bundle","type":"batch","entry":{}}', 400),
-        ("GET", "", b"", 405),
+        ("GET", "", b"", 400),
         ("GET", "/_history?_since=yesterday", b"", 400),
         ("GET", "/_history?_page=x&_count=2", b"", 400),
         ("GET", "/Patient/_history?_count=many", b"", 400),

@@ -16,6 +16,12 @@ async def test_it_is_valid_and_names_what_is_offered(client: httpx.AsyncClient) 
         one["code"] for one in patient["interaction"]
     }
     assert (patient["conditionalCreate"], patient["conditionalUpdate"], patient["conditionalDelete"]) == (True, True, "single")
+    defined = {one["name"]: one.get("definition") for one in patient["searchParam"]}
+    assert defined["name"] == "http://hl7.org/fhir/SearchParameter/Patient-name"
+    assert defined["birthdate"] == "http://hl7.org/fhir/SearchParameter/individual-birthdate"
+    assert defined["_id"] == "http://hl7.org/fhir/SearchParameter/Resource-id"
+    assert {name for name, address in defined.items() if address is None} == {"_has", "_list", "_filter"}
+    assert {"search-system", "history-system", "transaction", "batch"} == {one["code"] for one in rest["interaction"]}
     assert {one["name"] for one in patient["operation"]} == {"everything", "export", "summary", "validate"}
 
 

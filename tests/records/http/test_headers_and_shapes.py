@@ -36,7 +36,7 @@ async def test_head_is_get_without_its_body(client: httpx.AsyncClient, who: str)
         ("POST", "/Patient/1", "GET, HEAD, PUT, PATCH, DELETE, OPTIONS"),
         ("DELETE", "/Patient/1/_history/1", "GET, HEAD, OPTIONS"),
         ("DELETE", "/Patient/1/_history", "GET, HEAD, OPTIONS"),
-        ("PUT", "", "POST, OPTIONS"),
+        ("PUT", "", "GET, HEAD, POST, OPTIONS"),
     ],
 )
 async def test_a_wrong_method_is_told_the_right_ones(client: httpx.AsyncClient, method: str, path: str, allow: str) -> None:

@@ -161,6 +161,50 @@ async def test_a_search_for_counts_and_for_some_elements(client: httpx.AsyncClie
     assert "name" in summary
 
 
+async def test_several_types_are_searched_at_once_by_what_all_of_them_know(client: httpx.AsyncClient, records: RecordsInMemory) -> None:
+    await put_lopez(client)
+    for _ in range(3):
+        await client.post("/Observation", json=PULSE)
+    found = (await client.get("?_type=Patient,Observation&_count=2&_elements=birthDate,status")).json()
+    assert found["total"] == 4
+    assert [entry["resource"]["resourceType"] for entry in found["entry"]] == ["Patient", "Observation"]
+    assert [set(entry["resource"]) & {"birthDate", "status", "valueQuantity"} for entry in found["entry"]] == [{"birthDate"}, {"status"}]
+    own, following = ([link["url"] for link in found["link"] if link["relation"] == name][0] for name in ("self", "next"))
+    assert "_type=Patient%2CObservation" in own
+    rest = (await client.get(following)).json()
+    assert [entry["resource"]["resourceType"] for entry in rest["entry"]] == ["Observation", "Observation"]
+    assert "valueQuantity" not in rest["entry"][0]["resource"]
+    posted = await client.post("/_search", data={"_type": "Patient", "_id": "lopez"})
+    assert posted.json()["total"] == 1
+    assert records.seen[-1] == ("search_types", (["Patient"], None, True))
+    types, _, named = (await client.get("?_id=lopez"), records.seen[-1][1])[1]
+    assert (len(types), named) == (146, False)
+    for question, expression in (
+        ("", "_type"),
+        ("?", "_type"),
+        ("?_type=Patient,Lamp", "_type"),
+        ("?_type=Patient,Observation&_sort=birthdate", "_sort=birthdate"),
+        ("?_type=Patient,Person&_sort=birthdate", "_sort"),
+        ("?_type=Patient,Observation&birthdate=1981", "birthdate"),
+        ("?_page=token.0&_type=Patient", "_page"),
+    ):
+        refused = await client.get(question)
+        assert (refused.status_code, issues(refused)[0]["expression"]) in ((400, [expression]), (501, [expression])), question
+
+
+async def test_a_patient_s_whole_compartment_is_searched_with_a_star(client: httpx.AsyncClient, records: RecordsInMemory) -> None:
+    await put_lopez(client)
+    answer = await client.get("/Patient/lopez/*?_type=Observation,Condition&code=1")
+    assert answer.status_code == 200
+    assert records.seen[-1] == ("search_types", (["Observation", "Condition"], "lopez", True))
+    assert answer.json()["link"][0]["url"].endswith("/Patient/lopez/*?_type=Observation%2CCondition&code=1")
+    await client.post("/Patient/lopez/*/_search", data={"_lastUpdated": "ge2026"})
+    types, patient, named = records.seen[-1][1]
+    assert (len(types), patient, named) == (73, "lopez", False)
+    assert (await client.get("/Patient/lopez/*?_type=Location")).status_code == 501
+    assert (await client.get("/Encounter/lopez/*")).status_code == 501
+
+
 async def test_a_conditional_create_finds_the_patient_who_is_there(client: httpx.AsyncClient) -> None:
     await put_lopez(client)
     condition = {"If-None-Exist": "identifier=https://saint-roch.example/ipp|281036938803175"}
@@ -272,7 +316,7 @@ async def test_an_update_that_is_to_make_does_not_overwrite(client: httpx.AsyncC
         ("GET", "/$nothing", 501, "operation"),
         ("POST", "/$nothing", 501, "operation"),
         ("GET", "/Patient/_search", 405, "POST"),
-        ("POST", "/_search", 501, "by type"),
+        ("GET", "/_search", 405, "GET"),
         ("PUT", "/Patient/$nothing", 501, "operation"),
     ],
 )

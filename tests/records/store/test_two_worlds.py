@@ -68,6 +68,13 @@ Patient/{patient}/_history
 Patient/{patient}/_history/1
 Patient/{patient}/_history/7
 Patient/{patient}/Observation?code=code-{mark}
+Patient/{patient}/*
+Patient/{patient}/*?_type=Observation,Encounter&_count=1
+?_id={patient},{observation},{list}
+?_type=Patient,Observation,Provenance&_id={patient},{observation},{provenance}&_summary=count
+?_type=Observation,Condition,Encounter&patient={patient}&_count=1&_include=*
+?_type=Observation,Condition&patient.identifier={ins}|{mark}
+?_type=Patient,Encounter&_has:Provenance:target:_id={provenance}
 Patient/{patient}/$everything
 Encounter/{encounter}/$everything
 Encounter/{encounter}/_history/1

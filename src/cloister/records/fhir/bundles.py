@@ -57,13 +57,18 @@ def _found(stored: Stored, mode: str, base: str, cut: Subset) -> bytes:
     )
 
 
-def search_links(page: Page, query: Query, *, base: str) -> list[tuple[str, str]]:
-    """Links to pages are opaque tokens of this session; only what shapes the answer goes with them, nothing that was asked for."""
-    links = [("self", f"{base}/{query.type}" + (f"?{urlencode(query.applied)}" if query.applied else ""))]
+def search_links(page: Page, query: Query, own: str, more: Links = (), *, base: str) -> list[tuple[str, str]]:
+    """`own` is the address of the search below the base, `more` what was asked for beside the query.
+
+    Links to pages are opaque tokens of this session; only what shapes the answer goes with them, nothing that was asked for.
+    """
+    asked = [*more, *query.applied]
+    links = [("self", f"{base}{own}" + (f"?{urlencode(asked)}" if asked else ""))]
     shape = [pair for pair in query.applied if pair[0] in ("_elements", "_summary")]
+    pages = f"{base}/{query.type}".rstrip("/")
     for relation, token in (("first", page.first), ("previous", page.previous), ("next", page.next)):
         if token is not None:
-            links.append((relation, f"{base}/{query.type}?{urlencode([('_page', token), *shape])}"))
+            links.append((relation, f"{pages}?{urlencode([('_page', token), *shape])}"))
     return links
 
 

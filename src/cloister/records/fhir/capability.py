@@ -6,7 +6,7 @@ import functools
 from typing import Any, Final
 
 from cloister import __version__
-from cloister.records.definitions import load
+from cloister.records.definitions import load, search_parameters
 from cloister.records.fhir.formats import FHIR_JSON, FHIR_XML
 from cloister.records.fhir.offered import Offered, of_system, of_type
 from cloister.records.fhir.text import encode
@@ -14,6 +14,7 @@ from cloister.records.search import Kind, Parameter, parameters
 
 DATE: Final = "2026-11-29"
 PROFILE: Final = "http://hl7.org/fhir/StructureDefinition/"
+SEARCH_PARAMETER: Final = "http://hl7.org/fhir/SearchParameter/"
 ASIDE: Final = frozenset({"_id", "_lastUpdated", "_text", "_content", "near"})  # searched, and not by an expression
 LINKS: Final = ("_has", "_list", "_filter")  # no search parameters by the definitions, and searched by
 PATCH_FORMATS: Final = ("application/json-patch+json", FHIR_JSON, FHIR_XML)
@@ -30,7 +31,7 @@ def capability_statement() -> bytes:
 def statement(url: str = "") -> dict[str, Any]:
     """`url`: the base address of this installation, where it is known."""
     implementation = {"description": "Cloister", "url": url} if url else {"description": "A session of a Cloister trust"}
-    whole = of_system()
+    whole, defined = of_system(), search_parameters()
     return {
         "resourceType": "CapabilityStatement",
         "name": "Cloister",
@@ -46,7 +47,7 @@ def statement(url: str = "") -> dict[str, Any]:
             {
                 "mode": "server",
                 "security": {"cors": True, "service": [{"coding": [SMART]}], "description": SIGN_IN},
-                "resource": [_of_type(type) for type in load().types],
+                "resource": [_of_type(type, defined[type]) for type in load().types],
                 "interaction": [{"code": code} for code in _codes(whole) if code != "capabilities"],
                 **_operations([one for one in whole if one.definition]),
                 "compartment": ["http://hl7.org/fhir/CompartmentDefinition/patient"],
@@ -55,7 +56,7 @@ def statement(url: str = "") -> dict[str, Any]:
     }
 
 
-def _of_type(type: str) -> dict[str, Any]:
+def _of_type(type: str, defined: dict[str, str]) -> dict[str, Any]:
     rows = of_type(type)
     keys = {one.key for one in rows}
     offered = [one for one in parameters(type).values() if searched(one)]
@@ -74,11 +75,15 @@ def _of_type(type: str) -> dict[str, Any]:
         **_listed("searchInclude", [f"{type}:{one.code}" for one in offered if one.kind is Kind.REFERENCE]),
         **_listed("searchRevInclude", _pointing_at()[type]),
         "searchParam": [
-            *({"name": one.code, "type": str(one.kind)} for one in sorted(offered, key=lambda one: one.code)),
+            *(_parameter(one, defined) for one in sorted(offered, key=lambda one: one.code)),
             *({"name": name, "type": "special"} for name in LINKS),
         ],
         **_operations([one for one in rows if one.definition]),
     }
+
+
+def _parameter(one: Parameter, defined: dict[str, str]) -> dict[str, Any]:
+    return {"name": one.code, "definition": SEARCH_PARAMETER + defined[one.code], "type": str(one.kind)}
 
 
 def searched(known: Parameter) -> bool:

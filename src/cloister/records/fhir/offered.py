@@ -86,6 +86,9 @@ OFFERED: Final = (
     Offered("summary", "/Patient/{id}/$summary", BOTH, "The International Patient Summary.", definition=SUMMARY, of="Patient"),
     Offered("bundle", "", POST, "All entries of a Bundle or none (transaction), or each by itself (batch).", "transaction"),
     Offered("bundle", "/", POST, "The same with a slash at the end.", "batch"),
+    Offered("search_types", "", GET, "What matches of several types: _type=Patient,Encounter.", "search-system"),
+    Offered("search_types", "/", GET, "The same with a slash at the end.", "search-system"),
+    Offered("search_types_by_post", "/_search", POST, "The same, its question in no address.", "search-system"),
     Offered("history_of_all", "/_history", GET, "Every version of everything that you can open, newest first.", "history-system"),
     Offered("history_of_type", "/{type}/_history", GET, "Every version of this type that you can open, newest first.", "history-type"),
     Offered("search_by_post", "/{type}/_search", POST, "A search whose question stands in no address.", "search-type"),
@@ -127,7 +130,7 @@ OFFERED: Final = (
     Offered("patch", "/{type}/{id}", ("PATCH",), "Changes some places of a resource.", "patch"),
     Offered("history", "/{type}/{id}/_history", GET, "The versions of a resource, newest first.", "history-instance"),
     Offered("vread", "/{type}/{id}/_history/{version}", GET, "One version of a resource.", "vread"),
-    Offered("compartment", "/{type}/{id}/{member}", GET, "A search within one patient's record.", types=("Patient",)),
+    Offered("compartment", "/{type}/{id}/{member}", GET, "A search within one patient's record; * for all types.", types=("Patient",)),
     Offered("compartment_by_post", "/{type}/{id}/{member}/_search", POST, "The same, its question in no address.", types=("Patient",)),
 )  # fmt: skip
 

@@ -37,6 +37,7 @@ from cloister.records.interactions.metadata import metadata, openapi
 from cloister.records.interactions.patch import ACCEPT_PATCH, patch, patch_where
 from cloister.records.interactions.read import read
 from cloister.records.interactions.search import search, search_by_post
+from cloister.records.interactions.search_types import search_types, search_types_by_post
 from cloister.records.interactions.subscription_status import subscription_status
 from cloister.records.interactions.subsumes import subsumes
 from cloister.records.interactions.transaction import transaction
@@ -55,6 +56,8 @@ HANDLERS: Final[dict[str, Interaction]] = {  # by the key of a row of what is of
     "history_of_all": history_of_all,
     "history_of_type": history_of_type,
     "search_by_post": search_by_post,
+    "search_types": search_types,
+    "search_types_by_post": search_types_by_post,
     "validate": validate,
     "lastn": lastn,
     "everything": everything,
@@ -94,8 +97,6 @@ HANDLERS: Final[dict[str, Interaction]] = {  # by the key of a row of what is of
     "compartment": compartment,
     "compartment_by_post": compartment_by_post,
 }
-SEARCHED: Final = "Searches are offered by type, and within a patient's record."
-SEARCHED_HINT: Final = "Search Type?parameters, or Patient/[id]/Type?parameters."
 METHODS: Final = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS")
 
 
@@ -152,8 +153,6 @@ def _answering(
 def _no_type(name: str) -> CloisterError:
     if name.startswith("$"):
         return Unsupported("This operation is not offered.", hint="See the CapabilityStatement at /fhir/R4/metadata.")
-    if name == "_search":
-        return Unsupported(SEARCHED, hint=SEARCHED_HINT)
     return NotFound("There is no such resource type in FHIR R4.", hint="Mind upper and lower case: Patient, Observation.")
 
 
@@ -208,8 +207,6 @@ def _elsewhere(addresses: Sequence[Address]) -> Interaction:
             raise Unsupported("This operation is not offered.", hint="See the CapabilityStatement at /fhir/R4/metadata.")
         if parts and not is_type(parts[0]):
             raise _no_type(parts[0])
-        if parts[-1:] == ["_search"]:
-            raise Unsupported(SEARCHED, hint=SEARCHED_HINT)
         raise NotFound("There is nothing at this address.", hint="See the CapabilityStatement at /fhir/R4/metadata.")
 
     return answer
@@ -217,5 +214,5 @@ def _elsewhere(addresses: Sequence[Address]) -> Interaction:
 
 def _may_be(names: Mapping[str, str]) -> bool:
     """True where what stands in the place of a type is one, and what stands in the place of an id is no word of FHIR's own."""
-    types = all(is_type(names[one]) for one in ("type", "member") if one in names)
+    types = all(is_type(names[one]) or (one == "member" and names[one] == "*") for one in ("type", "member") if one in names)
     return types and not any(text[:1] in ("$", "_") for text in names.values())

@@ -45,7 +45,7 @@ class Subset:
             return mandatory | {"text"}
         if self._summary == "data":
             return None
-        if type != self._type:  # _elements is about the type that was searched
+        if self._type and type != self._type:  # _elements is about the type that was searched
             return frozenset(shape["fields"]) | ALWAYS
         chosen = {prop for name in self._elements for prop in (name, *shape["choices"].get(name.removesuffix("[x]"), ()))}
         return mandatory | chosen

@@ -1,22 +1,26 @@
-"""Compartment search: one type within one patient's record. http://hl7.org/fhir/R4/http.html#vsearch, compartmentdefinition-patient.html.
+"""Compartment search: one type, or with * several, within one patient's record. http://hl7.org/fhir/R4/http.html#vsearch.
 
-A resource is in the record of the patient whom it is about; where several patients took part, in the record of the
-first whom the compartment names. Further pages are those of a search by type.
+By compartmentdefinition-patient.html: a resource is in the record of the patient whom it is about; where several patients
+took part, in the record of the first whom the compartment names. Further pages are those of a search by type.
 """
 
 from __future__ import annotations
 
 from datetime import UTC, datetime
+from typing import Final
 
 from starlette.responses import Response
 
 from cloister.base.errors import NotFound, Unsupported
 from cloister.records.definitions import is_type, load
-from cloister.records.fhir import bundles
-from cloister.records.fhir.exchange import Exchange, json_response
+from cloister.records.fhir.exchange import Exchange
 from cloister.records.fhir.outcomes import WrongMethod, not_here
-from cloister.records.search import parse
+from cloister.records.interactions.search import shown
+from cloister.records.interactions.search_types import said, types_of
+from cloister.records.search import parse, parse_types, together
 from cloister.records.stored import DELETED
+
+EVERY: Final = "*"  # http.html#search: GET [base]/Patient/[id]/*
 
 
 async def compartment(exchange: Exchange) -> Response:
@@ -33,20 +37,26 @@ async def _search(exchange: Exchange, pairs: list[tuple[str, str]]) -> Response:
     type, id, member = exchange.path["type"], exchange.path["id"], exchange.path["member"]
     if member.startswith("$"):
         raise Unsupported("This operation is not offered.", hint="See the CapabilityStatement at /fhir/R4/metadata.")
-    if not is_type(member):
+    if member != EVERY and not is_type(member):
         raise WrongMethod("There is nothing at this address.", hint="See the CapabilityStatement at /fhir/R4/metadata.")
     if type != "Patient":
-        raise Unsupported(f"The compartment of a {type} is not offered.", hint=f"Search {member} by a parameter that names the {type}.")
-    if member not in load().compartment:
-        raise Unsupported(f"No {member} is in a patient's compartment.", hint=f"Search {member} by itself.")
-    query = parse(member, pairs, strict=exchange.strict, base=exchange.base, now=datetime.now(UTC))
+        asked = "Search" if member == EVERY else f"Search {member}"
+        raise Unsupported(f"The compartment of a {type} is not offered.", hint=f"{asked} by a parameter that names the {type}.")
+    named, asked_for = types_of(pairs) if member == EVERY else ([member], pairs)
+    for one in named:
+        if one not in load().compartment:
+            raise Unsupported(f"No {one} is in a patient's compartment.", hint=f"Search {one} by itself.")
+    now = datetime.now(UTC)
     try:
-        page = await exchange.records.compartment(id, query)
+        if member == EVERY:
+            queries = parse_types(named or sorted(load().compartment), asked_for, base=exchange.base, now=now)
+            query, more = together(queries), said(named)
+            page = await exchange.records.search_types(queries, patient=id, named=bool(named))
+        else:
+            query, more = parse(member, pairs, strict=exchange.strict, base=exchange.base, now=now), []
+            page = await exchange.records.compartment(id, query)
     except NotFound as absent:
         if absent.reason == DELETED:
             raise
         raise not_here(type, id) from None
-    links = bundles.search_links(page, query, base=exchange.base)
-    asked = links[0][1].partition("?")[2]
-    links[0] = ("self", f"{exchange.base}/{type}/{id}/{member}" + (f"?{asked}" if asked else ""))
-    return json_response(bundles.search_set(page, query, base=exchange.base, links=links))
+    return shown(exchange, page, query, f"/{type}/{id}/{member}", more)

@@ -10,6 +10,7 @@ from cloister.records.search.entry import IndexEntry, Values
 from cloister.records.search.match import decided, included_by, matches, pointed_at, sorted_entries
 from cloister.records.search.parse import parse, parse_url
 from cloister.records.search.query import Chain, Include, Kind, Parameter, Pointed, Query, SortKey, Targets, Term, Tree
+from cloister.records.search.several import parse_types, together
 
 __all__ = [
     "Chain",
@@ -31,9 +32,11 @@ __all__ = [
     "parameter",
     "parameters",
     "parse",
+    "parse_types",
     "parse_url",
     "patient_reference",
     "pointed_at",
     "sorted_entries",
+    "together",
     "warm",
 ]
