@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import hashlib
+import itertools
 import os
 import re
 import shlex
@@ -142,6 +143,15 @@ class Desk:
         return devtools, devtools.send("WebAuthn.addVirtualAuthenticator", {"options": options})["authenticatorId"]
 
 
+_newcomers: Final = itertools.count(1)
+
+
+def newcomer(given: str, family: str) -> tuple[str, str]:
+    """A name and a sign-in name that nobody had before, so that a test that is tried again meets nobody of its first try."""
+    number = next(_newcomers)
+    return f"{given} {family} {number}", f"{given}.{family}{number}".lower()
+
+
 def write_note(page: Page, words: str) -> None:
     """From a patient's chart, by keyboard."""
     page.keyboard.press("n")
@@ -208,6 +218,7 @@ def _opened(
         locale=language,
         viewport={"width": 1440, "height": 900},
     )
+    context.set_default_timeout(60_000)
     desk = Desk(trust, context, context.pages[0])
     desk.page.on("pageerror", lambda error: desk.faults.append(str(error)))
     desk.page.on("console", lambda message: desk.faults.append(message.text) if "Content Security Policy" in message.text else None)

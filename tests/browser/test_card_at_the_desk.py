@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from browser_rig import Desk, browser_at, chromium
+from browser_rig import Desk, browser_at, chromium, newcomer
 from card_rig import MISSING, Card, CardDrawer, RunningAgent, available
 from crowd import crowded
 from playwright.sync_api import Page, expect
@@ -171,11 +171,12 @@ def test_a_session_opened_by_passphrase_does_not_ask_for_a_card(desk: Desk) -> N
 
 
 def test_somebody_new_enrols_with_a_card_beside_the_passphrase(desk: Desk, drawer: CardDrawer) -> None:
-    drawer.card("Louise Petit")
-    sebastien, louise = desk.trust.person(sign_in="sebastien.lemoine"), {"sign_in": "louise.petit", "passphrase": "bouleau-vitrail-compas"}
+    name, sign_in = newcomer("Louise", "Petit")
+    drawer.card(name)
+    sebastien, louise = desk.trust.person(sign_in="sebastien.lemoine"), {"sign_in": sign_in, "passphrase": "bouleau-vitrail-compas"}
     page = desk.sign_in(sebastien)
     page.goto(f"{desk.trust.base}/offices/applicants")
-    page.fill("#new-name", "Louise Petit")
+    page.fill("#new-name", name)
     page.fill("#sign_in", louise["sign_in"])
     page.select_option("#role", "nurse")
     page.select_option("#hospital", "saint-roch")
@@ -197,7 +198,7 @@ def test_somebody_new_enrols_with_a_card_beside_the_passphrase(desk: Desk, drawe
         words = page.locator("#fingerprint").inner_text()
         page = desk.sign_in(sebastien)
         page.goto(f"{desk.trust.base}/offices/applicants")
-        page.locator("a.row-link", has_text="Louise Petit").click()
+        page.locator("a.row-link", has_text=name).click()
         page.fill("#words-heard", words)
         page.locator("main form[action$='/certify'] button").click()
         page.wait_for_url("**?done=certified")

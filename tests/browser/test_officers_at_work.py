@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 
 import pytest
-from browser_rig import Desk
+from browser_rig import Desk, newcomer
 from playwright.sync_api import Page, expect
 from running_trust import RunningTrust
 
@@ -36,25 +36,26 @@ def register(page: Page, trust: RunningTrust, name: str, sign_in: str) -> str:
 
 
 def test_somebody_new_brings_keys_is_certified_asks_and_is_granted(trust: RunningTrust, desk: Desk) -> None:
+    name, sign_in = newcomer("Nina", "Roux")
     page = desk.sign_in(trust.person(sign_in="sebastien.lemoine"))
-    page.wait_for_url("**/offices/people")
-    code = register(page, trust, "Nina Roux", "nina.roux")
+    assert "/offices/" in page.url
+    code = register(page, trust, name, sign_in)
     desk.sign_out()
 
     desk.add_authenticator()
     page = desk.go("/enrol?lang=en")
-    page.fill("#name", "nina.roux")
+    page.fill("#name", sign_in)
     page.fill("#code", "AAAAA-AAAAA-AAAAA-AAAAA")
     page.fill("#passphrase", PASSPHRASE)
     page.fill("#again", PASSPHRASE)
     page.locator("#button").click()
     expect(page.locator("#alert")).to_have_attribute("data-reason", "code-wrong")
-    words = enrol(desk, "nina.roux", code)
+    words = enrol(desk, sign_in, code)
     assert len(words.split()) == 7
 
     page = desk.sign_in(trust.person(sign_in="sebastien.lemoine"))
     page.goto(f"{trust.base}/offices/applicants")
-    page.locator("a.row-link", has_text="Nina Roux").click()
+    page.locator("a.row-link", has_text=name).click()
     page.fill("#words-heard", "acorn " * 7)
     page.locator("main form[action$='/certify'] button").click()
     expect(page.locator("[role=alert]")).to_contain_text("not the words of these keys")
@@ -63,7 +64,7 @@ def test_somebody_new_brings_keys_is_certified_asks_and_is_granted(trust: Runnin
     page.wait_for_url("**?done=certified")
     desk.sign_out()
 
-    nina = {"sign_in": "nina.roux", "passphrase": PASSPHRASE}
+    nina = {"sign_in": sign_in, "passphrase": PASSPHRASE}
     page = desk.sign_in(nina)
     page.goto(f"{trust.base}/access-request")
     page.select_option("#zone", CARDIOLOGY)
@@ -74,15 +75,15 @@ def test_somebody_new_brings_keys_is_certified_asks_and_is_granted(trust: Runnin
     desk.sign_out()
 
     page = desk.sign_in(trust.person(sign_in="benedicte.arnaud"))
-    page.wait_for_url("**/offices/zones")
+    page.goto(f"{trust.base}/offices/zones")
     expect(page.locator("a.row-link").first).to_be_visible()
     page.goto(f"{trust.base}/offices/asked")
-    row = page.locator("section.card", has_text="Nina Roux")
+    row = page.locator("section.card", has_text=name)
     expect(row).to_contain_text("nights in December")
     row.locator("form[action$='/grant'] button").click()
     page.wait_for_load_state()
     page.goto(f"{trust.base}/offices/zones/{CARDIOLOGY}")
-    expect(page.locator("tr", has_text="Nina Roux")).to_contain_text("nights in December")
+    expect(page.locator("tr", has_text=name)).to_contain_text("nights in December")
     desk.sign_out()
 
     page = desk.sign_in(nina)
@@ -91,24 +92,25 @@ def test_somebody_new_brings_keys_is_certified_asks_and_is_granted(trust: Runnin
 
     page = desk.sign_in(trust.person(sign_in="benedicte.arnaud"))
     page.goto(f"{trust.base}/offices/zones/{CARDIOLOGY}")
-    row = page.locator("tr", has_text="Nina Roux")
+    row = page.locator("tr", has_text=name)
     row.locator("summary").click()
     row.locator("input[name=reason]").fill("Back to her own ward")
     row.locator("button.btn-danger").click()
     page.wait_for_url("**?done=ended", timeout=30_000)
-    expect(page.locator("tr", has_text="Nina Roux")).to_have_count(0)
+    expect(page.locator("tr", has_text=name)).to_have_count(0)
     desk.sign_out()
     page = desk.sign_in(nina)
     assert page.locator("a.row-link").count() == 0
 
 
 def test_a_passkey_without_the_secret_extension_is_said_plainly_at_enrolment(trust: RunningTrust, desk: Desk) -> None:
+    name, sign_in = newcomer("Paul", "Leroy")
     page = desk.sign_in(trust.person(sign_in="laure.besson"))
-    code = register(page, trust, "Paul Leroy", "paul.leroy")
+    code = register(page, trust, name, sign_in)
     desk.sign_out()
     desk.add_authenticator(prf=False)
     page = desk.go("/enrol?lang=en")
-    page.fill("#name", "paul.leroy")
+    page.fill("#name", sign_in)
     page.fill("#code", code.lower())
     page.fill("#passphrase", PASSPHRASE)
     page.fill("#again", PASSPHRASE)

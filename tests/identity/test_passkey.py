@@ -167,7 +167,11 @@ def test_unknown_names_are_answered_as_if_one_in_four_had_a_passkey_and_always_a
             assert one.keys() == options_for(enrolled(SoftAuthenticator()), challenge()).keys()
 
 
-@given(st.recursive(st.none() | st.text() | st.integers(), lambda inner: st.lists(inner) | st.dictionaries(st.text(), inner)))
+def nested(inner: st.SearchStrategy[Any]) -> st.SearchStrategy[Any]:
+    return st.lists(inner) | st.dictionaries(st.text(), inner)
+
+
+@given(st.recursive(st.none() | st.text() | st.integers(), nested))
 def test_an_answer_of_any_other_form_is_refused_by_name(noise: Any) -> None:
     known = enrolled(DEVICE)
     asked = challenge()

@@ -51,6 +51,6 @@ def test_damien_sees_claires_page_in_his_terminal_when_she_says_yes_and_not_befo
 
 
 def answer(her: SignedIn, word: str) -> None:
-    badge = her.client.get("/shadow/badge", headers={"accept": "text/html"}).text
+    badge = her.client.get("/shadow/badge", headers={"accept": "text/html", "hx-request": "true"}).text
     number = badge.split("/shadow/")[1].split("/answer")[0]
     her.client.post(f"/shadow/{number}/answer", data={"answer": word}).raise_for_status()

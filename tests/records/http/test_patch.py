@@ -146,9 +146,13 @@ def test_a_patch_that_doubles_itself_is_stopped() -> None:
 paths = st.lists(st.sampled_from(["name", "0", "given", "-", "gender", "id", "99", "~0", ""]), max_size=4).map(
     lambda steps: "/" + "/".join(steps)
 )
-values = st.recursive(
-    st.none() | st.booleans() | st.integers(-5, 5) | st.text(max_size=3), lambda inner: st.lists(inner, max_size=2), max_leaves=3
-)
+
+
+def nested(inner: st.SearchStrategy[Any]) -> st.SearchStrategy[Any]:
+    return st.lists(inner, max_size=2)
+
+
+values = st.recursive(st.none() | st.booleans() | st.integers(-5, 5) | st.text(max_size=3), nested, max_leaves=3)
 operations = st.fixed_dictionaries(
     {"op": st.sampled_from(["add", "remove", "replace", "move", "copy", "test"]), "path": paths}, optional={"from": paths, "value": values}
 )

@@ -133,15 +133,18 @@ async def test_the_statement_of_what_is_loaded(client: httpx.AsyncClient, mode: 
         assert len(systems) > 1000
 
 
+def nested(inner: st.SearchStrategy[Any]) -> st.SearchStrategy[Any]:
+    return st.lists(inner, max_size=3) | st.dictionaries(
+        st.sampled_from(["system", "code", "coding", "valueSet", "concept"]), inner, max_size=3
+    )
+
+
 ODD = st.recursive(
     st.none()
     | st.booleans()
     | st.integers(-5, 5)
     | st.sampled_from(["", "x", GENDER, GENDERS, "male", "is-a", "concept", f"{GENDERS}?fhir_vs"]),
-    lambda inner: (
-        st.lists(inner, max_size=3)
-        | st.dictionaries(st.sampled_from(["system", "code", "coding", "valueSet", "concept"]), inner, max_size=3)
-    ),
+    nested,
     max_leaves=5,
 )
 PARTS = st.fixed_dictionaries(
