@@ -8,6 +8,7 @@ points at in the hospitals' registers (people, places, medicines) comes along. N
 from __future__ import annotations
 
 import asyncio
+import functools
 import time
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -132,11 +133,19 @@ async def _along(room: Room, pairs: Iterable[Pair]) -> list[Pair]:
 
 def _pointed_at(room: Room, pairs: Iterable[Pair]) -> dict[tuple[str, str], None]:
     """The type and id of what these point at outside of their own records."""
-    wanted: dict[tuple[str, str], None] = {}
+    by_record: dict[bytes, tuple[Dossier, dict[str, None]]] = {}
     for dossier, line in pairs:
-        for text in references(line.entry.type, line.entry.values):
+        by_record.setdefault(dossier.id, (dossier, {}))[1].update(references(line.entry.type, line.entry.values))
+
+    @functools.cache
+    def told(type: str) -> bool:
+        return is_type(type) and type != "Patient" and room.may_read(type)
+
+    wanted: dict[tuple[str, str], None] = {}
+    for dossier, named in by_record.values():  # hundreds of lines name the same few
+        for text in named:
             type, _, id = text.partition("/")
-            if is_type(type) and type != "Patient" and room.may_read(type) and dossier.line(type, id) is None:
+            if told(type) and dossier.line(type, id) is None:
                 wanted[type, id] = None
     return wanted
 

@@ -48,8 +48,9 @@ async def include(
             for dossier, line in newest:
                 for reference in included_by(one, line.entry):
                     wanted.setdefault(reference, dossier)
+        allowed = {type for type in {text.partition("/")[0] for text in wanted} if may_read(type)}
         found.extend(
-            await _resolved({text: dossier for text, dossier in wanted.items() if may_read(text.partition("/")[0])}, opened, finder)
+            await _resolved({text: dossier for text, dossier in wanted.items() if text.partition("/")[0] in allowed}, opened, finder)
         )
         fresh = []
         for dossier, line in found:
