@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import secrets
+import time
 from collections import OrderedDict
 from collections.abc import Awaitable, Sequence
 from dataclasses import dataclass
@@ -20,7 +21,7 @@ from cloister.records.dossier import Dossier
 from cloister.records.linking import Found, too_costly
 from cloister.records.room import Room
 from cloister.records.search import IndexEntry, Query, decided, matches, parameter, sorted_entries, together
-from cloister.records.searching import HITS_MAX, notes_of
+from cloister.records.searching import HITS_MAX, SCAN_SECONDS_MAX, notes_of
 from cloister.records.searching import Place as OwnPlace
 from cloister.records.stored import Hit, Page, Stored
 from cloister.records.terminology import shelf
@@ -89,10 +90,11 @@ class Beside:
         if not published and len(queries) == 1:
             return await searcher.search(query, within)
         own: list[Found] = []
+        end = time.monotonic() + SCAN_SECONDS_MAX  # for all types together
         for number, each in enumerate(queries):
             found, _ = await searcher.found(each, within, fresh=within is None or not number)  # of one chart, one head
             own += found
-            if len(own) > HITS_MAX:
+            if len(own) > HITS_MAX or time.monotonic() > end:
                 raise too_costly(each)
         if query.summary == "count":
             await self._room.gate.call("audit_append", entries=notes_of(query, [], within))

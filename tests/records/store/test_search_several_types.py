@@ -10,6 +10,7 @@ from people import admitted, patient, stay, weighed
 from store_rig import CARDIOLOGY, COLIN, PROGRAM, Rig, Session
 
 from cloister.base.errors import Denied
+from cloister.records import beside
 
 
 async def test_what_several_types_have_is_found_at_once_and_paged(trust: Rig, program: Session) -> None:
@@ -57,6 +58,17 @@ async def test_published_definitions_of_several_types_are_found_beside_the_trust
     assert sorted(found) == ["CodeSystem/administrative-gender", "ValueSet/administrative-gender", f"ValueSet/{id}"]
     assert (await get(program, f"{asked}&_count=1"))["total"] == 3
     assert sorted(references(*await pages(program, f"{asked}&_count=1"))) == sorted(found)
+
+
+async def test_types_that_would_take_too_long_together_are_refused(program: Session, monkeypatch: pytest.MonkeyPatch) -> None:
+    lopez = await admitted(program)
+    asked = f"?_type=Observation,Encounter,Condition&patient={lopez}"
+    assert references(await get(program, asked)) == []
+    monkeypatch.setattr(beside, "SCAN_SECONDS_MAX", -1.0)
+    assert (await get(program, asked, 400))["issue"][0]["code"] == "too-costly"
+    monkeypatch.undo()
+    monkeypatch.setattr(beside, "HITS_MAX", -1)
+    assert (await get(program, asked, 400))["issue"][0]["code"] == "too-costly"
 
 
 async def test_who_may_read_none_of_the_types_is_refused(trust: Rig, program: Session) -> None:
