@@ -12,6 +12,7 @@ import argparse
 import json
 import re
 import sys
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
@@ -344,27 +345,32 @@ def belongs(branch: str, base: str, known: dict[str, dict[str, Any]]) -> bool:
     return name in (base, "Resource", "DomainResource") or name not in known
 
 
-def search_table(folder: Path, shapes: dict[str, Shape], known: dict[str, dict[str, Any]], types: list[str]) -> dict[str, Any]:
-    """By resource type, in alphabetical order of code: [code, kind, targets, branches]. The place is the number."""
-    table: dict[str, list[Any]] = {name: [] for name in types}
-    bodies = [entry["resource"] for entry in read(folder, "search-parameters.json")["entry"]]
-    kinds = {body["url"]: body["type"] for body in bodies}
+def by_type(bodies: list[dict[str, Any]], types: list[str]) -> Iterator[tuple[str, dict[str, Any]]]:
+    """Each resource type with each search parameter that it has."""
     for body in bodies:
         for base in body["base"]:
             for name in types if base in ("Resource", "DomainResource") else [base]:
-                composite = body["type"] == "composite"
-                found = elements_of(body, name, shapes, kinds) if composite else branches(body, name, shapes, known)
-                table[name].append([body["code"], body["type"], targets(body, types), found])
+                yield name, body
+
+
+def search_table(
+    bodies: list[dict[str, Any]], shapes: dict[str, Shape], known: dict[str, dict[str, Any]], types: list[str]
+) -> dict[str, Any]:
+    """By resource type, in alphabetical order of code: [code, kind, targets, branches]. The place is the number."""
+    table: dict[str, list[Any]] = {name: [] for name in types}
+    kinds = {body["url"]: body["type"] for body in bodies}
+    for name, body in by_type(bodies, types):
+        composite = body["type"] == "composite"
+        found = elements_of(body, name, shapes, kinds) if composite else branches(body, name, shapes, known)
+        table[name].append([body["code"], body["type"], targets(body, types), found])
     return {name: sorted(rows, key=lambda row: str(row[0])) for name, rows in table.items()}
 
 
-def defined_table(folder: Path, types: list[str]) -> dict[str, dict[str, str]]:
+def defined_table(bodies: list[dict[str, Any]], types: list[str]) -> dict[str, dict[str, str]]:
     """By resource type and code, the id of the SearchParameter, by which its canonical address ends."""
     table: dict[str, dict[str, str]] = {name: {} for name in types}
-    for body in (entry["resource"] for entry in read(folder, "search-parameters.json")["entry"]):
-        for base in body["base"]:
-            for name in types if base in ("Resource", "DomainResource") else [base]:
-                table[name][body["code"]] = body["url"].removeprefix(SEARCH_PARAMETER)
+    for name, body in by_type(bodies, types):
+        table[name][body["code"]] = body["url"].removeprefix(SEARCH_PARAMETER)
     return table
 
 
@@ -453,12 +459,13 @@ def main() -> None:
     types = resource_types(known)
     schema = patched_schema(folder, known)
     shapes = all_shapes(known, schema)
-    search = search_table(folder, shapes, known, types)
+    bodies = [entry["resource"] for entry in read(folder, "search-parameters.json")["entry"]]
+    search = search_table(bodies, shapes, known, types)
     tables = {
         "schema": schema,
         "elements": elements_table(shapes),
         "search": search,
-        "defined": defined_table(folder, types),
+        "defined": defined_table(bodies, types),
         "compartment": compartment_table(folder, types),
     }
     chosen.out.mkdir(parents=True, exist_ok=True)

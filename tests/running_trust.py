@@ -122,6 +122,11 @@ class RunningTrust:
         client.base_url = httpx.URL(f"{self.base}/fhir/R4/")
         return client
 
+    def end_session_of(self, sign_in: str) -> None:
+        """Whoever signs in then begins where their role begins, not where an earlier test left them."""
+        command = [sys.executable, "-m", "cloister.cli", "session", "end", "--person", sign_in]
+        subprocess.run(command, capture_output=True, env=self.environment, check=True)
+
     def pid_of(self, part: str) -> int:
         """The process of a part: the supervisor's child that was started for it."""
         marks = {"postgres": b"bin/postgres\0-D", "envoy": b"envoy\0-c"}

@@ -203,6 +203,5 @@ def _two_others(trust: RunningTrust) -> list[dict[str, Any]]:
     """People who have no session: the last of the demo's, whatever they did before."""
     found = [dict(one) for one in trust.sign_ins["people"] if one["role"] in ("doctor", "nurse")][-2:]
     for person in found:
-        command = [sys.executable, "-m", "cloister.cli", "session", "end", "--person", person["sign_in"]]
-        subprocess.run(command, capture_output=True, env=trust.environment, check=True)
+        trust.end_session_of(person["sign_in"])
     return found

@@ -149,8 +149,11 @@ class Records:
         return await (self._beside.search([query]) if query.type in TYPES else self._room.searcher.search(query))
 
     async def search_types(self, queries: Sequence[Query], *, patient: str | None = None, named: bool = True) -> Page:
-        """http.html#search across types, within one patient's record where `patient` is given. Types that were not asked for by
-        name (`named` is False) are left out where this session may not read them; Denied when that leaves none, as of one by name."""
+        """http.html#search across types; within one patient's record where `patient` is given (http.html#vsearch).
+
+        Types that were not asked for by name (`named` is False) are left out where this session may not read them; Denied when
+        that leaves none, as of one by name.
+        """
         allowed = [query for query in queries if named or self._room.may_read(query.type)] or queries[:1]
         for query in allowed:
             await self._room.permit(Action.SEARCH, query.type)
@@ -166,11 +169,6 @@ class Records:
     ) -> None:
         """Whether create, update or delete (`mode`) would be accepted now; raises what would refuse it."""
         await rehearse(self._room, type, id, resource, Action(mode), if_match=if_match, zone=zone)
-
-    async def compartment(self, patient: str, query: Query) -> Page:
-        """search.html within one patient's record: http://hl7.org/fhir/R4/http.html#vsearch."""
-        await self._room.permit(Action.SEARCH, query.type)
-        return await self._room.searcher.search(query, await self._chart(patient))
 
     async def _chart(self, patient: str) -> Dossier:
         dossier, line = await self._room.finder.line("Patient", patient)

@@ -47,16 +47,15 @@ async def _search(exchange: Exchange, pairs: list[tuple[str, str]]) -> Response:
         if one not in load().compartment:
             raise Unsupported(f"No {one} is in a patient's compartment.", hint=f"Search {one} by itself.")
     now = datetime.now(UTC)
+    if member == EVERY:
+        queries = parse_types(named or [*load().compartment], asked_for, base=exchange.base, now=now)
+    else:
+        queries = [parse(member, pairs, strict=exchange.strict, base=exchange.base, now=now)]
     try:
-        if member == EVERY:
-            queries = parse_types(named or sorted(load().compartment), asked_for, base=exchange.base, now=now)
-            query, more = together(queries), said(named)
-            page = await exchange.records.search_types(queries, patient=id, named=bool(named))
-        else:
-            query, more = parse(member, pairs, strict=exchange.strict, base=exchange.base, now=now), []
-            page = await exchange.records.compartment(id, query)
+        page = await exchange.records.search_types(queries, patient=id, named=bool(named))
     except NotFound as absent:
         if absent.reason == DELETED:
             raise
         raise not_here(type, id) from None
-    return shown(exchange, page, query, f"/{type}/{id}/{member}", more)
+    more = said(named) if member == EVERY else []
+    return shown(exchange, page, together(queries), f"/{type}/{id}/{member}", more)

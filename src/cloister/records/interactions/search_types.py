@@ -32,12 +32,12 @@ async def _search(exchange: Exchange, pairs: list[tuple[str, str]]) -> Response:
     tokens, others = in_two(pairs)
     if tokens:
         page = await further(exchange, tokens, others)
-        return shown(exchange, page, together(parse_types([*load().types], others, base=exchange.base)), "", again=True)
+        return shown(exchange, page, together(parse_types(load().types, others, base=exchange.base)), "", again=True)
     named, asked = types_of(others)
     if not named and not any(name == "_id" for name, _ in asked):
         hint = "Name them: ?_type=Patient,Encounter&..., or search one type: Patient?..."
         raise Invalid("Which types are searched is not said.", hint=hint, expression="_type")
-    queries = parse_types(named or sorted(load().types), asked, base=exchange.base, now=datetime.now(UTC))
+    queries = parse_types(named or load().types, asked, base=exchange.base, now=datetime.now(UTC))
     page = await exchange.records.search_types(queries, named=bool(named))
     return shown(exchange, page, together(queries), "", said(named))
 
